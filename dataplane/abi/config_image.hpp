@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A config snapshot as plain bytes.
+//
+// The control plane compiles the YAML into this image, seals it in a memfd and sends the descriptor
+// to the data plane; the data plane verifies it whole (snapshot/config_attach.hpp) before a worker
+// may see it. There are no pointers and no offsets: every table is an array with a fixed maximum, so
+// "verify" is "check the header and every count and range". The same YAML gives the same bytes,
+// except for `generation` and so `checksum`.
+//
+//     0 +----------------------+
+//       | ImageHeader  (64)    |  magic, ABI version, size, generation, checksum
+//    64 +----------------------+
+//       | BootSection          |  what only a restart can change: workers, ports, memory
+//       | ServiceSection       |  what the next burst can run under
+//       +----------------------+
+//
+// Limits: see the k...Max constants; each is what one appliance needs with room to spare, and keeps
+// an image below 16 KiB.
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "dataplane/abi/abi_base.hpp"
+#include "dataplane/abi/stats_page.hpp"
+
+namespace millrace::abi {
+
+inline constexpr uint64_t kConfigMagic = 0x3147'464e'4f43'524dULL;  // "MRCONFG1"
+
+inline constexpr uint32_t kPortsMax = 4;
+inline constexpr uint32_t kBindsMax = 32;
+inline constexpr uint32_t kPoolsMax = 16;
+inline constexpr uint32_t kPacketCachesMax = 8;
+inline constexpr uint32_t kNameMax = 32;  // bytes, with the closing NUL
+inline constexpr uint32_t kShardsMax = 256;
+
+struct ImageHeader {
+  uint64_t magic;
+  uint32_t abi_version;
+  uint32_t bytes;       // of the whole image
+  uint64_t generation;  // 1, 2, 3, ...
+  uint64_t checksum;    // XXH3-64 of the image with this field zero
+  uint64_t reserved[4];
+};
+static_assert(sizeof(ImageHeader) == 64 &&
+              std::has_unique_object_representations_v<ImageHeader>);
+
+enum class IdleMode : uint8_t { adaptive = 0, poll = 1 };
+
+struct PortConfig {
+  char name[kNameMax];
+  char interface[kNameMax];  // kernel interface driven over AF_XDP; empty: `device` is used
+  char device[128];          // DPDK vdev with its arguments, or a PCI address; empty: AF_XDP
+};
+static_assert(sizeof(PortConfig) == 192);
+
+struct BootSection {
+  uint32_t workers;
+  uint32_t ports;
+  uint32_t shards;            // power of two, >= workers
+  uint32_t frames_per_worker; // packet buffers
+  uint64_t cache_bytes;       // all packet caches together; a multiple of shards * 2 MiB
+  uint8_t hugepages;          // 1: cache and buffers in hugepages; 0: ordinary memory
+  uint8_t reserved[7];
+  int32_t cores[kWorkersMax + 1];  // [0] main, then one CPU per worker
+  int32_t reserved2;
+  char hugepage_dir[128];
+  PortConfig port[kPortsMax];
+};
+static_assert(std::has_unique_object_representations_v<BootSection>);
+
+struct BindConfig {
+  Address address;
+  uint32_t pool;  // index
+};
+
+struct BackendConfig {
+  char name[kNameMax];
+  Address address;
+  uint32_t reserved;
+};
+
+struct PoolConfig {
+  char name[kNameMax];
+  uint32_t packet_cache;  // index
+  uint32_t backends;      // bit i: backend i serves this pool
+};
+
+struct PacketCacheConfig {
+  char name[kNameMax];
+  uint32_t ttl_s_max;
+  uint32_t ttl_s_min;            // raises; 0 = off
+  uint32_t ttl_s_min_cacheable;  // below: not stored
+  uint32_t negative_ttl_s_max;
+  uint32_t failure_ttl_s;        // how long a failure is remembered; 1..300
+  uint32_t entry_bytes_max;
+};
+
+struct ServiceSection {
+  uint32_t binds;
+  uint32_t backends;
+  uint32_t pools;
+  uint32_t packet_caches;
+  uint16_t edns_udp_bytes;          // our own limit towards clients
+  uint16_t upstream_edns_udp_bytes; // what we advertise upstream
+  uint16_t upstream_port_first;     // host order, source ports of upstream queries: [first, end)
+  uint16_t upstream_port_end;
+  uint32_t upstream_try_ms;         // first timeout of one try
+  uint32_t upstream_give_up_ms;     // SERVFAIL after this
+  uint32_t upstream_tries_max;      // per client query, all upstreams together
+  uint32_t probe_interval_ms;       // a backend that is down gets one query per interval
+  uint32_t down_after;              // failed tries in a row that take a backend out of use
+  IdleMode idle;
+  uint8_t answer_rd0;               // 0: REFUSED; 1: from the cache only
+  uint8_t reserved[2];
+  uint32_t log_level;
+  BindConfig bind[kBindsMax];
+  BackendConfig backend[kBackendsMax];
+  PoolConfig pool[kPoolsMax];
+  PacketCacheConfig packet_cache[kPacketCachesMax];
+  uint32_t reserved_end;
+};
+static_assert(std::has_unique_object_representations_v<ServiceSection>);
+
+struct ConfigImage {
+  ImageHeader header;
+  BootSection boot;
+  ServiceSection service;
+};
+static_assert(std::is_trivially_copyable_v<ConfigImage> && alignof(ConfigImage) == 8);
+static_assert(offsetof(ConfigImage, boot) == 64);
+static_assert(std::has_unique_object_representations_v<ConfigImage>, "no hidden padding");
+
+}  // namespace millrace::abi
