@@ -6,11 +6,11 @@
 // with the whole object on one side and nothing on the other; a new order of a list is a change of
 // the list itself. diff() is empty exactly when the two configs are equal.
 
+#include "control/config/model.hpp"
+
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "control/config/model.hpp"
 
 namespace millrace::ctl {
 

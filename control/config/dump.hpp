@@ -2,9 +2,9 @@
 #pragma once
 // A Config as YAML: every key with its value, defaults too. Loads back to an equal Config.
 
-#include <string>
-
 #include "control/config/model.hpp"
+
+#include <string>
 
 namespace millrace::ctl {
 

@@ -6,13 +6,13 @@
 // the port is 53 when left out. No host names: a DNS cache cannot depend on DNS to start.
 // Failure: parse_endpoint names what is wrong with the text.
 
+#include "control/base/status.hpp"
+#include "dataplane/abi/abi_base.hpp"
+
 #include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
-
-#include "control/base/status.hpp"
-#include "dataplane/abi/abi_base.hpp"
 
 namespace millrace::ctl {
 

@@ -2,9 +2,9 @@
 #pragma once
 // What a config may ask of the machine that it runs on.
 
-#include <vector>
-
 #include "control/config/model.hpp"
+
+#include <vector>
 
 namespace millrace::ctl {
 

@@ -7,12 +7,12 @@
 // member again as a key with its range and reload class; a test holds the two together.
 // Units are in the names: a TTL is in seconds, a timeout in milliseconds, a size in bytes.
 
+#include "control/config/endpoint.hpp"
+#include "dataplane/abi/config_image.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "control/config/endpoint.hpp"
-#include "dataplane/abi/config_image.hpp"
 
 namespace millrace::ctl {
 
@@ -50,12 +50,12 @@ struct Pool {
 // Rules for what is kept. Caches never share answers; their memory is one store of the summed size.
 struct PacketCache {
   std::string name;
-  uint64_t size_bytes = 64ull << 20;    // raise when evictions show while the hit ratio is low
-  uint32_t max_ttl_s = 86400;           // nothing is kept longer (RFC 8767: at most 7 days)
-  uint32_t min_ttl_s = 0;               // raises shorter TTLs; 0 = off, as RFC 2181 would have it
-  uint32_t min_cacheable_ttl_s = 0;     // shorter answers pass by the cache; 0 = off
-  uint32_t max_negative_ttl_s = 3600;   // NXDOMAIN and NODATA (RFC 2308: 1 to 3 hours)
-  uint32_t failure_ttl_s = 5;           // how long a failure is remembered (RFC 9520: 1 to 300)
+  uint64_t size_bytes = 64ull << 20;   // raise when evictions show while the hit ratio is low
+  uint32_t max_ttl_s = 86400;          // nothing is kept longer (RFC 8767: at most 7 days)
+  uint32_t min_ttl_s = 0;              // raises shorter TTLs; 0 = off, as RFC 2181 would have it
+  uint32_t min_cacheable_ttl_s = 0;    // shorter answers pass by the cache; 0 = off
+  uint32_t max_negative_ttl_s = 3600;  // NXDOMAIN and NODATA (RFC 2308: 1 to 3 hours)
+  uint32_t failure_ttl_s = 5;          // how long a failure is remembered (RFC 9520: 1 to 300)
   uint32_t maximum_entry_size_bytes = 4096;  // larger answers pass by the cache
   bool operator==(const PacketCache&) const = default;
 };
@@ -65,13 +65,13 @@ inline constexpr uint32_t kAutoShards = 0;
 
 // The packet-handling process.
 struct Dataplane {
-  uint32_t workers = 1;         // one per NIC queue; raise when a core is saturated
-  std::vector<int> cores;       // the CPU of each worker; empty = auto, before resolve() only
-  int main_core = kAutoCore;    // the CPU of the main thread; likewise
+  uint32_t workers = 1;       // one per NIC queue; raise when a core is saturated
+  std::vector<int> cores;     // the CPU of each worker; empty = auto, before resolve() only
+  int main_core = kAutoCore;  // the CPU of the main thread; likewise
   abi::IdleMode idle = abi::IdleMode::adaptive;  // poll: lowest latency, one CPU burnt per worker
-  bool hugepages = true;        // false: ordinary memory, slower, needs no reservation
+  bool hugepages = true;  // false: ordinary memory, slower, needs no reservation
   std::string hugepage_dir = "/dev/hugepages/millrace";
-  uint32_t shards = kAutoShards;  // of the cache; a power of two
+  uint32_t shards = kAutoShards;        // of the cache; a power of two
   uint32_t buffers_per_worker = 16384;  // raise when ports report that they ran out
   bool operator==(const Dataplane&) const = default;
 };
@@ -85,12 +85,12 @@ struct PortRange {
 
 // How a miss is asked.
 struct Upstream {
-  PortRange port_range;             // wide, and out of the kernel's ephemeral range
-  uint32_t try_timeout_ms = 400;    // before another backend is tried
-  uint32_t give_up_ms = 5000;       // then the client gets SERVFAIL
-  uint32_t tries = 3;               // per client query, all backends together
-  uint32_t down_after = 3;          // failed tries in a row that take a backend out of use
-  uint32_t probe_interval_ms = 30000;  // a backend that is down gets one query per interval
+  PortRange port_range;                    // wide, and out of the kernel's ephemeral range
+  uint32_t try_timeout_ms = 400;           // before another backend is tried
+  uint32_t give_up_ms = 5000;              // then the client gets SERVFAIL
+  uint32_t tries = 3;                      // per client query, all backends together
+  uint32_t down_after = 3;                 // failed tries in a row that take a backend out of use
+  uint32_t probe_interval_ms = 30000;      // a backend that is down gets one query per interval
   uint16_t udp_payload_size_bytes = 1232;  // what we advertise to backends (RFC 9715: <= 1400)
   bool operator==(const Upstream&) const = default;
 };
@@ -121,7 +121,7 @@ struct Config {
   std::vector<Port> ports;
   std::vector<Bind> binds;
   std::vector<Backend> backends;
-  std::vector<Pool> pools;                // empty = `default`, before resolve() only
+  std::vector<Pool> pools;                 // empty = `default`, before resolve() only
   std::vector<PacketCache> packet_caches;  // likewise
   Dataplane dataplane;
   Upstream upstream;

@@ -7,12 +7,15 @@
 // its place in the list.
 // Precondition: the config passed validate(); a broken one is a bug and ends the process.
 
-#include <cstdint>
-
 #include "control/config/model.hpp"
 #include "dataplane/abi/config_image.hpp"
 
+#include <cstdint>
+
 namespace millrace::ctl {
+
+// What a shard is made of: whole hugepages.
+inline constexpr uint64_t kShardBytesMin = 2ull << 20;
 
 // Memory of all packet caches: the summed sizes rounded up to whole 2 MiB pages in every shard.
 uint64_t cache_bytes(const Config& config);
