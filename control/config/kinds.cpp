@@ -250,7 +250,7 @@ const std::vector<std::string_view>& Choice<RecursionNotDesired>::words() {
 
 template <>
 const std::vector<std::string_view>& Choice<LogLevel>::words() {
-  static const std::vector<std::string_view> kWords{"error", "warning", "info", "debug"};
+  static const std::vector<std::string_view> kWords{"trace", "debug", "info", "warning", "error"};
   return kWords;
 }
 

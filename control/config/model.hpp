@@ -109,8 +109,8 @@ struct Dns {
   bool operator==(const Dns&) const = default;
 };
 
-// The numbers stand in ServiceSection::log_level.
-enum class LogLevel : uint32_t { error = 0, warning = 1, info = 2, debug = 3 };
+// The numbers stand in ServiceSection::log_level and are those of spdlog.
+enum class LogLevel : uint32_t { trace = 0, debug = 1, info = 2, warning = 3, error = 4 };
 
 struct Logging {
   LogLevel level = LogLevel::info;

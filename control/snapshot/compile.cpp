@@ -2,13 +2,12 @@
 #include "control/snapshot/compile.hpp"
 
 #include "dataplane/base/check.hpp"
+#include "dataplane/snapshot/config_attach.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
-
-#include <xxhash.h>
 
 namespace millrace::ctl {
 namespace {
@@ -105,6 +104,7 @@ void compile_tables(const Config& config, abi::ServiceSection& service) {
 
 }  // namespace
 
+static_assert(kShardBytesMin == snapshot::kShardUnitBytes);
 static_assert(abi::kBackendsMax <= 32, "PoolConfig::backends has one bit per backend");
 
 uint64_t cache_bytes(const Config& config) {
@@ -125,7 +125,7 @@ void compile(const Config& config, uint64_t generation, abi::ConfigImage& image)
   compile_boot(config, image.boot);
   compile_settings(config, image.service);
   compile_tables(config, image.service);
-  image.header.checksum = XXH3_64bits(&image, sizeof image);
+  image.header.checksum = snapshot::image_checksum(&image, sizeof image);
 }
 
 }  // namespace millrace::ctl
