@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker as the one that asked: checks what comes back, stores it, answers all who wait.
+#include <algorithm>
 #include <cstring>
 
 #include "dataplane/base/check.hpp"
@@ -92,6 +93,7 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
     case cache::InsertResult::stored: counters_.count(Event::cache_insert); break;
     case cache::InsertResult::replaced: counters_.count(Event::cache_replace); break;
     case cache::InsertResult::no_memory: counters_.count(Event::cache_no_memory); break;
+    case cache::InsertResult::kept: break;  // only a failure is ever kept out
     case cache::InsertResult::too_large: counters_.count(Event::ins_skip_size); break;
   }
 }
