@@ -4,10 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "control/config/load.hpp"
+#include "control/daemon/read_text.hpp"
 #include "control/daemon/verbs.hpp"
 #include "control/snapshot/compile.hpp"
 #include "control/snapshot/publish.hpp"
@@ -226,11 +225,9 @@ void Daemon::publish_routes(const abi::RoutesImage& image, RouteKeeper::Publishe
 }
 
 void Daemon::apply_own_file() {
-  std::ifstream file(options_.config_path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) return log::error("cannot read " + options_.config_path);
-  apply({text.str(), options_.config_path, false, false},
+  auto text = read_text(options_.config_path);
+  if (!text.ok()) return log::error("config not applied: " + text.status().message());
+  apply({std::move(text).value(), options_.config_path, false, false},
         [](const Status& status, const ApplyOutcome& outcome) {
           if (!status.ok()) return log::error("config not applied: " + status.message());
           log::info("config file read again: generation " + std::to_string(outcome.generation));

@@ -10,9 +10,8 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "control/daemon/read_text.hpp"
 #include "control/daemon/unique_fd.hpp"
 
 namespace millrace::ctl {
@@ -71,11 +70,9 @@ uint64_t History::last_generation() const {
 }
 
 std::optional<std::string> History::text(uint64_t generation) const {
-  std::ifstream file(path(generation), std::ios::binary);
-  if (!file) return std::nullopt;
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  auto text = read_text(path(generation));
+  if (!text.ok()) return std::nullopt;
+  return std::move(text).value();
 }
 
 Status History::record(uint64_t generation, const std::string& yaml) {

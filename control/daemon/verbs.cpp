@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <initializer_list>
-#include <sstream>
 
 #include "control/config/dump.hpp"
 #include "control/daemon/daemon.hpp"
 #include "control/daemon/dns_text.hpp"
+#include "control/daemon/read_text.hpp"
 #include "control/daemon/stats_json.hpp"
 #include "control/daemon/status_json.hpp"
 #include "control/daemon/version.hpp"
@@ -142,11 +141,9 @@ void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respo
   if (!arguments.status().ok()) return refuse(respond, arguments.status());
   if (!arguments.has("yaml")) {
     apply.source = daemon.options().config_path;
-    std::ifstream file(apply.source, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (!file) return refuse(respond, {Code::error, "cannot read " + apply.source});
-    apply.yaml = text.str();
+    auto text = read_text(apply.source);
+    if (!text.ok()) return refuse(respond, text.status());
+    apply.yaml = std::move(text).value();
   }
   daemon.apply(std::move(apply), [respond](const Status& status, const ApplyOutcome& outcome) {
     if (!status.ok()) return refuse(respond, status, outcome_json(outcome));
