@@ -53,6 +53,10 @@ def popen_inside(name: str, *command, **options) -> subprocess.Popen:
                             stdin=subprocess.DEVNULL, **options)
 
 
+def mac_of(name: str, interface: str) -> str:
+    return json.loads(inside(name, "ip", "-j", "link", "show", interface).stdout)[0]["address"]
+
+
 def cli(*arguments, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess:
     return run(CLI, *arguments, check=check, timeout=timeout)
 
@@ -113,35 +117,55 @@ def wait_ready(seconds: float = 15) -> None:
 # ---------------------------------------------------------------------------------- statistics
 
 
+# Counted in each turn of a loop, with or without packets.
+IDLE_EVENTS = ("steps", "sleeps")
+
+
 @dataclasses.dataclass(frozen=True)
 class Stats:
-    """Sums over all cores, by the names of outcomes.def and events.def."""
+    """`millrace stats --json`, summed over all cores; names are those of outcomes.def, events.def and
+    the prefilter's reasons (with `xdp:` in front)."""
 
-    rx: int
-    outcomes: dict
-    classes: dict
-    events: dict
-    waiters: int
-    prefilter: dict
+    json: dict
+    counts: dict
 
-    def __getitem__(self, name: str) -> int:
-        if name in self.outcomes:
-            return self.outcomes[name]
-        return self.events[name]
+    @classmethod
+    def read(cls) -> "Stats":
+        data = json.loads(cli("stats", "--json").stdout)
+        data = data.get("data", data)
+        counts = data["total"]["outcomes"] | data["total"]["events"]
+        for event in IDLE_EVENTS:
+            del counts[event]
+        for reasons in data.get("prefilter", {}).values():
+            for reason, count in reasons.items():
+                counts[f"xdp:{reason}"] = counts.get(f"xdp:{reason}", 0) + count
+        return cls(data, counts)
 
     def since(self, before: "Stats") -> dict:
-        """What has changed, by name; the two kinds of names never collide."""
-        changed = {name: self.outcomes[name] - before.outcomes.get(name, 0) for name in self.outcomes}
-        changed |= {name: self.events[name] - before.events.get(name, 0) for name in self.events}
-        changed |= {f"xdp:{name}": self.prefilter[name] - before.prefilter.get(name, 0)
-                    for name in self.prefilter}
-        return {name: value for name, value in changed.items() if value}
+        """What has changed, by name."""
+        changed = {name: count - before.counts.get(name, 0) for name, count in self.counts.items()}
+        return {name: count for name, count in changed.items() if count}
 
     def check_identities(self) -> None:
-        """Every packet is counted once, and every missed query ends once."""
-        assert self.rx == sum(self.outcomes.values()), (self.rx, self.outcomes)
-        ended = sum(self.events[f"waiter_{how}"] for how in ("answered", "failed", "dropped"))
-        assert self.classes["miss"] == ended + self.waiters, (self.classes, self.events, self.waiters)
+        """Every packet is counted once on its core, and every missed query ends once."""
+        for core in self.json["cores"]:
+            assert core["rx"] == sum(core["outcomes"].values()), core
+        total = self.json["total"]
+        ended = sum(total["events"][f"waiter_{how}"] for how in ("answered", "failed", "dropped"))
+        assert total["classes"]["miss"] == ended + total["waiters"], total
+        assert self.json["identity"]["holds"] and self.json["identity"]["misses_hold"]
+
+
+def settled_stats(seconds: float = 8) -> Stats:
+    """Statistics once nothing moves: pages are published a little later than packets leave, and a
+    query may be waiting for its answer."""
+    def settled():
+        first = Stats.read()
+        time.sleep(0.03)
+        second = Stats.read()
+        still = first.counts == second.counts and second.json["total"]["waiters"] == 0
+        return second if still else None
+    return wait_until(settled, seconds, "the statistics to stand still")
 
 
 def dig_for(name: str, *options: str, address: str = SERVICE4) -> str:
@@ -180,6 +204,10 @@ def question_of(wire: bytes) -> bytes:
     while wire[end]:
         end += wire[end] + 1
     return wire[12:end + 5]
+
+
+def query_bytes(name: str, rdtype: str = "A", **options) -> bytes:
+    return dns.message.make_query(name, rdtype, **options).to_wire()
 
 
 def ask(name: str, rdtype: str = "A", *, address: str = SERVICE4, edns: bool = True, dnssec: bool = False,
@@ -247,7 +275,3 @@ class Load:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-
-def load_json(*arguments) -> dict:
-    return json.loads(cli(*arguments, "--json").stdout)
