@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A resolver in mr-up that a test plays itself: sees each query, and answers as the test says."""
+"""A resolver that a test plays itself: sees each query, and answers as the test says."""
 
 import dataclasses
 import queue
@@ -44,8 +44,8 @@ def answer_to(asked: Asked, address: str = ADDRESS, ttl: int = 300) -> dns.messa
 class PlayedResolver:
     """Collects queries; `reply` and `send_from` answer them. With `automatic`, answers by itself."""
 
-    def __init__(self, automatic=None, address: str = UPSTREAM4):
-        self.socket = namespace.udp_socket(namespace.UPSTREAM, address, 53)
+    def __init__(self, automatic=None, address: str = UPSTREAM4, where: str = namespace.UPSTREAM):
+        self.socket = namespace.udp_socket(where, address, 53)
         self.socket.settimeout(0.1)
         self.asked: queue.Queue[Asked] = queue.Queue()
         self.automatic = automatic

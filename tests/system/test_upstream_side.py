@@ -22,6 +22,11 @@ from appliance import SERVICES, ask, cli, mac_of, settled_stats
 from played_resolver import ADDRESS, PlayedResolver, answer_to
 
 LAB = ["--workers", "2", "--no-upstream"]
+# One backend, so that a test knows where each query goes.
+CONFIG = (appliance.ROOT / "configs/lab-veth.yaml").read_text().replace("""\
+  - name: unbound-v6
+    address: "[fd00:18:1::1]:53"
+""", "")
 FORGED = "203.0.113.66"
 
 number = itertools.count()
