@@ -21,6 +21,7 @@ BUILD = pathlib.Path(os.environ.get("MILLRACE_BUILD", ROOT / "build"))
 CLI = BUILD / "control/cli/millrace"
 DAEMON = BUILD / "control/daemon/millraced"
 DATAPLANE = BUILD / "dataplane/port/millrace-dataplane"
+LAB_CONFIG = ROOT / "configs/lab.yaml"
 STATE = pathlib.Path("/run/millrace-lab")
 
 SERVICE4, SERVICE6 = "198.18.0.53", "fd00:18::53"

@@ -7,7 +7,7 @@ import pytest
 
 import appliance
 import namespace
-from appliance import DAEMON, ROOT, inside
+from appliance import DAEMON, inside
 
 LAB = ["--no-appliance", "--no-upstream"]
 HUGEPAGES = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
@@ -29,7 +29,7 @@ def expect_one_line(done, code: int, *words: str) -> None:
 @pytest.fixture
 def config(lab, tmp_path):
     path = tmp_path / "millrace.yaml"
-    path.write_text((ROOT / "configs/lab-veth.yaml").read_text())
+    path.write_text(appliance.LAB_CONFIG.read_text())
     return path
 
 

@@ -11,6 +11,7 @@ import appliance
 from appliance import SERVICES, ZONE, ask, settled_stats
 
 LAB = []
+CONFIG = appliance.LAB_CONFIG.read_text() + "upstream:\n  probe_interval: 1s\n"
 
 
 @pytest.fixture

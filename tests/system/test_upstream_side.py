@@ -23,10 +23,10 @@ from played_resolver import ADDRESS, PlayedResolver, answer_to
 
 LAB = ["--workers", "2", "--no-upstream"]
 # One backend, so that a test knows where each query goes.
-CONFIG = (appliance.ROOT / "configs/lab-veth.yaml").read_text().replace("""\
-  - name: unbound-v6
-    address: "[fd00:18:1::1]:53"
-""", "")
+CONFIG = (appliance.LAB_CONFIG.read_text()
+          .replace('  - name: resolver6\n    address: "[fd00:18:1::1]:53"\n', "")
+          + "upstream:\n  probe_interval: 1s\n")
+assert "resolver6" not in CONFIG
 FORGED = "203.0.113.66"
 
 number = itertools.count()
