@@ -76,10 +76,11 @@ inline uint32_t owner_of(uint32_t shard, uint32_t workers) noexcept { return sha
 
 class Worker {
  public:
+  static constexpr uint32_t kDeadlineBudget = 32;  // questions looked at in one turn
+
   explicit Worker(const Connections& to);
 
-  // One turn. Returns how much there was to do; 0: idle, and nothing is due before
-  // `idle_until_ns()`.
+  // One turn. Returns how much there was to do; 0: idle.
   uint32_t step(StepIo& io, uint64_t now_ns) noexcept;
 
   // Frames that the loop could not send after all.
@@ -102,7 +103,9 @@ class Worker {
     cache::Found found[kBurstMax];
   };
 
-  enum class Asked : uint8_t { waiting, full, unreachable };
+  // `starting`: no route to any upstream yet; `unreachable`: all of them are down.
+  enum class Asked : uint8_t { waiting, full, unreachable, starting };
+  static abi::Outcome outcome_of(Asked asked) noexcept;
 
   // --- worker_query.cpp: per burst
   void load_snapshots() noexcept;
@@ -125,6 +128,7 @@ class Worker {
   void take_miss(StepIo& io, const ring::WorkItem& item) noexcept;
   bool answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
   Asked ask(StepIo& io, const Frame& frame, const wire::Query& query, const Key& key) noexcept;
+  bool any_route(uint32_t pool) const noexcept;
   bool send_try(StepIo& io, uint32_t pending) noexcept;
   void send_packet(StepIo& io, uint32_t pending, uint8_t backend) noexcept;
   uint16_t random_port() noexcept;

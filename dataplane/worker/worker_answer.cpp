@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker as the one that asked: checks what comes back, stores it, answers all who wait.
+#include <algorithm>
 #include <cstring>
 
 #include "dataplane/base/check.hpp"
@@ -12,7 +13,6 @@ using abi::Outcome;
 
 namespace {
 
-constexpr uint32_t kDeadlineBudget = 32;  // questions looked at in one turn
 constexpr uint32_t kFailuresMax = 2;      // a failure is asked elsewhere at most once (A54)
 
 bool same_host(const abi::Address& a, const abi::Address& b) noexcept {
@@ -92,6 +92,7 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
     case cache::InsertResult::stored: counters_.count(Event::cache_insert); break;
     case cache::InsertResult::replaced: counters_.count(Event::cache_replace); break;
     case cache::InsertResult::no_memory: counters_.count(Event::cache_no_memory); break;
+    case cache::InsertResult::kept: break;  // only a failure is ever kept out
     case cache::InsertResult::too_large: counters_.count(Event::ins_skip_size); break;
   }
 }
@@ -201,8 +202,9 @@ uint32_t Worker::run_deadlines(StepIo& io) noexcept {
     const uint32_t idx = inflight_.take_due(now_ns_);
     if (idx == kNone) break;
     Pending& pending = inflight_.at(idx);
-    const Try& last = pending.tries[pending.try_cnt - 1];
-    if (last.live) {
+    Try& last = pending.tries[pending.try_cnt - 1];
+    if (last.live && !last.overdue) {
+      last.overdue = true;
       counters_.count(Event::up_timeout);
       if (last.backend != kNoBackend) {
         backends_.on_timeout(last.backend, settings_.service().down_after, now_ns_);

@@ -14,6 +14,8 @@ using abi::Outcome;
 namespace {
 
 constexpr uint32_t kRingBudget = 64;  // items taken from other cores in one turn
+static_assert(kBurstMax + kRingBudget + Worker::kDeadlineBudget + 1 <= kStockNeed);
+static_assert(kStockNeed <= kTxMax);
 
 // The key of a query that came over a ring: the name is read from the client's packet again, the rest
 // is known. (The bytes were validated by the core that received them.)
@@ -84,9 +86,7 @@ void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
   const Asked asked = servable ? ask(io, frame, query, key) : Asked::unreachable;
   if (asked == Asked::waiting) return;
   counters_.count(Event::waiter_failed);
-  reply_error(io, frame, query,
-              asked == Asked::full ? Outcome::servfail_inflight_full
-                                   : Outcome::servfail_starting);
+  reply_error(io, frame, query, outcome_of(asked));
 }
 
 // Between the look-up on the core that received the query and now, the answer may have come.
@@ -120,15 +120,24 @@ Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& que
     counters_.count(Event::waiter_joined);
     return Asked::waiting;
   }
-  if (!inflight_.room()) return Asked::full;
+  if (io.stock_cnt == 0) counters_.count(Event::up_no_frame);
+  if (!inflight_.room() || io.stock_cnt == 0) return Asked::full;
   const uint32_t pending = inflight_.open(key, now_ns_);
   inflight_.at(pending).pool = query.pool;
   if (!send_try(io, pending)) {
     inflight_.close(pending);
-    return Asked::unreachable;
+    return any_route(query.pool) ? Asked::unreachable : Asked::starting;
   }
   MR_CHECK(inflight_.add_waiter(pending, frame, query));
   return Asked::waiting;
+}
+
+bool Worker::any_route(uint32_t pool) const noexcept {
+  const uint32_t members = settings_.service().pool[pool].backends;
+  for (uint32_t i = 0; i < settings_.service().backends; ++i) {
+    if ((members >> i & 1) != 0 && settings_.hop(i).usable != 0) return true;
+  }
+  return false;
 }
 
 uint16_t Worker::random_port() noexcept {

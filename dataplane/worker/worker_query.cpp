@@ -81,8 +81,10 @@ void Worker::receive(StepIo& io) noexcept {
           give_back(io, frame);
           break;
         }
-        const ring::WorkItem item{
-            .frame = frame, .query = query, .hash = 0, .kind = ring::ItemKind::upstream};
+        ring::WorkItem item{};
+        item.frame = frame;
+        item.query = query;
+        item.kind = ring::ItemKind::upstream;
         if (to_.to[owner]->push(item)) {
           // Every packet is counted once: by the core that will look into it.
           counters_.rx_packets -= 1;
@@ -168,24 +170,31 @@ void Worker::miss(StepIo& io, uint32_t i) noexcept {
   } else if (owner != to_.worker) {
     outcome = hand_over(i, owner);
   } else {
-    switch (ask(io, burst.frame[i], burst.query[i], burst.key[i])) {
-      case Asked::waiting: break;
-      case Asked::full: outcome = Outcome::servfail_inflight_full; break;
-      case Asked::unreachable: outcome = Outcome::servfail_starting; break;
-    }
+    outcome = outcome_of(ask(io, burst.frame[i], burst.query[i], burst.key[i]));
   }
   counters_.count(outcome);
   if (outcome != Outcome::miss) reply_error(io, burst.frame[i], burst.query[i], outcome);
 }
 
+Outcome Worker::outcome_of(Asked asked) noexcept {
+  switch (asked) {
+    case Asked::waiting: return Outcome::miss;
+    case Asked::full: return Outcome::servfail_inflight_full;
+    case Asked::unreachable: return Outcome::servfail_upstream;
+    case Asked::starting: break;
+  }
+  return Outcome::servfail_starting;
+}
+
 Outcome Worker::hand_over(uint32_t i, uint32_t owner) noexcept {
   const Burst& burst = *burst_;
-  const ring::WorkItem item{.frame = burst.frame[i],
-                            .query = burst.query[i],
-                            .hash = burst.key[i].hash,
-                            .kind = ring::ItemKind::miss,
-                            .packet_cache = burst.key[i].bytes[3],
-                            .generation = static_cast<uint32_t>(settings_.generation())};
+  ring::WorkItem item{};
+  item.frame = burst.frame[i];
+  item.query = burst.query[i];
+  item.hash = burst.key[i].hash;
+  item.kind = ring::ItemKind::miss;
+  item.packet_cache = burst.key[i].bytes[3];
+  item.generation = static_cast<uint32_t>(settings_.generation());
   if (!to_.to[owner]->push(item)) return Outcome::servfail_ring_full;
   counters_.count(Event::ring_sent);
   return Outcome::miss;

@@ -19,7 +19,7 @@ constexpr uint64_t kPublishPeriodNs = 5'000'000;
 constexpr uint64_t kSharePeriodNs = 100'000'000;
 
 // Does a key belong to what the operator named?
-bool matches(const abi::CacheQuery& query, const Key& key) noexcept {
+bool matches(const abi::CacheQuery& query, cache::KeyView key) noexcept {
   if (query.packet_cache != 0xff && key.bytes[3] != query.packet_cache) return false;
   if (query.qtype != 0 && load_be16(key.bytes) != query.qtype) return false;
   const uint8_t* name = key.bytes + kKeyHeadBytes;
@@ -35,8 +35,9 @@ bool matches(const abi::CacheQuery& query, const Key& key) noexcept {
   return len - at == query.name_bytes && std::memcmp(name + at, query.name, len - at) == 0;
 }
 
-void fill_row(abi::CacheRow& row, const Key& key, const AnswerView& view,
-              uint32_t age_s) noexcept {
+void fill_row(abi::CacheRow& row, const cache::Entry& entry, uint32_t age_s) noexcept {
+  const cache::KeyView key = cache::key_of(entry);
+  const AnswerView view = cache::view_of(entry);
   row.qtype = load_be16(key.bytes);
   row.rcode = view.rcode;
   row.flag_do = (key.bytes[2] & kKeyFlagDo) != 0;
@@ -113,27 +114,22 @@ void Worker::walk_slice() noexcept {
   const abi::CacheQuery& query = mail.query;
   if (mail.remove) {
     uint32_t removed = 0;
-    walk_cursor_ = shard.walk_remove(
-        walk_cursor_, kWalkBuckets,
-        [&query](const Key& key, const AnswerView& view) noexcept {
-          return matches(query, key) && (query.negative_only == 0 || view.negative);
-        },
-        removed);
+    const auto match = [&query](const cache::Entry& entry) noexcept {
+      return (query.negative_only == 0 || cache::kind_of(entry) == cache::Kind::negative) &&
+             matches(query, cache::key_of(entry));
+    };
+    walk_cursor_ = shard.walk_remove(walk_cursor_, kWalkBuckets, match, removed);
     mail.removed += removed;
     counters_.count(Event::cache_flush, removed);
   } else {
-    const uint64_t now_ms = now_ms_;
-    walk_cursor_ = shard.walk(
-        walk_cursor_, kWalkBuckets,
-        [&mail, &query, now_ms](const Key& key, const AnswerView& view,
-                                uint64_t born_ms) noexcept {
-          const uint64_t age_s = (now_ms - born_ms) / 1000;
-          if (age_s >= view.lifetime_s || !matches(query, key)) return;
-          if (mail.rows < abi::kCacheRowsMax) {
-            fill_row(mail.row[mail.rows++], key, view, static_cast<uint32_t>(age_s));
-          }
-          mail.rows_total += 1;
-        });
+    const auto visit = [&mail, &query, now_ms = now_ms_](const cache::Entry& entry) noexcept {
+      if (!cache::is_fresh(entry, now_ms) || !matches(query, cache::key_of(entry))) return;
+      if (mail.rows < abi::kCacheRowsMax) {
+        fill_row(mail.row[mail.rows++], entry, cache::age_s_of(entry, now_ms));
+      }
+      mail.rows_total += 1;
+    };
+    walk_cursor_ = shard.walk(walk_cursor_, kWalkBuckets, visit);
   }
   if (walk_cursor_ != cache::kWalkEnd) return;
   walk_cursor_ = 0;
@@ -148,7 +144,9 @@ void Worker::walk_slice() noexcept {
 void Worker::mark_flushed_in_flight(const abi::CacheQuery& query) noexcept {
   for (uint32_t i = 0; i < inflight_.capacity(); ++i) {
     Pending& pending = inflight_.at(i);
-    if (pending.in_use && matches(query, pending.key)) pending.no_insert = true;
+    if (pending.in_use && matches(query, {pending.key.bytes, pending.key.len})) {
+      pending.no_insert = true;
+    }
   }
 }
 
