@@ -61,7 +61,7 @@ def test_fifty_applies(load, lab, tmp_path):
     variants = []
     for number in range(2):
         path = tmp_path / f"variant{number}.yaml"
-        path.write_text(text + f"\n# variant {number}\n")
+        path.write_text(text + f"\nedns:\n  udp_payload_size: {1232 - number}\n")
         variants.append(path)
     for number in range(50):
         appliance.cli("config", "apply", variants[number % 2])

@@ -56,7 +56,8 @@ appliance_failed() {
 # appliance_up ANSWERS: yes = wait for an answer from upstream, too
 appliance_up() {
   recorded_pid millraced >/dev/null ||
-    start_in mr-dut millraced "$MILLRACED" --config "$LAB_STATE/millrace.yaml"
+    start_in mr-dut millraced "$MILLRACED" --config "$LAB_STATE/millrace.yaml" \
+      --state-dir "$LAB_STATE/history"
   local tries=300
   until appliance_ready; do
     recorded_pid millraced >/dev/null || appliance_failed "millraced ended while starting."
@@ -101,5 +102,4 @@ remove_appliance_files() {
     rm -rf "$HUGE_DIR/millrace"
   fi
   rm -rf "$RUN_DIR"
-  [[ ! -e $LAB_STATE/made_history ]] || rm -rf /var/lib/millrace
 }
