@@ -46,8 +46,8 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
 // (Verdict::truncated), which has no view that could be cut.
 Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limits) noexcept;
 
-// The reply for an outcome of class `error` or `refused`. Any other outcome
-// gives SERVFAIL, so a caller cannot go silent.
+// The reply for an outcome of class `error` or `refused`. Any other outcome gives SERVFAIL, so a caller
+// cannot go silent.
 //
 //   opcode other than QUERY      header only, opcode and id echoed, no OPT
 //   the question did not parse   header only (with QDCOUNT=0)
@@ -55,8 +55,9 @@ Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limit
 //
 // OPT if one was recognised in the query. With it an EXTENDED-DNS-ERROR where RFC 8914 names one
 // (and if it fits): 13 servfail_cached, 14 servfail_starting, 18 refused_acl, 20 refused_rd0,
-// 21 other refused_* and notimp, 22 servfail_upstream, 30 fmt_meta_type. AA, AD and TC are 0. Never longer than
-// the query by more than those 6 octets, so nothing is gained by provoking errors with a false source.
+// 21 other refused_* and notimp, 22 servfail_upstream, 30 fmt_meta_type. AA, AD and TC are 0. Never
+// longer than the query by more than those 6 octets, so nothing is gained by provoking errors with a
+// false source.
 Reply write_error(uint8_t* msg, const Query& query, abi::Outcome outcome,
                   const ReplyLimits& limits) noexcept;
 
