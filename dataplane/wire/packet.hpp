@@ -14,6 +14,7 @@
 
 #include "dataplane/abi/outcomes.hpp"
 #include "dataplane/abi/routes_image.hpp"
+#include "dataplane/base/byte_order.hpp"
 #include "dataplane/base/frame.hpp"
 
 namespace millrace::wire {
@@ -61,6 +62,10 @@ Classified classify(const Frame& frame, const Endpoints& endpoints, Packet& pack
 // The two ends of a received packet, as they stand in it.
 abi::Address source_of(const Frame& frame, const Packet& packet) noexcept;
 abi::Address destination_of(const Frame& frame, const Packet& packet) noexcept;
+
+inline uint16_t destination_port(const Frame& frame, const Packet& packet) noexcept {
+  return load_be16(frame.data + packet.l4_off + 2);
+}
 
 // Turns a query's frame into the frame of its reply: MACs, addresses and ports swapped (the tag
 // stays), hop limit 64, DF set, lengths and checksums made for `dns_len` bytes of payload that

@@ -30,6 +30,9 @@ struct Reply {
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
                   const ReplyLimits& limits) noexcept;
 
+// An answer without records and with TC=1: the client asks again over TCP.
+Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limits) noexcept;
+
 // The reply for an outcome of class `error` or `refused`: RCODE, shape (header only, or with the
 // question), OPT if the query had one, EDE where the RFCs name one (A80: 18, 20, 13, 14, 22).
 // `starved` outcomes of the worker (servfail_*) are made here too.
