@@ -97,6 +97,11 @@ inline uint64_t expires_ms_of(const Entry& entry) noexcept {
   return born_ms_of(entry) + uint64_t{lifetime_s_of(entry)} * 1000;
 }
 
+// The wheel's second in which that moment has come.
+inline uint64_t due_tick_of(const Entry& entry) noexcept {
+  return (expires_ms_of(entry) + 999) / 1000;
+}
+
 inline bool is_fresh(const Entry& entry, uint64_t now_ms) noexcept {
   return now_ms < expires_ms_of(entry);
 }

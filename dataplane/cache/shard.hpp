@@ -130,25 +130,30 @@ class Shard {
   }
   const Entry& entry_of(Ref ref) const noexcept { return *entry(region_.entry_no(ref)); }
 
+  // shard_insert.cpp
   uint32_t find_slot(const Key& key) const noexcept;
+  uint32_t find_empty(uint32_t bucket_idx) const noexcept;
   uint32_t choose_slot(const Place& place, Kind kind, uint64_t now_ms) noexcept;
-  void publish(uint32_t slot_no, const Place& place, Ref ref, uint32_t bytes) noexcept;
-  void clear_slot(uint32_t slot_no) noexcept;
+  uint32_t evict_from_buckets(uint32_t first, uint32_t second, Kind kind, uint64_t now_ms) noexcept;
   void count_spill(uint32_t bucket_idx, int change) noexcept;
-  void link(Ref ref, uint32_t slot_no, Kind kind) noexcept;
-  void retire(Ref ref) noexcept;
+  void publish(uint32_t slot_no, const Place& place, Ref ref, uint32_t entry_bytes) noexcept;
+  void link(Ref ref, uint32_t slot_no, const Entry& entry, uint64_t now_ms) noexcept;
+  // shard_remove.cpp
   void remove_slot(uint32_t slot_no) noexcept;
-
+  void retire(Ref ref) noexcept;
+  void free_object(Ref ref) noexcept;
+  // shard_memory.cpp
   Ref allocate(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept;
   bool within_budget(uint32_t size_class, Kind kind) const noexcept;
   void hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept;
-  void make_room(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept;
-  bool evict_from(uint32_t queue_no, uint64_t now_ms) noexcept;
-  void rebalance(uint32_t size_class, uint64_t now_ms) noexcept;
+  uint32_t bounded_queue(uint32_t size_class, Kind kind) const noexcept;
+  bool evict_from(uint32_t queue, uint64_t now_ms) noexcept;
+  void make_room(uint32_t size_class, uint64_t now_ms) noexcept;
   uint32_t oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexcept;
-  void start_drain(uint32_t page_no) noexcept;
-  void step_drain() noexcept;
-  void free_retired(uint32_t objects_max) noexcept;
+  void rebalance(uint32_t size_class, uint64_t now_ms) noexcept;
+  void take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcept;
+  void start_drain(uint32_t page_no, uint64_t now_ms) noexcept;
+  void step_drain(uint64_t now_ms) noexcept;
 
   Region region_{};
   Bucket* buckets_ = nullptr;
