@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The whole data plane in one object: memory, ports, workers, and what the main core does to them.
+//
+// Threads: main only; the workers run in the lcores that start() launches.
+// Failure: the constructor throws Failed; the install functions answer a Result and change nothing
+// unless it is ok.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/abi/control_protocol.hpp"
+#include "dataplane/abi/stats_page.hpp"
+#include "dataplane/base/key_hash.hpp"
+#include "dataplane/cache/shard.hpp"
+#include "dataplane/port/boot_clock.hpp"
+#include "dataplane/port/cache_regions.hpp"
+#include "dataplane/port/lcore_loop.hpp"
+#include "dataplane/port/mapped_image.hpp"
+#include "dataplane/port/port_set.hpp"
+#include "dataplane/port/reader_set.hpp"
+#include "dataplane/worker/worker.hpp"
+
+namespace millrace::dp {
+
+// How a request of the control plane ended.
+struct ControlResult {
+  abi::ReplyCode code = abi::ReplyCode::ok;
+  std::string text;
+};
+
+class Appliance {
+ public:
+  // `config` is verified. EAL runs already. `instance` names the folder of the hugepage files.
+  Appliance(MappedImage config, const std::string& instance);
+  ~Appliance();
+
+  void start();  // launches the workers
+  void stop();   // asks them to end and waits
+
+  // Verifies, publishes, waits until every worker runs under it and the old one is free.
+  ControlResult install_config(int fd);
+  ControlResult install_routes(int fd);
+  // Walks all shards on the cores that own them.
+  ControlResult walk_cache(const abi::CacheQuery& query, bool remove, abi::CacheReply& reply);
+
+  int stats_fd() const noexcept { return stats_fd_; }
+  uint32_t workers() const noexcept { return workers_; }
+  uint64_t boot_checksum() const noexcept { return boot_checksum_; }
+  uint64_t config_generation() const noexcept;
+  uint64_t routes_generation() const noexcept;
+
+ private:
+  void make_stats_area();
+  void make_shards();
+  void make_workers();
+  template <class Ready>
+  ControlResult wait_for_workers(const char* what, Ready ready);
+
+  MappedImage config_;
+  MappedImage routes_;
+  uint32_t workers_;
+  uint32_t shard_cnt_;
+  uint64_t boot_checksum_;
+  BootClock clock_;
+  HashSecret secret_;
+  CacheRegions regions_;
+  ReaderSet readers_;
+  PortSet ports_;
+  ConfigBoard config_board_;
+  RoutesBoard routes_board_;
+  int stats_fd_ = -1;
+  abi::StatsArea* stats_ = nullptr;
+  std::vector<std::unique_ptr<cache::Shard>> shards_;
+  std::vector<cache::Shard*> shard_table_;
+  std::vector<std::unique_ptr<WorkRing>> rings_;  // [from * workers + to]
+  std::vector<WorkRing*> ring_from_;              // [worker * workers + from]
+  std::vector<WorkRing*> ring_to_;                // [worker * workers + to]
+  std::vector<std::unique_ptr<Mailbox>> mailboxes_;
+  std::vector<std::unique_ptr<Worker>> logic_;
+  std::vector<std::unique_ptr<LcoreLoop>> loops_;
+  std::atomic<bool> stop_{false};
+  bool running_ = false;
+};
+
+}  // namespace millrace::dp

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/worker/backend_set.hpp"
+
+namespace millrace::dp {
+namespace {
+
+// The cell has one writer, so a plain read-modify-write is enough; readers want a recent value only.
+void add(std::atomic<uint64_t>& counter, uint64_t n = 1) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+// In BackendCell::reserved: [0] recoveries seen by this worker as home, [1] it considers it down.
+constexpr uint32_t kRecoveries = 0;
+constexpr uint32_t kWantsProbe = 1;
+
+}  // namespace
+
+BackendSet::BackendSet(uint32_t worker, uint32_t workers,
+                       abi::BackendCell (*cells)[abi::kBackendsMax]) noexcept
+    : worker_(worker), workers_(workers), cells_(cells) {}
+
+void BackendSet::apply(const Remap& remap, uint32_t backends) noexcept {
+  std::array<State, abi::kBackendsMax> next{};
+  for (uint32_t o = 0; o < backends_; ++o) {
+    if (remap.backend[o] != Remap::kGone) next[remap.backend[o]] = state_[o];
+  }
+  state_ = next;
+  backends_ = backends;
+  for (uint32_t i = 0; i < abi::kBackendsMax; ++i) {
+    abi::BackendCell& row = cell(i);
+    row.sent.store(0, std::memory_order_relaxed);
+    row.answered.store(0, std::memory_order_relaxed);
+    row.timeouts.store(0, std::memory_order_relaxed);
+    row.failures.store(0, std::memory_order_relaxed);
+    row.rtt_us.store(state_[i].rtt_ns / 1000, std::memory_order_relaxed);
+    row.up.store(i < backends && state_[i].up ? 1 : 0, std::memory_order_relaxed);
+    row.reserved[kWantsProbe].store(i < backends && !state_[i].up ? 1 : 0,
+                                    std::memory_order_relaxed);
+    state_[i].recoveries_seen =
+        cells_[home_of(i)][i].reserved[kRecoveries].load(std::memory_order_relaxed);
+  }
+}
+
+uint8_t BackendSet::choose(const Settings& settings, uint32_t pool, uint32_t tried,
+                           Csprng& random) noexcept {
+  const uint32_t members = settings.service().pool[pool].backends;
+  // First pass: backends that were not asked yet; second: any that is up (a lost packet is no reason
+  // to give up on the only resolver there is).
+  for (const uint32_t candidates : {members & ~tried, members}) {
+    uint8_t best = Remap::kGone;
+    uint32_t best_load = 0;
+    uint32_t ties = 0;
+    for (uint32_t i = 0; i < backends_; ++i) {
+      if ((candidates >> i & 1) == 0 || !state_[i].up || settings.hop(i).usable == 0) continue;
+      const uint32_t load = state_[i].outstanding;
+      if (best == Remap::kGone || load < best_load) {
+        best = static_cast<uint8_t>(i);
+        best_load = load;
+        ties = 1;
+      } else if (load == best_load) {
+        ties += 1;
+        if (random.below(ties) == 0) best = static_cast<uint8_t>(i);
+      }
+    }
+    if (best != Remap::kGone) return best;
+  }
+  return Remap::kGone;
+}
+
+void BackendSet::on_sent(uint32_t backend) noexcept {
+  state_[backend].outstanding += 1;
+  add(cell(backend).sent);
+}
+
+void BackendSet::on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexcept {
+  State& state = state_[backend];
+  if (state.outstanding > 0) state.outstanding -= 1;
+  state.timeouts_in_row = 0;
+  state.rtt_ns = state.rtt_ns == 0 ? rtt_ns : (state.rtt_ns * 7 + rtt_ns) / 8;
+  add(cell(backend).answered);
+  cell(backend).rtt_us.store(state.rtt_ns / 1000, std::memory_order_relaxed);
+  const bool recovered = probe || !state.up;
+  if (!state.up) set_up(backend, true);
+  if (recovered && home_of(backend) == worker_) add(cell(backend).reserved[kRecoveries]);
+}
+
+void BackendSet::on_failure(uint32_t backend) noexcept { add(cell(backend).failures); }
+
+void BackendSet::on_timeout(uint32_t backend, uint32_t down_after, uint64_t now_ns) noexcept {
+  State& state = state_[backend];
+  state.timeouts_in_row += 1;
+  add(cell(backend).timeouts);
+  if (state.up && state.timeouts_in_row >= down_after) {
+    set_up(backend, false);
+    state.probe_due_ns = now_ns;
+  }
+}
+
+void BackendSet::on_abandoned(uint32_t backend) noexcept {
+  if (state_[backend].outstanding > 0) state_[backend].outstanding -= 1;
+}
+
+void BackendSet::set_up(uint32_t backend, bool up) noexcept {
+  state_[backend].up = up;
+  if (up) state_[backend].timeouts_in_row = 0;
+  cell(backend).up.store(up ? 1 : 0, std::memory_order_relaxed);
+  cell(backend).reserved[kWantsProbe].store(up ? 0 : 1, std::memory_order_relaxed);
+}
+
+uint8_t BackendSet::take_probe(const Settings& settings, uint64_t now_ns) noexcept {
+  for (uint32_t i = worker_; i < backends_; i += workers_) {
+    State& state = state_[i];
+    if (settings.hop(i).usable == 0 || now_ns < state.probe_due_ns) continue;
+    bool wanted = false;
+    for (uint32_t w = 0; w < workers_; ++w) {
+      wanted = wanted || cells_[w][i].reserved[kWantsProbe].load(std::memory_order_relaxed) != 0;
+    }
+    if (!wanted) continue;
+    state.probe_due_ns = now_ns + uint64_t{settings.service().probe_interval_ms} * 1'000'000;
+    return static_cast<uint8_t>(i);
+  }
+  return Remap::kGone;
+}
+
+void BackendSet::share() noexcept {
+  for (uint32_t i = 0; i < backends_; ++i) {
+    if (home_of(i) == worker_) continue;
+    // Relaxed is enough: the word says only "look at it afresh"; nothing else is read through it.
+    const uint64_t seen =
+        cells_[home_of(i)][i].reserved[kRecoveries].load(std::memory_order_relaxed);
+    if (seen == state_[i].recoveries_seen) continue;
+    state_[i].recoveries_seen = seen;
+    if (!state_[i].up) set_up(i, true);
+  }
+}
+
+}  // namespace millrace::dp

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which upstream to ask: health, load and choice, as one worker sees them.
+//
+// A backend is out of use after `down_after` tries in a row without an answer, and back in use with the
+// first answer of any kind (an RCODE is a sign of life; what it says is another matter). While it is
+// out, its *home* worker (backend index modulo workers) sends one probe per probe interval, and tells
+// the others through a word in its statistics cell when it comes back: no matter how many cores, a dead
+// upstream sees one packet per interval (A64).
+//
+// Choice: among the pool's backends that are reachable, up and not yet tried for this question, the one
+// with the fewest outstanding queries of ours; ties at random.
+//
+// Threads: private to its worker, except for the cells in the statistics area, each written by one
+// worker only. Cost: a loop over at most 32 backends per query sent upstream.
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/abi/stats_page.hpp"
+#include "dataplane/base/csprng.hpp"
+#include "dataplane/worker/settings.hpp"
+
+namespace millrace::dp {
+
+class BackendSet {
+ public:
+  // `cells`: the backend rows of the statistics area, one array per worker.
+  BackendSet(uint32_t worker, uint32_t workers,
+             abi::BackendCell (*cells)[abi::kBackendsMax]) noexcept;
+
+  void apply(const Remap& remap, uint32_t backends) noexcept;
+
+  // The backend for the next try of a question; kGone: none can be asked now.
+  uint8_t choose(const Settings& settings, uint32_t pool, uint32_t tried, Csprng& random) noexcept;
+
+  void on_sent(uint32_t backend) noexcept;
+  // An answer of any kind. `probe`: to our own question whether it is back.
+  void on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexcept;
+  void on_failure(uint32_t backend) noexcept;  // an answer without data; comes after on_answer
+  // A try ended without an answer and the question went on: counts against the backend.
+  void on_timeout(uint32_t backend, uint32_t down_after, uint64_t now_ns) noexcept;
+  // A try was answered elsewhere, so nobody waits for this one any more; says nothing about health.
+  void on_abandoned(uint32_t backend) noexcept;
+
+  bool up(uint32_t backend) const noexcept { return state_[backend].up; }
+  // A backend of which this worker is home and whose probe is due; kGone: none. Marks it as sent.
+  uint8_t take_probe(const Settings& settings, uint64_t now_ns) noexcept;
+  // Reads the other workers' words; to be called a few times a second.
+  void share() noexcept;
+
+ private:
+  struct State {
+    uint32_t outstanding = 0;
+    uint32_t timeouts_in_row = 0;
+    bool up = true;
+    uint64_t rtt_ns = 0;          // smoothed, 7/8 old
+    uint64_t probe_due_ns = 0;
+    uint64_t recoveries_seen = 0; // of the home worker's cell
+  };
+
+  uint32_t home_of(uint32_t backend) const noexcept { return backend % workers_; }
+  abi::BackendCell& cell(uint32_t backend) noexcept { return cells_[worker_][backend]; }
+  void set_up(uint32_t backend, bool up) noexcept;
+
+  uint32_t worker_;
+  uint32_t workers_;
+  uint32_t backends_ = 0;
+  abi::BackendCell (*cells_)[abi::kBackendsMax];
+  std::array<State, abi::kBackendsMax> state_;
+};
+
+}  // namespace millrace::dp

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The questions that a worker has asked upstream, and the clients that wait for the answers.
+//
+// Three kinds of records, all in arrays made at start, linked by index:
+//
+//   key hash ──▶ Pending ──▶ Waiter ──▶ Waiter ──▶ ...   clients, each keeping its query's frame
+//                   │
+//                   └─ Try[0..3] ◀── hash of (port, id)   packets on the wire that may be answered
+//
+// A Pending is one question of one key: identical misses join it (A57), so at most one is open per
+// key over all cores, because one worker owns the key. Each packet sent for it is a Try with a port
+// and an id of its own; every Try stays answerable until the Pending ends, so a slow answer to the
+// first packet still counts after a second was sent.
+//
+// Threads: private to its worker. Memory: fixed; full means "say so", never "grow".
+// Cost: O(1) expected for every call; chains are walked over keyed or random hashes only.
+// Limits: kWaitersPerPending bounds how many answers one upstream packet can release (DNSBomb,
+// CVE-2024-33655).
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/abi/config_image.hpp"
+#include "dataplane/base/frame.hpp"
+#include "dataplane/base/key.hpp"
+#include "dataplane/wire/query.hpp"
+
+namespace millrace::dp {
+
+inline constexpr uint32_t kNone = 0xffff'ffff;
+inline constexpr uint32_t kTriesMax = 4;
+inline constexpr uint32_t kWaitersPerPending = 512;
+
+struct Waiter {
+  Frame frame;
+  wire::Query query;
+  uint32_t next;
+};
+
+struct Try {
+  abi::Address target;   // who may answer
+  abi::Address source;   // at which of our addresses
+  uint16_t port;         // our source port, host order
+  uint16_t id;
+  uint8_t backend;       // index under the config that sent it; kNoBackend after that config went
+  bool live;             // may still be answered
+  bool overdue;          // its time passed without an answer
+  uint64_t sent_ns;
+  uint32_t chain_next;   // same (port, id) bucket
+};
+inline constexpr uint8_t kNoBackend = 0xff;
+inline constexpr uint8_t kNoPool = 0xff;
+
+struct Pending {
+  Key key;
+  uint64_t started_ns;
+  uint64_t due_ns;         // when this try times out, or the whole question is given up
+  uint32_t chain_next;     // same key bucket; free list when not in use
+  uint32_t waiter_first;
+  uint32_t waiter_last;
+  uint32_t waiter_cnt;
+  uint32_t due_prev;       // deadline list
+  uint32_t due_next;
+  uint32_t due_slot;       // kNone: in no list
+  uint32_t backends_tried; // bit i: backend i of the running config
+  uint8_t try_cnt;
+  uint8_t failure_cnt;     // upstreams that answered with a failure
+  uint8_t pool;            // index under the running config; kNoPool after it went
+  bool in_use;
+  bool no_insert;          // flushed while in flight
+  bool probe;              // ours, to see whether a backend is back; has no waiters
+  Try tries[kTriesMax];
+};
+
+class Inflight {
+ public:
+  Inflight(uint32_t pendings, uint32_t waiters);
+
+  // --- questions
+  uint32_t find(const Key& key) const noexcept;  // kNone: not in flight
+  uint32_t open(const Key& key, uint64_t now_ns) noexcept;  // kNone: full
+  // Ends the question: its tries can no longer be answered. It must have no waiters left.
+  void close(uint32_t pending) noexcept;
+  Pending& at(uint32_t pending) noexcept { return pending_[pending]; }
+  uint32_t open_cnt() const noexcept { return open_cnt_; }
+  uint32_t capacity() const noexcept { return pending_cnt_; }
+
+  // --- waiters
+  // False: no room, in the table or with this question.
+  bool add_waiter(uint32_t pending, const Frame& frame, const wire::Query& query) noexcept;
+  // Takes the first waiter out; false: none left.
+  bool take_waiter(uint32_t pending, Waiter& out) noexcept;
+  uint32_t waiter_cnt() const noexcept { return waiters_used_; }
+  bool room() const noexcept { return free_pending_ != kNone && free_waiter_ != kNone; }
+
+  // --- tries
+  bool tuple_in_use(uint16_t port, uint16_t id) const noexcept;
+  Try& add_try(uint32_t pending, uint16_t port, uint16_t id) noexcept;  // try_cnt < kTriesMax
+  // The try that (port, id) belongs to; false: nothing outstanding there.
+  bool find_try(uint16_t port, uint16_t id, uint32_t& pending, uint32_t& try_idx) const noexcept;
+
+  // --- a new config: translates the indices kept here (worker/settings.hpp, Remap)
+  void apply(const std::array<uint8_t, abi::kBackendsMax>& backend,
+             const std::array<uint8_t, abi::kPoolsMax>& pool) noexcept;
+
+  // --- deadlines
+  void set_due(uint32_t pending, uint64_t due_ns) noexcept;
+  // Next question whose time has come, taken out of the deadline list; kNone: none.
+  uint32_t take_due(uint64_t now_ns) noexcept;
+
+ private:
+  static constexpr uint32_t kDueSlots = 1024;          // of kDueTickNs each: a horizon of 8 s
+  static constexpr uint64_t kDueTickNs = 8'000'000;
+
+  uint32_t key_bucket(uint64_t hash) const noexcept { return static_cast<uint32_t>(hash) & mask_; }
+  uint32_t tuple_bucket(uint16_t port, uint16_t id) const noexcept;
+  void unlink_due(uint32_t pending) noexcept;
+
+  uint32_t pending_cnt_;
+  uint32_t mask_;
+  uint32_t free_pending_ = kNone;
+  uint32_t free_waiter_ = kNone;
+  uint32_t open_cnt_ = 0;
+  uint32_t waiters_used_ = 0;
+  uint64_t due_tick_ = 0;
+  std::unique_ptr<Pending[]> pending_;
+  std::unique_ptr<Waiter[]> waiter_;
+  std::unique_ptr<uint32_t[]> key_heads_;
+  std::unique_ptr<uint32_t[]> tuple_heads_;  // of pending * kTriesMax + try
+  uint32_t due_heads_[kDueSlots];
+};
+
+}  // namespace millrace::dp

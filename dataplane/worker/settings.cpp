@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/worker/settings.hpp"
+
+#include <cstring>
+
+namespace millrace::dp {
+namespace {
+
+bool same_address(const abi::Address& a, const abi::Address& b) noexcept {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+bool same_backend(const abi::BackendConfig& a, const abi::BackendConfig& b) noexcept {
+  return std::strncmp(a.name, b.name, sizeof a.name) == 0 && same_address(a.address, b.address);
+}
+
+}  // namespace
+
+Remap Settings::apply(const abi::ConfigImage& image) noexcept {
+  const abi::ServiceSection& next = image.service;
+  Remap remap;
+  remap.backend.fill(Remap::kGone);
+  remap.pool.fill(Remap::kGone);
+  std::array<abi::NextHop, abi::kBackendsMax> hops{};
+  for (uint32_t n = 0; n < next.backends; ++n) {
+    for (uint32_t o = 0; o < service_.backends; ++o) {
+      if (!same_backend(next.backend[n], service_.backend[o])) continue;
+      remap.backend[o] = static_cast<uint8_t>(n);
+      hops[n] = hop_[o];
+    }
+  }
+  for (uint32_t n = 0; n < next.pools; ++n) {
+    for (uint32_t o = 0; o < service_.pools; ++o) {
+      if (std::strncmp(next.pool[n].name, service_.pool[o].name, abi::kNameMax) == 0) {
+        remap.pool[o] = static_cast<uint8_t>(n);
+      }
+    }
+  }
+  service_ = next;
+  hop_ = hops;
+  generation_ = image.header.generation;
+  derive_endpoints();
+  return remap;
+}
+
+bool Settings::apply(const abi::RoutesImage& image) noexcept {
+  routes_generation_ = image.header.generation;
+  if (image.config_generation != generation_) return false;
+  for (uint32_t i = 0; i < image.backends; ++i) hop_[i] = image.hop[i];
+  derive_endpoints();
+  return true;
+}
+
+void Settings::derive_endpoints() noexcept {
+  endpoints_ = {};
+  for (uint32_t i = 0; i < service_.binds; ++i) {
+    endpoints_.service[i] = {.address = service_.bind[i].address,
+                             .pool = static_cast<uint8_t>(service_.bind[i].pool)};
+  }
+  endpoints_.service_cnt = service_.binds;
+  endpoints_.upstream_port_first = service_.upstream_port_first;
+  endpoints_.upstream_port_end = service_.upstream_port_end;
+  for (uint32_t i = 0; i < service_.backends; ++i) {
+    if (hop_[i].usable == 0) continue;
+    bool known = false;
+    for (uint32_t k = 0; k < endpoints_.source_cnt; ++k) {
+      known = known || same_address(endpoints_.source[k], hop_[i].source);
+    }
+    if (!known) endpoints_.source[endpoints_.source_cnt++] = hop_[i].source;
+  }
+}
+
+}  // namespace millrace::dp

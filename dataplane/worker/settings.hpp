@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a worker runs under: one config snapshot and one routes snapshot, digested.
+//
+// Snapshots are published by pointer; a worker looks once per burst and, when one changed, copies what
+// it needs into its own Settings here, so that no later line of the burst touches shared memory or does
+// arithmetic on units. After that the worker holds no reference to the snapshot.
+//
+// Backends are known by (name, address) across generations: next hops and health move along when a
+// config changes order, and a next hop stays usable until fresh routes for the new config arrive.
+//
+// Threads: private to its worker. Cost: a few KiB of copying per change.
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/abi/config_image.hpp"
+#include "dataplane/abi/routes_image.hpp"
+#include "dataplane/wire/packet.hpp"
+#include "dataplane/wire/reply.hpp"
+
+namespace millrace::dp {
+
+// Where the things of one generation went in the next. kGone: not there any more.
+struct Remap {
+  static constexpr uint8_t kGone = 0xff;
+  std::array<uint8_t, abi::kBackendsMax> backend;
+  std::array<uint8_t, abi::kPoolsMax> pool;
+};
+
+class Settings {
+ public:
+  uint64_t generation() const noexcept { return generation_; }
+  uint64_t routes_generation() const noexcept { return routes_generation_; }
+
+  // Takes a verified config over. The result says how to translate what was kept by index.
+  Remap apply(const abi::ConfigImage& image) noexcept;
+  // Takes verified routes over; ignored (false) if they were made for another config.
+  bool apply(const abi::RoutesImage& image) noexcept;
+
+  const abi::ServiceSection& service() const noexcept { return service_; }
+  const wire::Endpoints& endpoints() const noexcept { return endpoints_; }
+  const abi::NextHop& hop(uint32_t backend) const noexcept { return hop_[backend]; }
+  const abi::PacketCacheConfig& cache_of_pool(uint32_t pool) const noexcept {
+    return service_.packet_cache[service_.pool[pool].packet_cache];
+  }
+  uint8_t cache_idx_of_pool(uint32_t pool) const noexcept {
+    return static_cast<uint8_t>(service_.pool[pool].packet_cache);
+  }
+
+ private:
+  void derive_endpoints() noexcept;
+
+  uint64_t generation_ = 0;
+  uint64_t routes_generation_ = 0;
+  abi::ServiceSection service_{};
+  wire::Endpoints endpoints_{};
+  std::array<abi::NextHop, abi::kBackendsMax> hop_{};
+};
+
+}  // namespace millrace::dp

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One worker: everything that happens to a packet, as a function of (burst in, now) -> burst out.
+//
+// A turn takes its frames through stages; each stage handles the whole burst before the next begins, so
+// that the memory latency of one packet hides behind the work on the others.
+//
+//   rx ─▶ classify ─▶ parse ─▶ hash, look up ─▶ answer ──────────────▶ tx
+//            │          │                          │ miss
+//            │          └─▶ error reply            ▼
+//            │                              owner of the key: ours ─▶ join / ask ─▶ tx upstream
+//            │                                      │ another's
+//            ▼                                      ▼
+//        upstream answer ─▶ owner of the port     ring to that worker
+//                              │ ours
+//                              ▼
+//                  check ─▶ parse ─▶ store ─▶ answer all who wait
+//
+// worker_query.cpp has the upper row, worker_miss.cpp asking, worker_answer.cpp what comes back,
+// worker_upkeep.cpp what is done between bursts.
+//
+// Threads: one object per core; only that core calls step(). Other cores are reached through rings,
+// the main core through the mailbox and the snapshot boards. The caller reports quiescence after step().
+// Memory: all of it allocated by the constructor. step() allocates nothing, locks nothing, makes no
+// system call and reads no clock: time, frames and randomness come in from outside.
+// Failure: no packet and no order of packets makes step() fail; every received frame ends in exactly one
+// outcome (abi/outcomes.def).
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/abi/stats_page.hpp"
+#include "dataplane/base/answer_view.hpp"
+#include "dataplane/base/csprng.hpp"
+#include "dataplane/base/key_hash.hpp"
+#include "dataplane/cache/lookup.hpp"
+#include "dataplane/cache/shard.hpp"
+#include "dataplane/ring/spsc_ring.hpp"
+#include "dataplane/ring/work_item.hpp"
+#include "dataplane/snapshot/board.hpp"
+#include "dataplane/stats/core_counters.hpp"
+#include "dataplane/worker/backend_set.hpp"
+#include "dataplane/worker/inflight.hpp"
+#include "dataplane/worker/mailbox.hpp"
+#include "dataplane/worker/settings.hpp"
+#include "dataplane/worker/step_io.hpp"
+#include "dataplane/wire/upstream.hpp"
+
+namespace millrace::dp {
+
+using WorkRing = ring::SpscRing<ring::WorkItem>;
+using ConfigBoard = snapshot::SnapshotBoard<abi::ConfigImage>;
+using RoutesBoard = snapshot::SnapshotBoard<abi::RoutesImage>;
+
+// What a worker is connected to. Everything pointed at outlives the worker.
+struct Connections {
+  uint32_t worker = 0;
+  uint32_t workers = 1;
+  cache::Shard* const* shards = nullptr;  // all of them; this worker owns those that owner_of() says
+  uint32_t shard_cnt = 1;                 // a power of two
+  const HashSecret* secret = nullptr;
+  WorkRing* const* from = nullptr;        // [workers]: rings that end here; null at [worker]
+  WorkRing* const* to = nullptr;          // [workers]: rings that begin here
+  const ConfigBoard* config = nullptr;
+  const RoutesBoard* routes = nullptr;
+  abi::StatsArea* stats = nullptr;
+  Mailbox* mailbox = nullptr;
+  const uint8_t* seed = nullptr;          // Csprng::kSeedBytes
+  uint32_t pendings = 4096;
+  uint32_t waiters = 8192;
+};
+
+// The worker that writes a shard.
+inline uint32_t owner_of(uint32_t shard, uint32_t workers) noexcept { return shard % workers; }
+
+class Worker {
+ public:
+  static constexpr uint32_t kDeadlineBudget = 32;  // questions looked at in one turn
+
+  explicit Worker(const Connections& to);
+
+  // One turn. Returns how much there was to do; 0: idle.
+  uint32_t step(StepIo& io, uint64_t now_ns) noexcept;
+
+  // Frames that the loop could not send after all.
+  void count_tx_dropped(uint32_t n) noexcept { counters_.count(abi::Event::tx_dropped, n); }
+  void count_sleep() noexcept { counters_.count(abi::Event::sleeps); }
+
+  const stats::CoreCounters& counters() const noexcept { return counters_; }
+  uint64_t generation() const noexcept { return settings_.generation(); }
+  uint64_t routes_generation() const noexcept { return settings_.routes_generation(); }
+  abi::IdleMode idle_mode() const noexcept { return settings_.service().idle; }
+
+ private:
+  // Queries of one burst between the stages.
+  struct Burst {
+    uint32_t cnt = 0;
+    Frame frame[kBurstMax];
+    wire::Query query[kBurstMax];
+    Key key[kBurstMax];
+    const cache::Shard* shard[kBurstMax];
+    cache::Found found[kBurstMax];
+  };
+
+  // `starting`: no route to any upstream yet; `unreachable`: all of them are down.
+  enum class Asked : uint8_t { waiting, full, unreachable, starting };
+  static abi::Outcome outcome_of(Asked asked) noexcept;
+
+  // --- worker_query.cpp: per burst
+  void load_snapshots() noexcept;
+  void receive(StepIo& io) noexcept;
+  void take_query(StepIo& io, const Frame& frame, wire::Query& query) noexcept;
+  void look_up() noexcept;
+  void answer(StepIo& io) noexcept;
+  void miss(StepIo& io, uint32_t i) noexcept;
+  abi::Outcome hand_over(uint32_t i, uint32_t owner) noexcept;
+  void reply_error(StepIo& io, Frame& frame, const wire::Query& query,
+                   abi::Outcome outcome) noexcept;
+  void finish_reply(StepIo& io, Frame& frame, const wire::Query& query, uint16_t len) noexcept;
+  wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query) const noexcept;
+  void send(StepIo& io, const Frame& frame) noexcept;
+  void give_back(StepIo& io, const Frame& frame) noexcept { io.done[io.done_cnt++] = frame; }
+
+  // --- worker_miss.cpp: the owner of a key asks upstream
+  uint32_t drain_rings(StepIo& io) noexcept;
+  void take_item(StepIo& io, const ring::WorkItem& item) noexcept;
+  void take_miss(StepIo& io, const ring::WorkItem& item) noexcept;
+  bool answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
+  Asked ask(StepIo& io, const Frame& frame, const wire::Query& query, const Key& key) noexcept;
+  bool any_route(uint32_t pool) const noexcept;
+  bool send_try(StepIo& io, uint32_t pending) noexcept;
+  void send_packet(StepIo& io, uint32_t pending, uint8_t backend) noexcept;
+  uint16_t random_port() noexcept;
+  void send_probes(StepIo& io) noexcept;
+
+  // --- worker_answer.cpp: what comes back
+  abi::Outcome upstream_answer(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
+  abi::Outcome matched(StepIo& io, uint32_t pending, uint32_t try_idx, const uint8_t* msg,
+                       uint16_t len) noexcept;
+  void store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept;
+  void answer_waiters(uint32_t pending, const AnswerView& view) noexcept;
+  void truncate_waiters(uint32_t pending) noexcept;
+  void fail_waiters(uint32_t pending) noexcept;
+  void retry_or_fail(StepIo& io, uint32_t pending) noexcept;
+  uint32_t backends_untried(const Pending& pending) const noexcept;
+  void give_up(uint32_t pending, bool remember) noexcept;
+  void end(uint32_t pending) noexcept;
+  void queue_reply(Frame& frame, const wire::Query& query, uint16_t len) noexcept;
+  uint32_t run_deadlines(StepIo& io) noexcept;
+
+  // --- worker_upkeep.cpp: between bursts
+  void upkeep(StepIo& io) noexcept;
+  uint32_t send_backlog(StepIo& io) noexcept;
+  void serve_mailbox() noexcept;
+  void walk_slice() noexcept;
+  void mark_flushed_in_flight(const abi::CacheQuery& query) noexcept;
+  void publish() noexcept;
+
+  uint32_t shard_of(uint64_t hash) const noexcept {
+    return static_cast<uint32_t>(hash >> 32) & (to_.shard_cnt - 1);
+  }
+  uint32_t port_owner(uint16_t port) const noexcept {
+    return static_cast<uint32_t>(port - settings_.endpoints().upstream_port_first) % to_.workers;
+  }
+
+  Connections to_;
+  uint64_t now_ns_ = 0;
+  uint64_t now_ms_ = 0;
+  Settings settings_;
+  stats::CoreCounters counters_;
+  Csprng random_;
+  Inflight inflight_;
+  BackendSet backends_;
+  std::unique_ptr<Burst> burst_;
+  std::unique_ptr<wire::AnswerScratch> scratch_;
+
+  // Replies to clients that waited, ready to be sent when a turn has room. len 0: give back only.
+  std::unique_ptr<Frame[]> backlog_;
+  uint32_t backlog_capacity_;
+  uint32_t backlog_head_ = 0;
+  uint32_t backlog_cnt_ = 0;
+
+  uint32_t upkeep_shard_ = 0;
+  uint64_t publish_due_ns_ = 0;
+  uint64_t share_due_ns_ = 0;
+  uint64_t mail_ = 0;            // number of the mailbox request in work or last done
+  bool walking_ = false;
+  uint32_t walk_shard_ = 0;
+  uint64_t walk_cursor_ = 0;
+};
+
+}  // namespace millrace::dp

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker as the owner of keys: joins misses to questions in flight, asks upstream.
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/base/check.hpp"
+#include "dataplane/worker/worker.hpp"
+
+namespace millrace::dp {
+
+using abi::Event;
+using abi::Outcome;
+
+namespace {
+
+constexpr uint32_t kRingBudget = 64;  // items taken from other cores in one turn
+static_assert(kBurstMax + kRingBudget + Worker::kDeadlineBudget + 1 <= kStockNeed);
+static_assert(kStockNeed <= kTxMax);
+
+// The key of a query that came over a ring: the name is read from the client's packet again, the rest
+// is known. (The bytes were validated by the core that received them.)
+void rebuild_key(const Frame& frame, const wire::Query& query, uint8_t packet_cache, uint64_t hash,
+                 Key& key) noexcept {
+  const uint8_t* name = frame.data + query.packet.dns_off + 12;
+  std::memset(key.bytes, 0, sizeof key.bytes);
+  store_be16(key.bytes, query.qtype);
+  key.bytes[2] = static_cast<uint8_t>((query.flag_do ? kKeyFlagDo : 0) |
+                                      (query.flag_cd ? kKeyFlagCd : 0));
+  key.bytes[3] = packet_cache;
+  for (uint32_t i = 0; i < query.qname_len; ++i) {
+    const uint8_t byte = name[i];
+    key.bytes[kKeyHeadBytes + i] =
+        static_cast<uint8_t>(byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte);
+  }
+  key.len = static_cast<uint16_t>(kKeyHeadBytes + query.qname_len);
+  key.hash = hash;
+}
+
+}  // namespace
+
+uint32_t Worker::drain_rings(StepIo& io) noexcept {
+  uint32_t taken = 0;
+  ring::WorkItem items[kRingBudget];
+  // Each turn begins with another ring, so that a busy neighbour cannot starve the others.
+  const auto first = static_cast<uint32_t>(counters_.of(Event::steps) % to_.workers);
+  for (uint32_t k = 0; k < to_.workers && taken < kRingBudget; ++k) {
+    const uint32_t from = (first + k) % to_.workers;
+    if (from == to_.worker) continue;
+    const uint32_t cnt = to_.from[from]->pop(items, kRingBudget - taken);
+    for (uint32_t i = 0; i < cnt; ++i) take_item(io, items[i]);
+    taken += cnt;
+  }
+  if (taken != 0) counters_.count(Event::ring_received, taken);
+  return taken;
+}
+
+void Worker::take_item(StepIo& io, const ring::WorkItem& item) noexcept {
+  switch (item.kind) {
+    case ring::ItemKind::miss:
+      take_miss(io, item);
+      return;
+    case ring::ItemKind::upstream:
+      counters_.rx_packets += 1;
+      counters_.count(upstream_answer(io, item.frame, item.query.packet));
+      give_back(io, item.frame);
+      return;
+    case ring::ItemKind::none:
+      break;
+  }
+  MR_CHECK(item.kind == ring::ItemKind::miss);
+}
+
+void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
+  Frame frame = item.frame;
+  wire::Query query = item.query;
+  bool servable = true;
+  if (item.generation != static_cast<uint32_t>(settings_.generation())) {
+    // It was received under another config. From here on it is handled under ours.
+    wire::Packet packet;
+    servable = wire::classify(frame, settings_.endpoints(), packet).kind == wire::Kind::query;
+    if (servable) query.pool = settings_.endpoints().service[packet.service].pool;
+  }
+  Key key;
+  rebuild_key(frame, query, item.packet_cache, item.hash, key);
+  if (answer_late_hit(io, frame, query, key)) return;
+  const Asked asked = servable ? ask(io, frame, query, key) : Asked::unreachable;
+  if (asked == Asked::waiting) return;
+  counters_.count(Event::waiter_failed);
+  reply_error(io, frame, query, outcome_of(asked));
+}
+
+// Between the look-up on the core that received the query and now, the answer may have come.
+bool Worker::answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query,
+                             const Key& key) noexcept {
+  const cache::Shard* const shard = to_.shards[shard_of(key.hash)];
+  const Key* const keys[1] = {&key};
+  cache::Found found[1];
+  cache::lookup_burst(&shard, keys, 1, now_ms_, found);
+  if (found[0].entry == nullptr) return false;
+  const AnswerView view = cache::view_of(*found[0].entry);
+  counters_.count(Event::waiter_hit_late);
+  if (view.failure) {
+    counters_.count(Event::waiter_failed);
+    reply_error(io, frame, query, Outcome::servfail_cached);
+    return true;
+  }
+  counters_.count(Event::waiter_answered);
+  const wire::Reply reply = wire::write_reply(frame.data + query.packet.dns_off, query, view,
+                                              found[0].age_s, limits_of(frame, query));
+  finish_reply(io, frame, query, reply.len);
+  return true;
+}
+
+Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& query,
+                          const Key& key) noexcept {
+  if (inflight_.waiter_cnt() + backlog_cnt_ >= backlog_capacity_) return Asked::full;
+  const uint32_t known = inflight_.find(key);
+  if (known != kNone) {
+    if (!inflight_.add_waiter(known, frame, query)) return Asked::full;
+    counters_.count(Event::waiter_joined);
+    return Asked::waiting;
+  }
+  if (io.stock_cnt == 0) counters_.count(Event::up_no_frame);
+  if (!inflight_.room() || io.stock_cnt == 0) return Asked::full;
+  const uint32_t pending = inflight_.open(key, now_ns_);
+  inflight_.at(pending).pool = query.pool;
+  if (!send_try(io, pending)) {
+    inflight_.close(pending);
+    return any_route(query.pool) ? Asked::unreachable : Asked::starting;
+  }
+  MR_CHECK(inflight_.add_waiter(pending, frame, query));
+  return Asked::waiting;
+}
+
+bool Worker::any_route(uint32_t pool) const noexcept {
+  const uint32_t members = settings_.service().pool[pool].backends;
+  for (uint32_t i = 0; i < settings_.service().backends; ++i) {
+    if ((members >> i & 1) != 0 && settings_.hop(i).usable != 0) return true;
+  }
+  return false;
+}
+
+uint16_t Worker::random_port() noexcept {
+  // Port p belongs to worker (p - first) modulo workers, which is how its answer finds us.
+  const wire::Endpoints& ends = settings_.endpoints();
+  const auto span = static_cast<uint32_t>(ends.upstream_port_end - ends.upstream_port_first);
+  const uint32_t mine = (span - to_.worker + to_.workers - 1) / to_.workers;
+  return static_cast<uint16_t>(ends.upstream_port_first + to_.worker +
+                               random_.below(mine) * to_.workers);
+}
+
+bool Worker::send_try(StepIo& io, uint32_t idx) noexcept {
+  Pending& pending = inflight_.at(idx);
+  if (pending.pool == kNoPool) return false;
+  const uint8_t backend =
+      backends_.choose(settings_, pending.pool, pending.backends_tried, random_);
+  if (backend == Remap::kGone) return false;
+  if (io.stock_cnt == 0) {
+    counters_.count(Event::up_no_frame);
+    return false;
+  }
+  pending.backends_tried |= uint32_t{1} << backend;
+  send_packet(io, idx, backend);
+  counters_.count(Event::up_sent);
+  if (pending.try_cnt > 1) counters_.count(Event::up_retry);
+  // Each further try waits twice as long as the one before, and none beyond the end of the question.
+  const abi::ServiceSection& service = settings_.service();
+  const uint64_t wait_ns =
+      (uint64_t{service.upstream_try_ms} << (pending.try_cnt - 1)) * 1'000'000;
+  const uint64_t end_ns =
+      pending.started_ns + uint64_t{service.upstream_give_up_ms} * 1'000'000;
+  inflight_.set_due(idx, std::min(now_ns_ + wait_ns, std::max(end_ns, now_ns_)));
+  return true;
+}
+
+// One packet with a port and an id of its own. Needs a frame in the stock.
+void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend) noexcept {
+  uint16_t port;
+  uint16_t id;
+  do {
+    port = random_port();
+    id = random_.u16();
+  } while (inflight_.tuple_in_use(port, id));
+  const abi::NextHop& hop = settings_.hop(backend);
+  const abi::Address& target = settings_.service().backend[backend].address;
+  Try& entry = inflight_.add_try(idx, port, id);
+  entry.target = target;
+  entry.source = hop.source;
+  entry.backend = backend;
+  entry.sent_ns = now_ns_;
+
+  Frame frame = io.stock[--io.stock_cnt];
+  const Key& key = inflight_.at(idx).key;
+  const uint16_t len = wire::write_upstream_query(
+      frame.data + wire::upstream_head_bytes(hop), id, key.bytes + kKeyHeadBytes,
+      static_cast<uint8_t>(key.len - kKeyHeadBytes), load_be16(key.bytes),
+      (key.bytes[2] & kKeyFlagDo) != 0, (key.bytes[2] & kKeyFlagCd) != 0,
+      settings_.service().upstream_edns_udp_bytes);
+  wire::write_upstream_head(frame, hop, target, port, len);
+  send(io, frame);
+  backends_.on_sent(backend);
+}
+
+void Worker::send_probes(StepIo& io) noexcept {
+  const uint8_t backend = backends_.take_probe(settings_, now_ns_);
+  if (backend == Remap::kGone || io.stock_cnt == 0 || !inflight_.room()) return;
+  // `. NS`, under a packet cache number that no client's key can have.
+  Key key{};
+  store_be16(key.bytes, 2);
+  key.bytes[3] = static_cast<uint8_t>(0x80 | backend);
+  key.len = kKeyHeadBytes + 1;
+  key.hash = hash_key(*to_.secret, key.bytes, key.len);
+  if (inflight_.find(key) != kNone) return;
+  const uint32_t idx = inflight_.open(key, now_ns_);
+  Pending& pending = inflight_.at(idx);
+  pending.probe = true;
+  pending.no_insert = true;
+  send_packet(io, idx, backend);
+  counters_.count(Event::probe_sent);
+  inflight_.set_due(idx, now_ns_ + uint64_t{settings_.service().upstream_give_up_ms} * 1'000'000);
+}
+
+}  // namespace millrace::dp
