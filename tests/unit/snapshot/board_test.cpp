@@ -163,6 +163,7 @@ TEST(SnapshotBoardStress, SwapsUnderReaders) {
         const StressImage* image = board.load();
         const uint64_t generation = image->words[0];
         bool whole = generation >= newest;
+        if (generation % 4 == r) std::this_thread::yield();  // swaps while we hold the image
         for (uint64_t word : image->words) whole = whole && word == generation;
         if (!whole) broken.fetch_add(1, std::memory_order_relaxed);
         newest = generation;
