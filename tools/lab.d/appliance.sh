@@ -84,7 +84,8 @@ appliance_processes() {
 # appliance_down: the daemon first, or it would start the data plane again.
 appliance_down() {
   local pid program
-  end_recorded millraced
+  # It stops the data plane in its turn, and gives it some seconds.
+  end_recorded millraced 15
   for program in "$MILLRACED" "$DATAPLANE"; do
     for pid in $(appliance_processes "$program"); do
       end_process "$pid" "$(process_start "$pid")" || note "pid $pid ($program) does not end"
