@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory for an entry: budgets, eviction ahead of need, pages moved between size classes.
-#include <algorithm>
-
 #include "dataplane/base/check.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/shard_state.hpp"
+
+#include <algorithm>
 
 namespace millrace::cache {
 
@@ -56,8 +56,8 @@ void Shard::hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcep
   }
 }
 
-// Where a kind at its budget evicts: its own queue of this size class, its longest, else the longest of
-// the other bounded kind. Failures leave negatives alone as long as there are failures.
+// Where a kind at its budget evicts: its own queue of this size class, its longest, else the
+// longest of the other bounded kind. Failures leave negatives alone as long as there are failures.
 uint32_t Shard::bounded_queue(uint32_t size_class, Kind kind) const noexcept {
   const Sieve sieve(region_, state_->queues);
   const uint32_t own = queue_no(size_class, kind);
@@ -142,8 +142,8 @@ uint32_t Shard::oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexc
   return oldest;
 }
 
-// A class that has just evicted a page's worth compares the age of what it evicts with the others'. If
-// somewhere candidates are more than twice as old, memory is worth more here: a page moves.
+// A class that has just evicted a page's worth compares the age of what it evicts with the others'.
+// If somewhere candidates are more than twice as old, memory is worth more here: a page moves.
 void Shard::rebalance(uint32_t size_class, uint64_t now_ms) noexcept {
   if (state_->drain.page_no != 0) return;
   uint64_t own_born_ms;
