@@ -22,10 +22,10 @@
 // waits for readers that do not pass, insert() answers no_memory and the cache goes on serving what
 // it has.
 //
-// Budgets: failures may hold at most 1/16 of the memory, failures and negative answers together at
-// most 1/4 (set_budgets). At its budget a kind evicts its own; under it, all kinds of a size class
-// are one queue by age. A flood of one kind can thus never take more than its share, and memory
-// that is retired but not yet free counts against it.
+// Budgets: failures may hold at most 1/16 of the slab's memory and negative answers 3/16, so
+// together a quarter (set_budgets). At its budget a kind evicts its own; under it, all kinds of a
+// size class give way by age. So a flood of one kind can never take more than its share from the
+// others. Memory that is retired but not yet free counts against the share.
 
 #include "dataplane/base/answer_view.hpp"
 #include "dataplane/base/grace.hpp"
@@ -35,6 +35,7 @@
 #include "dataplane/cache/region_layout.hpp"
 #include "dataplane/cache/slot.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -46,7 +47,7 @@ struct State;  // of the owner, in the region; shard_state.hpp
 enum class InsertResult : uint8_t {
   stored,
   replaced,
-  no_memory,  // nothing changed; an older entry of the key stays
+  no_memory,  // not stored; an older entry of the key was not replaced
   too_large,  // entry above kEntryBytesMax, or a key that is none
   kept,       // a failure met a fresh answer of the same key, which stays (RFC 8767 section 4)
 };
@@ -57,7 +58,7 @@ inline constexpr uint64_t kWalkEnd = UINT64_MAX;
 // Shares of the slab memory, in 64ths, that these kinds of entry may hold.
 struct Budgets {
   uint8_t failure_64ths = 4;
-  uint8_t failure_and_negative_64ths = 16;
+  uint8_t negative_64ths = 12;
 };
 
 class Shard {

@@ -14,7 +14,7 @@
 //   S             the entry lives in its second bucket.
 //   spills        slot 0 only: how many entries whose first bucket is this one live in their
 //                 second. While it is 0 a reader that finds nothing here is done: a miss costs one
-//                 line. It stops at 15 and then stays: from there on the second line is always read.
+//                 line. It stops at 15 and then stays: from there on the second is always read.
 //   tag           24 bits of the hash.
 //
 // A key has two candidate buckets and no others; entries never move between them, so a reader that
