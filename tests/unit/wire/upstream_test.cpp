@@ -11,7 +11,6 @@ using wire::Verdict;
 
 constexpr const char* kQname = "www.example.com";
 constexpr uint16_t kQnamePointer = 12;
-constexpr uint16_t kZonePointer = 16;  // example.com within the question
 
 DnsBuilder reply(const Name& name = kQname, uint16_t type = kTypeA) {
   return DnsBuilder().response().rd().question(name, type);
