@@ -20,9 +20,10 @@ BANNED = {
     "exceptions": r"__cxa_(throw|rethrow|allocate_exception|begin_catch)|_Unwind_Resume|"
                   r"_ZSt\d+__throw_\w+",
     "virtual calls": r"__cxa_pure_virtual|_ZTV.*|__dynamic_cast",
-    "printing": r"(__)?(v?f?printf|puts|putchar|fputs|fputc|fwrite|perror|v?s?n?printf|v?dprintf)"
-                r"(_chk)?|_ZNSo.*|_ZStls.*|syslog",
-    "locks": r"pthread_(mutex|rwlock|cond|spin|once|create).*|sem_\w+|__cxa_guard_\w+|_ZNSt5mutex.*",
+    "printing": r"(__)?(v?[fsd]?n?printf|vasprintf|asprintf)(_chk)?|"
+                r"puts|putchar|fputs|fputc|fwrite|perror|syslog|_ZNSo.*|_ZStls.*",
+    "locks": r"pthread_(mutex|rwlock|cond|spin|once|create).*|sem_\w+|"
+             r"__cxa_guard_\w+|_ZNSt5mutex.*",
     "system calls": r"read|write|readv|writev|pread(64)?|pwrite(64)?|open(at)?(64)?|close|ioctl|"
                     r"send(to|msg|mmsg)?|recv(from|msg|mmsg)?|poll|epoll_\w+|select|mmap(64)?|"
                     r"munmap|nanosleep|clock_nanosleep|usleep|sleep|clock_gettime|gettimeofday|"
