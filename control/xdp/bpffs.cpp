@@ -120,9 +120,13 @@ Status PinFolder::remove_other_versions(const std::string& interface) const {
 }
 
 void PinFolder::unmount() {
-  std::error_code ignored;
-  if (mounted_here && fs::is_empty(kStandardMount, ignored))
-    mounted_here = ::umount2(kStandardMount, 0) != 0;
+  // The kernel puts files of its own there (maps.debug); only their names may have a dot.
+  std::error_code error;
+  fs::directory_iterator it(kStandardMount, error);
+  const bool unused = !error && std::none_of(begin(it), end(it), [](const fs::path& path) {
+    return path.filename().string().find('.') == std::string::npos;
+  });
+  if (mounted_here && unused) mounted_here = ::umount2(kStandardMount, 0) != 0;
 }
 
 }  // namespace millrace::ctl

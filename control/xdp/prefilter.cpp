@@ -241,6 +241,7 @@ Status Prefilter::clean(const std::string& pin_dir) {
   libbpf_set_print(keep_library_text);
   const Status detached = detach_all_but({});
   const Status removed = PinFolder(pin_dir).remove_all_but({});
+  PinFolder::unmount();
   return detached.ok() ? removed : detached;
 }
 
