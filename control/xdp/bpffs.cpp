@@ -49,6 +49,16 @@ std::string pin_name(std::string interface) {
   return interface;
 }
 
+// The kernel puts files of its own there (maps.debug); only their names may have a dot. Closes the
+// folder before it returns: an open one would keep it mounted.
+bool has_pins(const fs::path& mount) {
+  std::error_code error;
+  fs::directory_iterator it(mount, error);
+  return error || std::any_of(begin(it), end(it), [](const fs::path& path) {
+           return path.filename().string().find('.') == std::string::npos;
+         });
+}
+
 }  // namespace
 
 Status PinFolder::make() {
@@ -120,13 +130,8 @@ Status PinFolder::remove_other_versions(const std::string& interface) const {
 }
 
 void PinFolder::unmount() {
-  // The kernel puts files of its own there (maps.debug); only their names may have a dot.
-  std::error_code error;
-  fs::directory_iterator it(kStandardMount, error);
-  const bool unused = !error && std::none_of(begin(it), end(it), [](const fs::path& path) {
-    return path.filename().string().find('.') == std::string::npos;
-  });
-  if (mounted_here && unused) mounted_here = ::umount2(kStandardMount, 0) != 0;
+  if (mounted_here && !has_pins(kStandardMount))
+    mounted_here = ::umount2(kStandardMount, 0) != 0;
 }
 
 }  // namespace millrace::ctl
