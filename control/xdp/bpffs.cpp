@@ -61,7 +61,7 @@ bool has_pins(const fs::path& mount) {
 
 }  // namespace
 
-Status PinFolder::make() {
+Status PinFolder::make() const {
   const fs::path path(root_);
   if (!path.is_absolute() || path != path.lexically_normal() || !path.has_filename())
     return Status(Code::rejected, "pin folder '" + root_ +
@@ -84,6 +84,8 @@ Status PinFolder::make() {
 }
 
 Result<std::string> PinFolder::make_interface(const std::string& interface) const {
+  const Status made = make();  // detach_all() may have removed the root since
+  if (!made.ok()) return made;
   const fs::path path = version_folder(root_) / pin_name(interface);
   std::error_code error;
   fs::create_directories(path, error);

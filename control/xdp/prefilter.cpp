@@ -251,6 +251,8 @@ Status Prefilter::attach(const std::string& interface) {
   const auto found = attached_program(index.value());
   if (!found.ok()) return found.status();
 
+  const Result<std::string> folder = impl_->pins.make_interface(interface);
+  if (!folder.ok()) return folder.status();
   Instance instance = {.interface_idx = index.value()};
   Status status;
   if (!found.value().has_value()) {
@@ -266,8 +268,6 @@ Status Prefilter::attach(const std::string& interface) {
   }
   if (!status.ok()) return status;
 
-  const Result<std::string> folder = impl_->pins.make_interface(interface);
-  if (!folder.ok()) return folder.status();
   status = pin_instance(instance, folder.value());
   if (!status.ok()) return status;
   impl_->instances[interface] = std::move(instance);
