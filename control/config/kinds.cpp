@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/config/kinds.hpp"
+
+#include "control/config/kinds_text.hpp"
+#include "control/config/nearest.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace millrace::ctl {
+namespace {
+
+constexpr std::size_t kShownMax = 40;
+bool is_alnum(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool is_name_byte(char c) {
+  return is_alnum(c) || c == '.' || c == '_' || c == '-';
+}
+
+std::string read_text(const yaml::Node& node, std::string_view what, std::string_view allowed,
+                      std::string& value) {
+  if (node.kind != yaml::Node::Kind::scalar) return expected(what, allowed, node);
+  value = node.text;
+  return "";
+}
+
+}  // namespace
+
+std::string clip(std::string_view text) {
+  std::string out;
+  for (const char c : text.substr(0, kShownMax)) {
+    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    out += is_control ? '?' : c;
+  }
+  return text.size() > kShownMax ? out + "..." : out;
+}
+
+std::string describe(const yaml::Node& node) {
+  switch (node.kind) {
+    case yaml::Node::Kind::null:
+      return "nothing";
+    case yaml::Node::Kind::list:
+      return "a list";
+    case yaml::Node::Kind::map:
+      return "a map";
+    case yaml::Node::Kind::scalar:
+      break;
+  }
+  return (node.quoted ? "the quoted text " : "") + shown(node.text);
+}
+
+std::string quote(std::string_view text) {
+  static constexpr std::array<std::string_view, 8> kWords{"null", "true", "false", "yes",
+                                                          "no",   "on",   "off",   "auto"};
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const bool is_word = !text.empty() && std::isalpha(static_cast<unsigned char>(text.front())) &&
+                       std::all_of(text.begin(), text.end(), is_name_byte) &&
+                       std::find(kWords.begin(), kWords.end(), lower) == kWords.end() &&
+                       text.size() > 1;  // y and n are truth values to some
+  if (is_word) return std::string(text);
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+
+namespace kinds {
+
+// --- names and other text
+
+std::string Name::allowed(const FieldInfo& info) {
+  return range_text(std::to_string(info.lo), std::to_string(info.hi)) +
+         " letters, digits, '.', '_', '-', the first a letter or digit";
+}
+
+std::string Name::read(const yaml::Node& node, const FieldInfo& info, std::string& value) {
+  return read_text(node, "a name", allowed(info), value);
+}
+
+std::string Name::check(const std::string& value, const FieldInfo& info) {
+  const bool fits = value.size() >= info.lo && value.size() <= info.hi;
+  if (fits && is_alnum(value.front()) && std::all_of(value.begin(), value.end(), is_name_byte)) {
+    return "";
+  }
+  return shown(value) + " is not a name: allowed are " + allowed(info);
+}
+
+std::string Names::allowed(const FieldInfo& info) {
+  return range_text(std::to_string(info.lo), std::to_string(info.hi)) + " names";
+}
+
+std::string Names::read(const yaml::Node& node, const FieldInfo& info,
+                        std::vector<std::string>& value) {
+  if (node.kind != yaml::Node::Kind::list) {
+    return expected("a list of names such as [default]", allowed(info), node);
+  }
+  std::vector<std::string> names;
+  for (const yaml::Node& item : node.items) {
+    if (item.kind != yaml::Node::Kind::scalar) return expected("names in the list", "", item);
+    names.push_back(item.text);
+  }
+  value = std::move(names);
+  return "";
+}
+
+std::string Names::check(const std::vector<std::string>& value, const FieldInfo& info) {
+  if (value.size() >= info.lo && value.size() <= info.hi) return "";
+  if (value.empty()) return "the list is empty: allowed " + allowed(info);
+  return out_of_range(std::to_string(value.size()) + " names", allowed(info));
+}
+
+std::string Names::format(const std::vector<std::string>& value) {
+  std::string text = "[";
+  for (const std::string& name : value)
+    text += (text.size() > 1 ? ", " : "") + quote(name);
+  return text + "]";
+}
+
+std::string Interface::allowed(const FieldInfo& info) {
+  return "at most " + std::to_string(info.hi) + " bytes, as `ip link` shows it";
+}
+
+std::string Interface::read(const yaml::Node& node, const FieldInfo& info, std::string& value) {
+  return read_text(node, "the name of an interface", allowed(info), value);
+}
+
+// What the kernel's dev_valid_name() refuses, and what YAML or a shell would trip over.
+std::string Interface::check(const std::string& value, const FieldInfo& info) {
+  const bool is_dots = value == "." || value == "..";
+  const bool is_clean = std::all_of(value.begin(), value.end(), [](char c) {
+    return c > ' ' && c < 0x7f && c != '/' && c != ':';
+  });
+  if (value.size() <= info.hi && is_clean && !is_dots) return "";
+  return shown(value) + " is not the name of an interface: allowed " + allowed(info);
+}
+
+std::string Device::allowed(const FieldInfo& info) {
+  return "at most " + std::to_string(info.hi) + " bytes without spaces";
+}
+
+std::string Device::read(const yaml::Node& node, const FieldInfo& info, std::string& value) {
+  return read_text(node, "a DPDK device", allowed(info), value);
+}
+
+std::string Device::check(const std::string& value, const FieldInfo& info) {
+  const bool is_clean =
+      std::all_of(value.begin(), value.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (value.size() <= info.hi && is_clean) return "";
+  return shown(value) + " is not a DPDK device: allowed " + allowed(info);
+}
+
+std::string Path::allowed(const FieldInfo& info) {
+  return "at most " + std::to_string(info.hi) + " ASCII characters, begins with /";
+}
+
+std::string Path::read(const yaml::Node& node, const FieldInfo& info, std::string& value) {
+  return read_text(node, "a path", allowed(info), value);
+}
+
+std::string Path::check(const std::string& value, const FieldInfo& info) {
+  const bool is_clean =
+      std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c < 0x7f; });
+  if (!value.empty() && value.front() == '/' && value.size() <= info.hi && is_clean) return "";
+  return shown(value) + " is not an absolute path: allowed " + allowed(info);
+}
+
+std::string Address::read(const yaml::Node& node, const FieldInfo& info, Endpoint& value) {
+  static constexpr std::string_view kExample =
+      "an address such as 198.18.0.53:53 or \"[fd00:18::53]:53\"";
+  if (node.kind != yaml::Node::Kind::scalar) return expected(kExample, allowed(info), node);
+  Result<Endpoint> endpoint = parse_endpoint(node.text);
+  if (!endpoint.ok()) {
+    return expected(kExample, "", node) + ": " + endpoint.status().message();
+  }
+  value = std::move(endpoint).value();
+  return "";
+}
+
+std::string Address::check(const Endpoint& value, const FieldInfo&) {
+  const bool is_given = (value.family == 4 || value.family == 6) && value.port != 0;
+  const std::string text = is_given ? value.text() : "";
+  if (!is_given) return "an address is missing";
+  if (value.is_unspecified()) {
+    return text + " stands for any address: list each address by itself";
+  }
+  if (value.is_multicast()) return text + " is a multicast or broadcast address";
+  if (value.is_link_local()) {
+    return text + " is link-local, it means another machine on each link: give a routed address";
+  }
+  if (value.is_v4_mapped()) return text + " is IPv4 written as IPv6: write the IPv4 address";
+  return "";
+}
+
+// --- words
+
+std::string Flag::read(const yaml::Node& node, const FieldInfo&, bool& value) {
+  if (!node.is_plain() || (node.text != "true" && node.text != "false")) {
+    return expected("true or false", "", node);
+  }
+  value = node.text == "true";
+  return "";
+}
+
+template <class Enum>
+std::string Choice<Enum>::allowed(const FieldInfo&) {
+  std::string text;
+  for (const std::string_view word : words()) {
+    text += (text.empty() ? "" : ", ") + std::string(word);
+  }
+  return text;
+}
+
+template <class Enum>
+std::string Choice<Enum>::read(const yaml::Node& node, const FieldInfo& info, Enum& value) {
+  if (node.kind != yaml::Node::Kind::scalar) return expected("a word", allowed(info), node);
+  const auto found = std::find(words().begin(), words().end(), node.text);
+  if (found == words().end()) {
+    const std::string_view near = nearest(node.text, words());
+    return expected("one of " + allowed(info), "", node) +
+           (near.empty() ? "" : "; did you mean \"" + std::string(near) + "\"?");
+  }
+  value = static_cast<Enum>(found - words().begin());
+  return "";
+}
+
+template <class Enum>
+std::string Choice<Enum>::check(Enum value, const FieldInfo& info) {
+  const std::size_t idx = static_cast<std::size_t>(value);
+  return idx < words().size() ? "" : out_of_range(std::to_string(idx), allowed(info));
+}
+
+template <>
+const std::vector<std::string_view>& Choice<abi::IdleMode>::words() {
+  static const std::vector<std::string_view> kWords{"adaptive", "poll"};
+  return kWords;
+}
+
+template <>
+const std::vector<std::string_view>& Choice<RecursionNotDesired>::words() {
+  static const std::vector<std::string_view> kWords{"refuse", "cache_only"};
+  return kWords;
+}
+
+template <>
+const std::vector<std::string_view>& Choice<LogLevel>::words() {
+  static const std::vector<std::string_view> kWords{"trace", "debug", "info", "warning", "error"};
+  return kWords;
+}
+
+template struct Choice<abi::IdleMode>;
+template struct Choice<RecursionNotDesired>;
+template struct Choice<LogLevel>;
+
+}  // namespace kinds
+}  // namespace millrace::ctl

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What an operator can say, as plain structs.
+//
+// A Config comes from load_config_file() and is then whole: every default is filled in, everything
+// left to the machine (`auto`) is decided, every reference leads somewhere. fields.def lists each
+// member again as a key with its range and reload class; a test holds the two together.
+// Units are in the names: a TTL is in seconds, a timeout in milliseconds, a size in bytes.
+
+#include "control/config/endpoint.hpp"
+#include "dataplane/abi/config_image.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace millrace::ctl {
+
+// A port of the data plane: where packets come from and go to. Exactly one of the two ways.
+struct Port {
+  std::string name;
+  std::string interface {};  // kernel interface, driven over AF_XDP; the ordinary case
+  std::string device{};      // DPDK device: a PCI address, or a vdev with its arguments
+  bool operator==(const Port&) const = default;
+};
+
+// An address that clients send their queries to.
+struct Bind {
+  std::string name;
+  Endpoint listen_address;
+  std::string pool = "default";  // who answers what the cache does not know
+  bool operator==(const Bind&) const = default;
+};
+
+// A recursive resolver behind us.
+struct Backend {
+  std::string name;
+  Endpoint address;
+  std::vector<std::string> pools = {"default"};  // in which it serves
+  bool operator==(const Backend&) const = default;
+};
+
+// A set of backends that give the same answers, and the cache in front of them.
+struct Pool {
+  std::string name;
+  std::string packet_cache = "default";
+  bool operator==(const Pool&) const = default;
+};
+
+// Rules for what is kept. Caches never share answers; their memory is one store of the summed size.
+struct PacketCache {
+  std::string name;
+  uint64_t size_bytes = 64ull << 20;   // raise when evictions show while the hit ratio is low
+  uint32_t max_ttl_s = 86400;          // nothing is kept longer (RFC 8767: at most 7 days)
+  uint32_t min_ttl_s = 0;              // raises shorter TTLs; 0 = off, as RFC 2181 would have it
+  uint32_t min_cacheable_ttl_s = 0;    // shorter answers pass by the cache; 0 = off
+  uint32_t max_negative_ttl_s = 3600;  // NXDOMAIN and NODATA (RFC 2308: 1 to 3 hours)
+  uint32_t failure_ttl_s = 5;          // how long a failure is remembered (RFC 9520: 1 to 300)
+  uint32_t maximum_entry_size_bytes = 4096;  // larger answers pass by the cache
+  bool operator==(const PacketCache&) const = default;
+};
+
+inline constexpr int kAutoCore = -1;
+inline constexpr uint32_t kAutoShards = 0;
+
+// The packet-handling process.
+struct Dataplane {
+  uint32_t workers = 1;       // one per NIC queue; raise when a core is saturated
+  std::vector<int> cores;     // the CPU of each worker; empty = auto, before resolve() only
+  int main_core = kAutoCore;  // the CPU of the main thread; likewise
+  abi::IdleMode idle = abi::IdleMode::adaptive;  // poll: lowest latency, one CPU burnt per worker
+  bool hugepages = true;  // false: ordinary memory, slower, needs no reservation
+  std::string hugepage_dir = "/dev/hugepages/millrace";
+  uint32_t shards = kAutoShards;        // of the cache; a power of two
+  uint32_t buffers_per_worker = 16384;  // raise when ports report that they ran out
+  bool operator==(const Dataplane&) const = default;
+};
+
+// Source ports of upstream queries; half-open.
+struct PortRange {
+  uint16_t first = 10000;
+  uint16_t end = 32001;
+  bool operator==(const PortRange&) const = default;
+};
+
+// How a miss is asked.
+struct Upstream {
+  PortRange port_range;                    // wide, and out of the kernel's ephemeral range
+  uint32_t try_timeout_ms = 400;           // before another backend is tried
+  uint32_t give_up_ms = 5000;              // then the client gets SERVFAIL
+  uint32_t tries = 3;                      // per client query, all backends together
+  uint32_t down_after = 3;                 // failed tries in a row that take a backend out of use
+  uint32_t probe_interval_ms = 30000;      // a backend that is down gets one query per interval
+  uint16_t udp_payload_size_bytes = 1232;  // what we advertise to backends (RFC 9715: <= 1400)
+  bool operator==(const Upstream&) const = default;
+};
+
+// EDNS towards clients.
+struct Edns {
+  uint16_t udp_payload_size_bytes = 1232;  // larger answers are truncated
+  bool operator==(const Edns&) const = default;
+};
+
+enum class RecursionNotDesired : uint8_t { refuse = 0, cache_only = 1 };
+
+// Choices where the RFCs leave one.
+struct Dns {
+  RecursionNotDesired recursion_not_desired = RecursionNotDesired::refuse;  // queries with RD=0
+  bool operator==(const Dns&) const = default;
+};
+
+// The numbers stand in ServiceSection::log_level and are those of spdlog.
+enum class LogLevel : uint32_t { trace = 0, debug = 1, info = 2, warning = 3, error = 4 };
+
+struct Logging {
+  LogLevel level = LogLevel::info;
+  bool operator==(const Logging&) const = default;
+};
+
+struct Config {
+  std::vector<Port> ports;
+  std::vector<Bind> binds;
+  std::vector<Backend> backends;
+  std::vector<Pool> pools;                 // empty = `default`, before resolve() only
+  std::vector<PacketCache> packet_caches;  // likewise
+  Dataplane dataplane;
+  Upstream upstream;
+  Edns edns;
+  Dns dns;
+  Logging logging;
+  bool operator==(const Config&) const = default;
+};
+
+}  // namespace millrace::ctl

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/config/yaml_tree.hpp"
+
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
+
+namespace millrace::ctl::yaml {
+namespace {
+
+constexpr std::size_t kTextErrorsMax = 20;
+
+struct Refused : std::exception {
+  Refused(Mark where, std::string why) : error{where, std::move(why)} {}
+  const char* what() const noexcept override { return error.message.c_str(); }
+  Error error;
+};
+
+Mark mark_of(const YAML::Mark& mark) {
+  return {mark.line + 1, mark.column + 1};
+}
+
+// Puts events together to a tree. A stack of open containers; `slot` is where the next node goes.
+class Builder : public YAML::EventHandler {
+ public:
+  explicit Builder(Node& root) : root_(root) {}
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (documents_++ > 0) {
+      throw Refused(mark_of(mark), "a second document starts here: a config is a single document");
+    }
+  }
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    refuse_anchor(mark, anchor);
+    add(Node{.kind = Node::Kind::null, .at = mark_of(mark)});
+  }
+
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw Refused(mark_of(mark), "aliases (*name) are not supported: write the value out");
+  }
+
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    refuse_anchor(mark, anchor);
+    refuse_tag(mark, tag);
+    add(Node{.kind = Node::Kind::scalar, .quoted = tag == "!", .at = mark_of(mark), .text = value});
+  }
+
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open(Node::Kind::list, mark, tag, anchor);
+  }
+  void OnSequenceEnd() override { close(); }
+
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    open(Node::Kind::map, mark, tag, anchor);
+  }
+  void OnMapEnd() override { close(); }
+
+  void OnAnchor(const YAML::Mark& mark, const std::string&) override { refuse_anchor(mark, 1); }
+
+ private:
+  static void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
+    if (anchor != 0) {
+      throw Refused(mark_of(mark), "anchors (&name) are not supported: write the value out");
+    }
+  }
+
+  // "?" and "!" are what yaml-cpp calls the tags of plain and of quoted nodes without one.
+  static void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
+    if (!tag.empty() && tag != "?" && tag != "!") {
+      throw Refused(mark_of(mark), "tags (!type) are not supported: remove the tag");
+    }
+  }
+
+  void open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag,
+            YAML::anchor_t anchor) {
+    refuse_anchor(mark, anchor);
+    refuse_tag(mark, tag);
+    if (stack_.size() >= kYamlDepthMax) {
+      throw Refused(mark_of(mark),
+                    "nested deeper than " + std::to_string(kYamlDepthMax) + " levels");
+    }
+    stack_.push_back(Open{Node{.kind = kind, .at = mark_of(mark)}, false, {}, {}});
+  }
+
+  void close() {
+    Node done = std::move(stack_.back().node);
+    stack_.pop_back();
+    add(std::move(done));
+  }
+
+  void add(Node node) {
+    if (++nodes_ > kYamlNodesMax) {
+      throw Refused(node.at, "more than " + std::to_string(kYamlNodesMax) + " values");
+    }
+    if (stack_.empty()) {
+      root_ = std::move(node);
+      return;
+    }
+    Open& parent = stack_.back();
+    if (parent.node.kind == Node::Kind::list) {
+      parent.node.items.push_back(std::move(node));
+    } else if (!parent.has_key) {
+      if (node.kind != Node::Kind::scalar) throw Refused(node.at, "a key must be a word");
+      parent.has_key = true;
+      parent.key = std::move(node.text);
+      parent.key_at = node.at;
+    } else {
+      parent.has_key = false;
+      // Nothing has no place of its own: yaml-cpp gives that of what comes next.
+      const bool is_absent = node.kind == Node::Kind::null && node.at.line != parent.key_at.line;
+      if (is_absent) node.at = parent.key_at;
+      parent.node.members.push_back(Member{std::move(parent.key), parent.key_at, std::move(node)});
+    }
+  }
+
+  struct Open {
+    Node node;
+    bool has_key;
+    std::string key;
+    Mark key_at;
+  };
+
+  Node& root_;
+  std::vector<Open> stack_;
+  std::size_t nodes_ = 0;
+  int documents_ = 0;
+};
+
+// Bytes of the well-formed UTF-8 sequence at `at`; 0: there is none (RFC 3629, section 4).
+std::size_t utf8_sequence(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
+  };
+  const auto tail = [&](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return 1;
+  if (lead >= 0xc2 && lead <= 0xdf) return tail(1) ? 2 : 0;
+  if (lead >= 0xe0 && lead <= 0xef) {
+    const bool overlong = lead == 0xe0 && byte(1) < 0xa0;
+    const bool surrogate = lead == 0xed && byte(1) > 0x9f;
+    return tail(1) && tail(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  if (lead >= 0xf0 && lead <= 0xf4) {
+    const bool overlong = lead == 0xf0 && byte(1) < 0x90;
+    const bool beyond = lead == 0xf4 && byte(1) > 0x8f;
+    return tail(1) && tail(2) && tail(3) && !overlong && !beyond ? 4 : 0;
+  }
+  return 0;
+}
+
+// What must not be in the text at all, wherever it stands.
+std::vector<Error> scan_text(std::string_view text) {
+  std::vector<Error> errors;
+  Mark at{1, 1};
+  bool indenting = true;
+  for (std::size_t i = 0; i < text.size() && errors.size() < kTextErrorsMax;) {
+    const unsigned char c = static_cast<unsigned char>(text[i]);
+    std::size_t length = utf8_sequence(text, i);
+    if (length == 0) {
+      errors.push_back({at, "not UTF-8 here: save the file as UTF-8"});
+      length = 1;
+    } else if (c == '\t' && indenting) {
+      errors.push_back({at, "a tab cannot indent in YAML: use spaces"});
+      indenting = false;
+    } else if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
+      errors.push_back({at, "a control character: remove it"});
+    }
+    if (c == '\n') {
+      at = {at.line + 1, 1};
+      indenting = true;
+    } else {
+      at.column += static_cast<int>(length);
+      indenting = indenting && c == ' ';
+    }
+    i += length;
+  }
+  return errors;
+}
+
+}  // namespace
+
+const Node* Node::find(std::string_view key) const {
+  for (const Member& member : members) {
+    if (member.key == key) return &member.value;
+  }
+  return nullptr;
+}
+
+std::vector<Error> parse(std::string_view text, Node& root) {
+  std::vector<Error> errors = scan_text(text);
+  if (!errors.empty()) return errors;
+  root = Node{.at = {1, 1}};
+  try {
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    Builder builder(root);
+    while (parser.HandleNextDocument(builder)) {
+    }
+  } catch (const Refused& refused) {
+    errors.push_back(refused.error);
+  } catch (const YAML::Exception& e) {
+    errors.push_back({mark_of(e.mark), "not valid YAML: " + e.msg});
+  } catch (const std::exception& e) {
+    errors.push_back({{1, 1}, std::string("cannot be parsed: ") + e.what()});
+  }
+  return errors;
+}
+
+}  // namespace millrace::ctl::yaml

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// YAML text as a tree of nodes that know where they stand.
+//
+// A config needs little of YAML: maps, lists and scalars. What makes parsers expensive or documents
+// surprising is refused as soon as it is met: anchors and aliases, tags, a second document, deep
+// nesting, tabs that indent, text that is not UTF-8. Duplicate keys are kept for the reader to
+// report.
+//
+// Threads: any; no state. Memory: kYamlNodesMax nodes and the text again. Failure: never throws.
+// yaml-cpp is used in yaml_tree.cpp alone.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace millrace::ctl::yaml {
+
+inline constexpr int kYamlDepthMax = 16;
+inline constexpr std::size_t kYamlNodesMax = 20'000;
+
+struct Mark {
+  int line = 0;    // from 1
+  int column = 0;  // from 1, in bytes
+};
+
+struct Member;
+
+struct Node {
+  enum class Kind { null, scalar, list, map };
+  Kind kind = Kind::null;
+  bool quoted = false;  // a scalar in quotes is text, whatever it looks like
+  Mark at;
+  std::string text{};             // scalar
+  std::vector<Node> items{};      // list
+  std::vector<Member> members{};  // map, in the order of the file
+
+  bool is_plain() const { return kind == Kind::scalar && !quoted; }
+  // The first member of that name; null when there is none.
+  const Node* find(std::string_view key) const;
+};
+
+struct Member {
+  std::string key;
+  Mark key_at;
+  Node value;
+};
+
+struct Error {
+  Mark at;
+  std::string message;
+};
+
+// An empty result means that `root` is whole. An empty text is a null node at 1:1.
+std::vector<Error> parse(std::string_view text, Node& root);
+
+}  // namespace millrace::ctl::yaml

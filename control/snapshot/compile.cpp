@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/snapshot/compile.hpp"
+
+#include "dataplane/base/check.hpp"
+#include "dataplane/snapshot/config_attach.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace millrace::ctl {
+namespace {
+
+// The rest of the field is zero already.
+template <std::size_t kBytes>
+void put_text(char (&field)[kBytes], const std::string& text) {
+  MR_CHECK(text.size() < kBytes);
+  std::memcpy(field, text.data(), text.size());
+}
+
+template <class Object>
+uint32_t index_of(const std::vector<Object>& list, const std::string& name) {
+  const auto found = std::find_if(list.begin(), list.end(),
+                                  [&](const Object& object) { return object.name == name; });
+  MR_CHECK(found != list.end());
+  return static_cast<uint32_t>(found - list.begin());
+}
+
+template <class Object>
+uint32_t count_of(const std::vector<Object>& list, uint32_t count_max) {
+  MR_CHECK(!list.empty() && list.size() <= count_max);
+  return static_cast<uint32_t>(list.size());
+}
+
+void compile_boot(const Config& config, abi::BootSection& boot) {
+  const Dataplane& dataplane = config.dataplane;
+  MR_CHECK(dataplane.workers <= abi::kWorkersMax && dataplane.cores.size() == dataplane.workers);
+  MR_CHECK(dataplane.shards != kAutoShards && dataplane.main_core != kAutoCore);
+  boot.workers = dataplane.workers;
+  boot.ports = count_of(config.ports, abi::kPortsMax);
+  boot.shards = dataplane.shards;
+  boot.frames_per_worker = dataplane.buffers_per_worker;
+  boot.cache_bytes = cache_bytes(config);
+  boot.hugepages = dataplane.hugepages ? 1 : 0;
+  boot.cores[0] = dataplane.main_core;
+  std::copy(dataplane.cores.begin(), dataplane.cores.end(), boot.cores + 1);
+  put_text(boot.hugepage_dir, dataplane.hugepage_dir);
+  for (uint32_t i = 0; i < boot.ports; ++i) {
+    put_text(boot.port[i].name, config.ports[i].name);
+    put_text(boot.port[i].interface, config.ports[i].interface);
+    put_text(boot.port[i].device, config.ports[i].device);
+  }
+}
+
+void compile_settings(const Config& config, abi::ServiceSection& service) {
+  const Upstream& upstream = config.upstream;
+  service.edns_udp_bytes = config.edns.udp_payload_size_bytes;
+  service.upstream_edns_udp_bytes = upstream.udp_payload_size_bytes;
+  service.upstream_port_first = upstream.port_range.first;
+  service.upstream_port_end = upstream.port_range.end;
+  service.upstream_try_ms = upstream.try_timeout_ms;
+  service.upstream_give_up_ms = upstream.give_up_ms;
+  service.upstream_tries_max = upstream.tries;
+  service.probe_interval_ms = upstream.probe_interval_ms;
+  service.down_after = upstream.down_after;
+  service.idle = config.dataplane.idle;
+  service.answer_rd0 = config.dns.recursion_not_desired == RecursionNotDesired::cache_only ? 1 : 0;
+  service.log_level = static_cast<uint32_t>(config.logging.level);
+}
+
+void compile_tables(const Config& config, abi::ServiceSection& service) {
+  service.binds = count_of(config.binds, abi::kBindsMax);
+  service.backends = count_of(config.backends, abi::kBackendsMax);
+  service.pools = count_of(config.pools, abi::kPoolsMax);
+  service.packet_caches = count_of(config.packet_caches, abi::kPacketCachesMax);
+  for (uint32_t i = 0; i < service.binds; ++i) {
+    service.bind[i].address = config.binds[i].listen_address.to_abi();
+    service.bind[i].pool = index_of(config.pools, config.binds[i].pool);
+  }
+  for (uint32_t i = 0; i < service.pools; ++i) {
+    put_text(service.pool[i].name, config.pools[i].name);
+    service.pool[i].packet_cache = index_of(config.packet_caches, config.pools[i].packet_cache);
+  }
+  for (uint32_t i = 0; i < service.backends; ++i) {
+    put_text(service.backend[i].name, config.backends[i].name);
+    service.backend[i].address = config.backends[i].address.to_abi();
+    for (const std::string& pool : config.backends[i].pools) {
+      service.pool[index_of(config.pools, pool)].backends |= 1u << i;
+    }
+  }
+  for (uint32_t i = 0; i < service.packet_caches; ++i) {
+    const PacketCache& from = config.packet_caches[i];
+    abi::PacketCacheConfig& to = service.packet_cache[i];
+    put_text(to.name, from.name);
+    to.ttl_s_max = from.max_ttl_s;
+    to.ttl_s_min = from.min_ttl_s;
+    to.ttl_s_min_cacheable = from.min_cacheable_ttl_s;
+    to.negative_ttl_s_max = from.max_negative_ttl_s;
+    to.failure_ttl_s = from.failure_ttl_s;
+    to.entry_bytes_max = from.maximum_entry_size_bytes;
+  }
+}
+
+}  // namespace
+
+static_assert(kShardBytesMin == snapshot::kShardUnitBytes);
+static_assert(abi::kBackendsMax <= 32, "PoolConfig::backends has one bit per backend");
+
+uint64_t cache_bytes(const Config& config) {
+  uint64_t sizes = 0;
+  for (const PacketCache& cache : config.packet_caches)
+    sizes += cache.size_bytes;
+  const uint64_t step = config.dataplane.shards * kShardBytesMin;
+  MR_CHECK(step != 0);
+  return (sizes + step - 1) / step * step;
+}
+
+void compile(const Config& config, uint64_t generation, abi::ConfigImage& image) {
+  std::memset(&image, 0, sizeof image);
+  image.header.magic = abi::kConfigMagic;
+  image.header.abi_version = abi::kAbiVersion;
+  image.header.bytes = sizeof image;
+  image.header.generation = generation;
+  compile_boot(config, image.boot);
+  compile_settings(config, image.service);
+  compile_tables(config, image.service);
+  image.header.checksum = snapshot::image_checksum(&image, sizeof image);
+}
+
+}  // namespace millrace::ctl
