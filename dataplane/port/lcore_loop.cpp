@@ -82,7 +82,7 @@ void LcoreLoop::receive() noexcept {
 
 void LcoreLoop::fill_stock() noexcept {
   StepIo& io = *io_;
-  if (io.stock_cnt >= kStockMax / 2) return;
+  if (io.stock_cnt >= kStockNeed) return;
   rte_mbuf* mbufs[kStockMax];
   const uint32_t wanted = kStockMax - io.stock_cnt;
   if (rte_pktmbuf_alloc_bulk(ports_.pool(worker_), mbufs, wanted) != 0) return;

@@ -57,6 +57,20 @@ struct Classified {
   abi::Outcome outcome;  // for Kind::finished
 };
 
+// The checks in their order; the first that fails names the outcome.
+//
+//   Ethernet   too short: drop_l2 · second tag, QinQ, MPLS, PPPoE: drop_vlan · other: pass_l2
+//              destination is a group: pass_addr
+//   IP header  too short: drop_l2 · version, lengths, IHL: drop_iphdr · IPv4 checksum: drop_csum
+//              not UDP: pass_proto · destination is none of our addresses: pass_addr
+//   ours       fragment (atomic ones too): drop_frag · source route: drop_ipopt · IPv6 headers other
+//              than Hop-by-Hop and Destination Options (4 of them, 128 octets): drop_v6ext
+//   UDP        cut short: drop_udplen · port is none of ours: pass_addr · length: drop_udplen
+//   source     drop_martian (a group MAC, too) · drop_land · drop_self
+//              queries only: drop_sport0 · drop_sport_low (below 1024, not 53)
+//   UDP sum    drop_csum; 0 is "none" on IPv4 and an error on IPv6
+//
+// `packet` is meaningful when the kind is not `finished`.
 Classified classify(const Frame& frame, const Endpoints& endpoints, Packet& packet) noexcept;
 
 // The two ends of a received packet, as they stand in it.
@@ -68,10 +82,14 @@ inline uint16_t destination_port(const Frame& frame, const Packet& packet) noexc
 }
 
 // Turns a query's frame into the frame of its reply: MACs, addresses and ports swapped (the tag
-// stays), hop limit 64, DF set, lengths and checksums made for `dns_len` bytes of payload that
-// already stand at packet.dns_off. IPv4 options of the query, if any, must have been dropped by the
-// caller's `packet` (classify accepts them; the reply is written with IHL 5, so the payload is moved
-// if needed). Returns false, and the frame is unusable, if it does not fit in frame.room.
+// stays: the reply leaves the way the query came), lengths and checksums made for `dns_len` bytes of
+// payload that already stand at packet.dns_off. The reply has no IPv4 options and no extension
+// headers; if the query had some, the payload moves down, and packet.dns_off no longer holds.
+// Returns false, with the frame as it was, if the reply does not fit in frame.room.
+//
+// Policy of both writers: TTL or hop limit 64, DF set (we never send fragments), identification 0
+// (RFC 6864: atomic datagrams need none), type of service, traffic class and flow label 0 whatever
+// the client sent (a client does not choose our priority), UDP checksum always present.
 bool turn_around(Frame& frame, const Packet& packet, uint16_t dns_len) noexcept;
 
 // Room needed in front of an upstream query's DNS message.

@@ -49,9 +49,50 @@ struct ParsedAnswer {
   bool cacheable;       // all of A21-A27, A45-A47 hold
   abi::Event skip;      // why not, when !cacheable (an ins_skip_* event)
   uint8_t rcode;        // with the extended bits of OPT: 0..4095 clipped to 255
+  bool has_signatures;  // RRSIGs are kept: the entry should end before they do, see below
+  uint32_t signatures_expire_s;  // the earliest end of an RRSIG, seconds of Unix time modulo 2^32
 };
 
+// Ends an entry's life no later than its first signature, so that a validating client never gets one
+// that has just run out (A42). Leaves 0 for an answer whose signatures are over: relay, do not cache.
+inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s) noexcept {
+  if (!parsed.has_signatures) return;
+  // Serial arithmetic (RFC 4034 section 3.1.5): the sign of the difference is what counts.
+  const int32_t left_s = static_cast<int32_t>(parsed.signatures_expire_s - unix_now_s);
+  const uint32_t cap_s = left_s > 0 ? static_cast<uint32_t>(left_s) : 0;
+  if (cap_s < parsed.view.lifetime_s) parsed.view.lifetime_s = cap_s;
+  if (cap_s == 0 && parsed.cacheable) {
+    parsed.cacheable = false;
+    parsed.skip = abi::Event::ins_skip_ttl;
+  }
+}
+
 // `key` names the question that was asked (type, folded name). `limits` are the packet cache's.
+//
+// Verdict::answer. The body is what stood behind the question, up to the first OPT or TSIG; records
+// behind that are cut with it, since removing it alone would move what pointers point at. A positive
+// answer whose authority section is NS only (and whose additional section is addresses only) ends
+// behind its answer section: nobody asked for the rest, and forged rest is how caches get poisoned.
+// TTLs: unsigned; capped at limits.ttl_s_max; the SOA of a negative answer at its own MINIMUM and at
+// limits.negative_ttl_s_max; then every RRset together with its RRSIGs gets the lowest of its TTLs.
+// lifetime_s: the lowest TTL of all records of the message, cut ones included (the message is one
+// atom: RFC 4035 section 4.5), raised to limits.ttl_s_min, never above the cap of its kind.
+//
+//   not cacheable                                              skip
+//   a record off the chain QNAME -> CNAME/DNAME -> QTYPE,      ins_skip_chain
+//     more than 16 aliases, a record twice, NXDOMAIN with data
+//   negative without exactly one SOA of the name or above      ins_skip_soa
+//   class other than IN, a meta type, TSIG or SIG(0)           ins_skip_class
+//   lowest TTL 0 or below limits.ttl_s_min_cacheable           ins_skip_ttl
+//   header, question and body above limits.entry_bytes_max     ins_skip_size
+//
+// Verdict::failure. RCODE other than NOERROR, NXDOMAIN, and YXDOMAIN with a DNAME; a referral; an
+// empty NOERROR without RA and AA. `view` is SERVFAIL with an empty body and lifetime_s =
+// limits.failure_ttl_s, ready to be remembered as a failure; `rcode` tells what the upstream said.
+// `skip` is ins_skip_rcode, or ins_skip_soa for the lame ones. QDCOUNT 0 is let pass here only.
+//
+// Verdict::truncated. TC, or longer than kAnswerBytesMax: `skip` is ins_skip_tc or ins_skip_size.
+// With the other verdicts `parsed` says nothing.
 Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
                      const abi::PacketCacheConfig& limits, AnswerScratch& scratch,
                      ParsedAnswer& parsed) noexcept;

@@ -151,6 +151,7 @@ Try& Inflight::add_try(uint32_t idx, uint16_t port, uint16_t id) noexcept {
   entry.port = port;
   entry.id = id;
   entry.live = true;
+  entry.overdue = false;
   entry.chain_next = head;
   head = idx * kTriesMax + t;
   return entry;

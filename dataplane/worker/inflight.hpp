@@ -45,7 +45,8 @@ struct Try {
   uint16_t port;         // our source port, host order
   uint16_t id;
   uint8_t backend;       // index under the config that sent it; kNoBackend after that config went
-  bool live;
+  bool live;             // may still be answered
+  bool overdue;          // its time passed without an answer
   uint64_t sent_ns;
   uint32_t chain_next;   // same (port, id) bucket
 };

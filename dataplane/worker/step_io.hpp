@@ -11,7 +11,8 @@
 // What stays in `stock` after step() stays the worker's for the next turn.
 //
 // Limits: kTxMax bounds what one turn may send; a worker that has more to say keeps it for the next
-// turn. kDoneMax is the most that one turn can give back: every frame it was given.
+// turn. kDoneMax bounds what one turn gives back. A turn never needs more than kStockNeed spare frames:
+// one per received frame, per ring item and per deadline it looks at, and one for a probe.
 
 #include <cstdint>
 
@@ -21,7 +22,8 @@ namespace millrace::dp {
 
 inline constexpr uint32_t kTxMax = 192;
 inline constexpr uint32_t kDoneMax = 256;
-inline constexpr uint32_t kStockMax = 64;  // frames for queries of our own
+inline constexpr uint32_t kStockNeed = 129;
+inline constexpr uint32_t kStockMax = 192;  // frames for queries of our own
 
 struct StepIo {
   uint32_t rx_cnt = 0;

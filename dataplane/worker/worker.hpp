@@ -76,6 +76,8 @@ inline uint32_t owner_of(uint32_t shard, uint32_t workers) noexcept { return sha
 
 class Worker {
  public:
+  static constexpr uint32_t kDeadlineBudget = 32;  // questions looked at in one turn
+
   explicit Worker(const Connections& to);
 
   // One turn. Returns how much there was to do; 0: idle.

@@ -13,7 +13,6 @@ using abi::Outcome;
 
 namespace {
 
-constexpr uint32_t kDeadlineBudget = 32;  // questions looked at in one turn
 constexpr uint32_t kFailuresMax = 2;      // a failure is asked elsewhere at most once (A54)
 
 bool same_host(const abi::Address& a, const abi::Address& b) noexcept {
@@ -203,8 +202,9 @@ uint32_t Worker::run_deadlines(StepIo& io) noexcept {
     const uint32_t idx = inflight_.take_due(now_ns_);
     if (idx == kNone) break;
     Pending& pending = inflight_.at(idx);
-    const Try& last = pending.tries[pending.try_cnt - 1];
-    if (last.live) {
+    Try& last = pending.tries[pending.try_cnt - 1];
+    if (last.live && !last.overdue) {
+      last.overdue = true;
       counters_.count(Event::up_timeout);
       if (last.backend != kNoBackend) {
         backends_.on_timeout(last.backend, settings_.service().down_after, now_ns_);

@@ -14,6 +14,8 @@ using abi::Outcome;
 namespace {
 
 constexpr uint32_t kRingBudget = 64;  // items taken from other cores in one turn
+static_assert(kBurstMax + kRingBudget + Worker::kDeadlineBudget + 1 <= kStockNeed);
+static_assert(kStockNeed <= kTxMax);
 
 // The key of a query that came over a ring: the name is read from the client's packet again, the rest
 // is known. (The bytes were validated by the core that received them.)
@@ -118,7 +120,8 @@ Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& que
     counters_.count(Event::waiter_joined);
     return Asked::waiting;
   }
-  if (!inflight_.room()) return Asked::full;
+  if (io.stock_cnt == 0) counters_.count(Event::up_no_frame);
+  if (!inflight_.room() || io.stock_cnt == 0) return Asked::full;
   const uint32_t pending = inflight_.open(key, now_ns_);
   inflight_.at(pending).pool = query.pool;
   if (!send_try(io, pending)) {

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/daemon/daemon.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "control/config/load.hpp"
+#include "control/daemon/read_text.hpp"
+#include "control/daemon/verbs.hpp"
+#include "control/snapshot/compile.hpp"
+#include "control/snapshot/publish.hpp"
+#include "dataplane/base/check.hpp"
+#include "dataplane/snapshot/config_attach.hpp"
+
+namespace millrace::ctl {
+namespace {
+
+log::Level log_level(LogLevel level) {
+  switch (level) {
+    case LogLevel::error: return log::Level::error;
+    case LogLevel::warning: return log::Level::warning;
+    case LogLevel::info: return log::Level::info;
+    case LogLevel::debug: return log::Level::debug;
+  }
+  return log::Level::info;
+}
+
+uint64_t boot_checksum(const Applied& applied) {
+  return snapshot::boot_checksum(applied.image.boot);
+}
+
+template <class Image>
+Result<UniqueFd> sealed(const Image& image, const char* name) {
+  auto made = make_sealed_memfd(&image, sizeof image, name);
+  if (!made.ok()) return made.status();
+  return UniqueFd(made.value());
+}
+
+std::string keys_needing_restart(const std::vector<Change>& changes) {
+  std::string keys;
+  for (const auto& change : changes) {
+    if (change.reload == ReloadClass::live) continue;
+    keys += (keys.empty() ? "" : ", ") + change.key;
+  }
+  return keys;
+}
+
+}  // namespace
+
+std::vector<std::string> port_interfaces(const Config& config) {
+  std::vector<std::string> names;
+  for (const auto& port : config.ports) names.push_back(port.interface);
+  return names;
+}
+
+std::vector<std::string> kernel_interfaces(const Config& config) {
+  auto names = port_interfaces(config);
+  std::erase(names, std::string());
+  return names;
+}
+
+Daemon::Daemon(EventLoop& loop, DaemonOptions options, PrefilterControl& prefilter,
+               RouteSource& routes)
+    : loop_(loop),
+      options_(std::move(options)),
+      prefilter_(prefilter),
+      history_(options_.state_dir),
+      supervisor_(loop, options_.supervisor,
+                  {[this] {
+                     return sealed(pending_restarts_ ? pending_->candidate.image : current_->image,
+                                   "millrace-config");
+                   },
+                   [this](const DataplaneInfo& info) { on_up(info); },
+                   [this](const std::string& why) { on_down(why); }}),
+      routes_(loop, routes,
+              [this](const abi::RoutesImage& image, RouteKeeper::Published done) {
+                publish_routes(image, std::move(done));
+              }),
+      server_(loop, options_.supervisor.run_dir + "/millraced.sock",
+              [this](const nlohmann::json& request, const ControlServer::Respond& respond) {
+                handle_verb(*this, request, respond);
+              }) {
+  routes_.on_sources_changed([this] {
+    if (!current_ || ending_) return;
+    const Status status = set_rules();
+    std::string line = "prefilter did not take new source addresses: " + status.message();
+    if (!status.ok() && rules_limit_.admit(line)) log::error(line);
+  });
+}
+
+Daemon::~Daemon() = default;
+
+std::chrono::seconds Daemon::uptime() const {
+  return std::chrono::duration_cast<std::chrono::seconds>(EventLoop::Clock::now() - started_);
+}
+
+Status Daemon::start(Config config, std::string yaml) {
+  if (auto opened = history_.open(); !opened.ok()) return opened;
+  last_generation_ = history_.last_generation();
+  log::set_level(log_level(config.logging.level));
+  const auto interfaces = kernel_interfaces(config);
+  if (auto used = prefilter_.use(interfaces); !used.ok()) return used;
+  current_ = compile_next(std::move(config), std::move(yaml));
+  for (const auto& interface : interfaces) {
+    log::info("prefilter on " + interface + ": " + prefilter_.mode(interface));
+  }
+  set_route_targets();
+  if (auto ruled = set_rules(); !ruled.ok()) return ruled;
+  if (auto served = server_.open(); !served.ok()) return served;
+  supervisor_.start(boot_checksum(*current_));
+  return {};
+}
+
+Applied Daemon::compile_next(Config config, std::string yaml) {
+  Applied applied;
+  compile(config, ++last_generation_, applied.image);
+  applied.config = std::move(config);
+  applied.yaml = std::move(yaml);
+  return applied;
+}
+
+void Daemon::set_route_targets() {
+  std::vector<std::string> names;
+  std::vector<IpAddress> addresses;
+  for (const auto& backend : current_->config.backends) {
+    names.push_back(backend.name);
+    addresses.push_back(ip_address(backend.address.to_abi()));
+  }
+  routes_.set_targets(current_->generation(), std::move(names), std::move(addresses),
+                      port_interfaces(current_->config));
+}
+
+Status Daemon::set_rules() {
+  PrefilterRules rules;
+  const Config& config = current_->config;
+  for (const auto& bind : config.binds) rules.services.push_back(bind.listen_address.to_abi());
+  for (const auto& backend : config.backends) rules.backends.push_back(backend.address.to_abi());
+  rules.sources = routes_.sources();
+  rules.upstream_port_first = config.upstream.port_range.first;
+  rules.upstream_port_end = config.upstream.port_range.end;
+  rules.generation = current_->generation();
+  return prefilter_.set_rules(rules);
+}
+
+void Daemon::on_up(const DataplaneInfo& info) {
+  if (ending_) return;
+  const bool first = !was_up_;
+  was_up_ = true;
+  last_generation_ = std::max(last_generation_, info.config_generation);
+  const auto interfaces = kernel_interfaces(current_->config);
+  const bool sockets_kept =
+      std::all_of(interfaces.begin(), interfaces.end(),
+                  [&](const std::string& name) { return prefilter_.adopted(name); });
+  if (info.adopted && first && !sockets_kept) {
+    log::warning("the running data plane's sockets are not in the prefilter; restarting it");
+    supervisor_.restart(boot_checksum(*current_));
+    return;
+  }
+  if (pending_restarts_) {
+    pending_restarts_ = false;
+    commit();
+    settle({});
+  } else if (info.config_generation != current_->generation()) {
+    return reinstall_current();
+  } else if (first) {
+    commit();
+  }
+  routes_.data_plane_up(info.routes_generation);
+}
+
+// What the data plane runs is from before us, or is unknown after a time-out: make it ours.
+void Daemon::reinstall_current() {
+  auto next = std::make_shared<Applied>(compile_next(current_->config, current_->yaml));
+  install(*next, [this, next](const Status& status) {
+    if (!status.ok()) {
+      log::error("data plane did not take generation " + std::to_string(next->generation()) +
+                 ": " + status.message());
+      return;
+    }
+    current_ = *next;
+    if (auto recorded = history_.record(current_->generation(), current_->yaml); !recorded.ok()) {
+      log::warning("history: " + recorded.message());
+    }
+    log::info("generation " + std::to_string(current_->generation()) + " installed");
+    set_route_targets();
+    if (const auto& up = supervisor_.info()) routes_.data_plane_up(up->routes_generation);
+  });
+}
+
+void Daemon::on_down(const std::string& why) {
+  routes_.data_plane_down();
+  if (ending_) return;
+  if (pending_restarts_) {
+    pending_restarts_ = false;
+    const std::string back = std::to_string(current_->generation());
+    log::error("new config does not run; going back to generation " + back);
+    static_cast<void>(prefilter_.use(kernel_interfaces(current_->config)));
+    static_cast<void>(set_rules());
+    supervisor_.restart(boot_checksum(*current_));
+    settle({Code::error, why + "\nwent back to generation " + back});
+    return;
+  }
+  if (was_up_) return;
+  exit_status_ = Status(Code::error, why);
+  shut_down();
+}
+
+void Daemon::install(const Applied& what, std::function<void(Status)> done) {
+  auto fd = sealed(what.image, "millrace-config");
+  if (!fd.ok()) return done(fd.status());
+  supervisor_.link().call(abi::Op::install_config, std::move(fd).value(), options_.install_timeout,
+                          [done = std::move(done)](const Result<LinkReply>& result) {
+                            done(result.ok() ? result.value().status() : result.status());
+                          });
+}
+
+void Daemon::publish_routes(const abi::RoutesImage& image, RouteKeeper::Published done) {
+  auto fd = sealed(image, "millrace-routes");
+  if (!fd.ok()) return done(fd.status());
+  supervisor_.link().call(abi::Op::install_routes, std::move(fd).value(), options_.install_timeout,
+                          [done = std::move(done)](const Result<LinkReply>& result) {
+                            done(result.ok() ? result.value().status() : result.status());
+                          });
+}
+
+void Daemon::apply_own_file() {
+  auto text = read_text(options_.config_path);
+  if (!text.ok()) return log::error("config not applied: " + text.status().message());
+  apply({std::move(text).value(), options_.config_path, false, false},
+        [](const Status& status, const ApplyOutcome& outcome) {
+          if (!status.ok()) return log::error("config not applied: " + status.message());
+          log::info("config file read again: generation " + std::to_string(outcome.generation));
+        });
+}
+
+void Daemon::apply(ApplyRequest request, ApplyDone done) {
+  const auto since = EventLoop::Clock::now();
+  ApplyOutcome outcome;
+  outcome.generation = current_->generation();
+  auto loaded = load_config_text(request.yaml, request.source);
+  if (!loaded.ok()) return done({Code::rejected, loaded.text()}, outcome);
+  outcome.changes = diff(current_->config, *loaded.config);
+  outcome.reload = reload_class(outcome.changes);
+  if (request.dry_run || outcome.changes.empty()) return done({}, outcome);
+  const bool up = supervisor_.state() == Supervisor::State::up;
+  if (outcome.reload != ReloadClass::live && !request.allow_restart && up) {
+    return done({Code::rejected, "needs a restart of the data plane: " +
+                                     keys_needing_restart(outcome.changes) +
+                                     "; repeat with --allow-restart to do so now"},
+                outcome);
+  }
+  if (pending_ || ending_) {
+    return done({Code::error, "another config is being applied; try again"}, outcome);
+  }
+  pending_ = PendingApply{compile_next(std::move(*loaded.config), std::move(request.yaml)),
+                          std::move(outcome), std::move(done), since};
+  // With no data plane up there is nothing that a restart could disturb.
+  if (up && pending_->outcome.reload == ReloadClass::live) return apply_live();
+  apply_by_restart();
+}
+
+void Daemon::apply_live() {
+  install(pending_->candidate, [this](const Status& status) {
+    if (!status.ok()) {
+      // Some cores may run it, or may yet: bring them all back to what everything else is.
+      if (status.code() == Code::timed_out) reinstall_current();
+      return settle(status);
+    }
+    const bool flush = moves_cache_indices(current_->config, pending_->candidate.config);
+    commit();
+    if (!flush) return settle({});
+    abi::CacheQuery everything{};
+    everything.match = abi::NameMatch::all;
+    everything.packet_cache = 0xff;
+    supervisor_.link().call(abi::Op::cache_flush, everything, options_.install_timeout,
+                            [this](const Result<LinkReply>& flushed) {
+                              settle(flushed.ok() ? flushed.value().status() : flushed.status());
+                            });
+  });
+}
+
+void Daemon::apply_by_restart() {
+  const Status used = prefilter_.use(kernel_interfaces(pending_->candidate.config));
+  if (!used.ok()) {
+    static_cast<void>(prefilter_.use(kernel_interfaces(current_->config)));
+    return settle(used);
+  }
+  pending_restarts_ = true;
+  routes_.data_plane_down();
+  supervisor_.restart(boot_checksum(pending_->candidate));
+}
+
+// The data plane runs the candidate (or, at the start, what is current already).
+void Daemon::commit() {
+  if (pending_) {
+    current_ = std::move(pending_->candidate);
+    log::set_level(log_level(current_->config.logging.level));
+    set_route_targets();
+    if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
+  }
+  if (auto recorded = history_.record(current_->generation(), current_->yaml); !recorded.ok()) {
+    log::warning("history: " + recorded.message());
+  }
+}
+
+void Daemon::settle(const Status& status) {
+  if (!pending_) return;
+  PendingApply settled = std::move(*pending_);
+  pending_.reset();
+  settled.outcome.generation = current_->generation();
+  settled.outcome.applied = status.ok();
+  settled.outcome.elapsed_ms =
+      std::chrono::duration<double, std::milli>(EventLoop::Clock::now() - settled.since).count();
+  if (status.ok()) {
+    log::info("generation " + std::to_string(current_->generation()) + " applied, " +
+              std::to_string(settled.outcome.changes.size()) + " changes");
+  }
+  settled.done(status, settled.outcome);
+}
+
+void Daemon::shut_down() {
+  if (ending_) return;
+  ending_ = true;
+  settle({Code::error, "millraced is stopping"});
+  routes_.data_plane_down();
+  supervisor_.stop([this] {
+    server_.close();
+    routes_.release();
+    if (auto removed = prefilter_.remove_all(); !removed.ok()) {
+      log::error("prefilter: " + removed.message());
+    }
+    ::unlink(supervisor_.log_path().c_str());
+    loop_.stop();
+  });
+}
+
+}  // namespace millrace::ctl

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// millraced without main(): one config, and everything that follows from it.
+//
+//                  ┌──────────── Daemon ────────────┐
+//     YAML ──▶ Applied{config, image, generation}   │
+//                  │  PrefilterControl ── rules ──────────▶ kernel (XDP)
+//                  │  RouteKeeper ── RoutesImage ──┐│
+//                  │  Supervisor ── ConfigImage ───┴──────▶ millrace-dataplane
+//                  │  ControlServer ◀── Verbs ────────────  millrace (CLI)
+//                  └────────────────────────────────┘
+//
+// What runs is `current()`. A new config becomes current only when the data plane has said that all
+// its cores run it; until then everything that serves packets is as it was. Two ways lead there:
+//
+//     live      install_config ── ok ──▶ current; rules, routes, history
+//                              └─ no ──▶ nothing happened
+//     restart   end the data plane, start one with the new image ── up ──▶ current
+//                                             └─ does not come up ──▶ start one with the old image
+//
+// One apply at a time. A generation number is used once, also by an apply that fails.
+//
+// Threads: the event loop's. Failure: the daemon ends by itself only when its first data plane does
+// not come up; later ones are started again for ever.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "control/config/diff.hpp"
+#include "control/config/model.hpp"
+#include "control/daemon/control_server.hpp"
+#include "control/daemon/history.hpp"
+#include "control/daemon/prefilter_control.hpp"
+#include "control/daemon/route_keeper.hpp"
+#include "control/daemon/supervisor.hpp"
+#include "dataplane/abi/config_image.hpp"
+
+namespace millrace::ctl {
+
+struct DaemonOptions {
+  std::string config_path;
+  std::string state_dir;
+  SupervisorOptions supervisor;
+  std::chrono::milliseconds install_timeout{10'000};
+  std::chrono::milliseconds query_timeout{5'000};
+};
+
+struct Applied {
+  Config config;
+  std::string yaml;
+  abi::ConfigImage image{};
+
+  uint64_t generation() const { return image.header.generation; }
+};
+
+struct ApplyRequest {
+  std::string yaml;
+  std::string source;  // stands for the file in diagnostics
+  bool dry_run = false;
+  bool allow_restart = false;
+};
+
+struct ApplyOutcome {
+  std::vector<Change> changes;
+  ReloadClass reload = ReloadClass::live;
+  uint64_t generation = 0;  // that runs now
+  bool applied = false;
+  double elapsed_ms = 0;  // from the request until every core ran it
+};
+
+class Daemon {
+ public:
+  using ApplyDone = std::function<void(Status, const ApplyOutcome&)>;
+
+  Daemon(EventLoop& loop, DaemonOptions options, PrefilterControl& prefilter, RouteSource& routes);
+  ~Daemon();
+
+  // Attaches the prefilter, opens the control socket, finds or starts the data plane. After ok(),
+  // run the loop; it is stopped when the daemon has ended, with exit_status() set.
+  Status start(Config config, std::string yaml);
+
+  // Ends the data plane, detaches the prefilter, removes the sockets; then stops the loop.
+  void shut_down();
+  const Status& exit_status() const { return exit_status_; }
+
+  void apply(ApplyRequest request, ApplyDone done);
+  void apply_own_file();  // SIGHUP
+
+  const Applied& current() const { return *current_; }
+  const DaemonOptions& options() const { return options_; }
+  Supervisor& supervisor() { return supervisor_; }
+  RouteKeeper& routes() { return routes_; }
+  PrefilterControl& prefilter() { return prefilter_; }
+  const History& history() const { return history_; }
+  std::chrono::seconds uptime() const;
+
+ private:
+  struct PendingApply {
+    Applied candidate;
+    ApplyOutcome outcome;
+    ApplyDone done;
+    EventLoop::Clock::time_point since;
+  };
+
+  Applied compile_next(Config config, std::string yaml);
+  Status set_rules();
+  void set_route_targets();
+
+  void on_up(const DataplaneInfo& info);
+  void on_down(const std::string& why);
+  void install(const Applied& what, std::function<void(Status)> done);
+  void reinstall_current();
+  void publish_routes(const abi::RoutesImage& image, RouteKeeper::Published done);
+
+  void apply_live();
+  void apply_by_restart();
+  void commit();
+  void settle(const Status& status);  // answers the pending apply
+
+  EventLoop& loop_;
+  DaemonOptions options_;
+  PrefilterControl& prefilter_;
+  History history_;
+  Supervisor supervisor_;
+  RouteKeeper routes_;
+  ControlServer server_;
+  std::optional<Applied> current_;
+  std::optional<PendingApply> pending_;
+  bool pending_restarts_ = false;  // the candidate is what the next data plane starts with
+  uint64_t last_generation_ = 0;   // ever used
+  bool was_up_ = false;
+  bool ending_ = false;
+  Status exit_status_;
+  EventLoop::Clock::time_point started_ = EventLoop::Clock::now();
+  log::Limit rules_limit_{3, std::chrono::seconds(30)};
+};
+
+std::vector<std::string> port_interfaces(const Config& config);    // by port index
+std::vector<std::string> kernel_interfaces(const Config& config);  // those with a prefilter
+
+}  // namespace millrace::ctl

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/daemon/status_json.hpp"
+
+#include <arpa/inet.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/daemon/daemon.hpp"
+#include "control/daemon/version.hpp"
+
+namespace millrace::ctl {
+namespace {
+
+using Json = nlohmann::json;
+
+const char* state_text(Supervisor::State state) {
+  switch (state) {
+    case Supervisor::State::idle: return "idle";
+    case Supervisor::State::starting: return "starting";
+    case Supervisor::State::up: return "up";
+    case Supervisor::State::waiting: return "waiting";
+    case Supervisor::State::stopping: return "stopping";
+  }
+  return "?";
+}
+
+Json hop_json(const Resolution& resolution) {
+  if (!resolution.usable()) return nullptr;
+  return {{"interface", resolution.interface},
+          {"gateway", resolution.neighbour.text()},
+          {"mac", mac_text(resolution.hop.target_mac)},
+          {"source", ip_address(resolution.hop.source).text()},
+          {"mtu", resolution.hop.mtu},
+          {"vlan", ntohs(resolution.hop.vlan_tci_be)}};
+}
+
+Json ports_json(Daemon& daemon) {
+  Json ports = Json::array();
+  for (const auto& port : daemon.current().config.ports) {
+    Json one{{"name", port.name}};
+    if (port.interface.empty()) {
+      one["device"] = port.device;
+    } else {
+      one["interface"] = port.interface;
+      one["xdp"] = daemon.prefilter().mode(port.interface);
+    }
+    ports.push_back(std::move(one));
+  }
+  return ports;
+}
+
+void add_data_plane(Daemon& daemon, Json& out) {
+  auto& supervisor = daemon.supervisor();
+  Json& plane = out["dataplane"];
+  plane = {{"state", state_text(supervisor.state())}, {"restarts", supervisor.restarts()}};
+  const auto& info = supervisor.info();
+  if (!info) return;
+  plane["pid"] = info->pid;
+  plane["adopted"] = info->adopted;
+  plane["uptime_s"] = data_plane_uptime_s(*info->stats);
+  plane["routes_generation"] = daemon.routes().generation();
+  plane["cores"] = Json::array();
+  auto cores = read_cores(*info->stats);
+  if (!cores.ok()) return;
+  uint64_t entries = 0, used = 0, total = 0;
+  for (std::size_t i = 0; i < cores.value().size(); ++i) {
+    const auto& core = cores.value()[i];
+    plane["cores"].push_back({{"core", i}, {"generation", core.generation}});
+    entries += core.entries;
+    used += core.memory_used;
+    total += core.memory_total;
+  }
+  out["cache"] = {{"entries", entries}, {"memory_used", used}, {"memory_total", total}};
+}
+
+Json backends_json(Daemon& daemon) {
+  Json backends = Json::array();
+  const auto& config = daemon.current().config;
+  const auto& resolutions = daemon.routes().current();
+  const auto& info = daemon.supervisor().info();
+  for (std::size_t i = 0; i < config.backends.size() && i < resolutions.size(); ++i) {
+    bool up = false;
+    for (std::size_t core = 0; info && core < info->stats->workers; ++core) {
+      // Relaxed: a flag by itself.
+      up |= info->stats->backends[core][i].up.load(std::memory_order_relaxed) != 0;
+    }
+    backends.push_back({{"name", config.backends[i].name},
+                        {"address", config.backends[i].address.text()},
+                        {"up", up},
+                        {"usable", resolutions[i].usable()},
+                        {"why", resolutions[i].why},
+                        {"next_hop", hop_json(resolutions[i])}});
+  }
+  return backends;
+}
+
+}  // namespace
+
+double data_plane_uptime_s(const abi::StatsArea& area) {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  const auto now_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
+                      static_cast<uint64_t>(now.tv_nsec);
+  if (now_ns < area.started_boot_ns) return 0;
+  return static_cast<double>((now_ns - area.started_boot_ns) / 1'000'000) / 1000;
+}
+
+std::vector<BackendLabel> backend_labels(Daemon& daemon) {
+  std::vector<BackendLabel> labels;
+  const auto& resolutions = daemon.routes().current();
+  for (const auto& backend : daemon.current().config.backends) {
+    const std::size_t index = labels.size();
+    labels.push_back({backend.name, backend.address.text(),
+                      index < resolutions.size() && resolutions[index].usable()});
+  }
+  return labels;
+}
+
+Json status_json(Daemon& daemon) {
+  const auto& current = daemon.current();
+  Json out{{"millraced",
+            {{"pid", ::getpid()},
+             {"uptime_s", daemon.uptime().count()},
+             {"version", kVersion},
+             {"config", daemon.options().config_path}}},
+           {"generation", current.generation()},
+           {"history", daemon.history().generations()},
+           {"ports", ports_json(daemon)},
+           {"binds", Json::array()},
+           {"backends", backends_json(daemon)}};
+  for (const auto& bind : current.config.binds) {
+    out["binds"].push_back({{"name", bind.name}, {"listen_address", bind.listen_address.text()}});
+  }
+  add_data_plane(daemon, out);
+  return out;
+}
+
+}  // namespace millrace::ctl

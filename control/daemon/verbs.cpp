@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/daemon/verbs.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+
+#include "control/config/dump.hpp"
+#include "control/daemon/daemon.hpp"
+#include "control/daemon/dns_text.hpp"
+#include "control/daemon/read_text.hpp"
+#include "control/daemon/stats_json.hpp"
+#include "control/daemon/status_json.hpp"
+#include "control/daemon/version.hpp"
+
+namespace millrace::ctl {
+namespace {
+
+using Json = nlohmann::json;
+using Respond = ControlServer::Respond;
+
+constexpr uint8_t kEveryPacketCache = 0xff;
+
+// The arguments of one request. Reads what the verb names; the first thing that is wrong sticks.
+class Arguments {
+ public:
+  Arguments(const Json& request, std::initializer_list<const char*> known) : request_(request) {
+    for (const auto& [key, value] : request.items()) {
+      const bool fits = key == "verb" || std::any_of(known.begin(), known.end(),
+                                                     [&](const char* name) { return key == name; });
+      if (!fits) fail("unknown argument \"" + key + "\"");
+    }
+  }
+
+  std::string text(const char* key) {
+    const auto found = request_.find(key);
+    if (found == request_.end()) return {};
+    if (found->is_string()) return found->get<std::string>();
+    fail(std::string(key) + ": must be a string");
+    return {};
+  }
+
+  bool flag(const char* key) {
+    const auto found = request_.find(key);
+    if (found == request_.end()) return false;
+    if (found->is_boolean()) return found->get<bool>();
+    fail(std::string(key) + ": must be true or false");
+    return false;
+  }
+
+  bool has(const char* key) const { return request_.contains(key); }
+  void fail(const std::string& why) {
+    if (status_.ok()) status_ = {Code::usage, why};
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  const Json& request_;
+  Status status_;
+};
+
+void refuse(const Respond& respond, const Status& status, Json data = Json::object()) {
+  // "Unreachable" is the CLI's word for a daemon that does not answer; this one does.
+  const Code code = status.code() == Code::unreachable ? Code::error : status.code();
+  respond({{code, status.message()}, std::move(data), {}});
+}
+
+Status data_plane_absent(Daemon& daemon) {
+  return {Code::error, "data plane is not running (" +
+                           std::to_string(daemon.supervisor().restarts()) +
+                           " failures so far); see the log of millraced"};
+}
+
+void version_verb(Daemon&, const Json& request, const Respond& respond) {
+  Arguments arguments(request, {});
+  if (!arguments.status().ok()) return refuse(respond, arguments.status());
+  respond({{}, {{"version", kVersion}, {"abi_version", abi::kAbiVersion}}, {}});
+}
+
+void status_verb(Daemon& daemon, const Json& request, const Respond& respond) {
+  Arguments arguments(request, {});
+  if (!arguments.status().ok()) return refuse(respond, arguments.status());
+  respond({{}, status_json(daemon), {}});
+}
+
+void stats_verb(Daemon& daemon, const Json& request, const Respond& respond) {
+  Arguments arguments(request, {});
+  if (!arguments.status().ok()) return refuse(respond, arguments.status());
+  const auto& info = daemon.supervisor().info();
+  if (!info) return refuse(respond, data_plane_absent(daemon));
+  auto made = stats_json(*info->stats, backend_labels(daemon));
+  if (!made.ok()) return refuse(respond, made.status());
+  Json& out = made.value();
+  out["uptime_s"] = data_plane_uptime_s(*info->stats);
+  out["prefilter"] = Json::object();
+  for (const auto& interface : kernel_interfaces(daemon.current().config)) {
+    const auto counters = daemon.prefilter().counters(interface);
+    if (!counters.ok()) return refuse(respond, counters.status());
+    Json& rows = out["prefilter"][interface] = Json::object();
+    for (const auto& [reason, count] : counters.value().by_reason) rows[reason] = count;
+  }
+  respond({{}, std::move(out), {}});
+}
+
+void config_show_verb(Daemon& daemon, const Json& request, const Respond& respond) {
+  Arguments arguments(request, {"what"});
+  const std::string what = arguments.has("what") ? arguments.text("what") : "effective";
+  if (what != "effective" && what != "default") {
+    arguments.fail("what: must be \"effective\" or \"default\"");
+  }
+  if (!arguments.status().ok()) return refuse(respond, arguments.status());
+  const bool effective = what == "effective";
+  respond({{},
+           {{"yaml", dump_yaml(effective ? daemon.current().config : Config{})},
+            {"generation", daemon.current().generation()}},
+           {}});
+}
+
+Json outcome_json(const ApplyOutcome& outcome) {
+  Json changes = Json::array();
+  for (const auto& change : outcome.changes) {
+    changes.push_back({{"key", change.key},
+                       {"before", change.before},
+                       {"after", change.after},
+                       {"reload", reload_class_name(change.reload)}});
+  }
+  return {{"generation", outcome.generation},
+          {"applied", outcome.applied},
+          {"elapsed_ms", outcome.elapsed_ms},
+          {"reload", reload_class_name(outcome.reload)},
+          {"changes", std::move(changes)}};
+}
+
+void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respond) {
+  Arguments arguments(request, {"yaml", "source", "dry_run", "allow_restart"});
+  ApplyRequest apply;
+  apply.yaml = arguments.text("yaml");
+  apply.source = arguments.has("source") ? arguments.text("source") : "request";
+  apply.dry_run = arguments.flag("dry_run");
+  apply.allow_restart = arguments.flag("allow_restart");
+  if (!arguments.status().ok()) return refuse(respond, arguments.status());
+  if (!arguments.has("yaml")) {
+    apply.source = daemon.options().config_path;
+    auto text = read_text(apply.source);
+    if (!text.ok()) return refuse(respond, text.status());
+    apply.yaml = std::move(text).value();
+  }
+  daemon.apply(std::move(apply), [respond](const Status& status, const ApplyOutcome& outcome) {
+    if (!status.ok()) return refuse(respond, status, outcome_json(outcome));
+    respond({{}, outcome_json(outcome), {}});
+  });
+}
+
+// Name and type of a cache verb, in the protocol's terms.
+abi::CacheQuery cache_query(Arguments& arguments, abi::NameMatch with_name) {
+  abi::CacheQuery query{};
+  query.packet_cache = kEveryPacketCache;
+  if (arguments.has("type")) {
+    const auto type = record_type(arguments.text("type"));
+    if (type.ok()) query.qtype = type.value();
+    else arguments.fail(type.status().message());
+  }
+  if (!arguments.has("name")) return query;
+  const auto name = wire_name(arguments.text("name"));
+  if (!name.ok()) {
+    arguments.fail(name.status().message());
+    return query;
+  }
+  query.match = with_name;
+  query.name_bytes = static_cast<uint8_t>(name.value().size());
+  std::memcpy(query.name, name.value().data(), name.value().size());
+  return query;
+}
+
+// The reply of a cache call; rows beyond those sent stay zero.
+Status take_cache_reply(const Result<LinkReply>& result, abi::CacheReply& reply) {
+  if (!result.ok()) return result.status();
+  if (auto status = result.value().status(); !status.ok()) return status;
+  constexpr std::size_t kHeadBytes = offsetof(abi::CacheReply, row);
+  if (!result.value().as(reply, kHeadBytes) || reply.rows > abi::kCacheRowsMax ||
+      result.value().packet.size() < kHeadBytes + reply.rows * sizeof(abi::CacheRow)) {
+    return {Code::error, "data plane sent a reply of the wrong size"};
+  }
+  return {};
+}
+
+void cache_lookup_verb(Daemon& daemon, const Json& request, const Respond& respond) {
+  Arguments arguments(request, {"name", "type"});
+  if (!arguments.has("name")) arguments.fail("name: is missing");
+  const auto query = cache_query(arguments, abi::NameMatch::exact);
+  if (!arguments.status().ok()) return refuse(respond, arguments.status());
+  if (!daemon.supervisor().info()) return refuse(respond, data_plane_absent(daemon));
+  daemon.supervisor().link().call(
+      abi::Op::cache_lookup, query, daemon.options().query_timeout,
+      [query, respond](const Result<LinkReply>& result) {
+        const bool nothing = result.ok() && result.value().code == abi::ReplyCode::not_found;
+        auto reply = std::make_unique<abi::CacheReply>();
+        const Status status = nothing ? Status() : take_cache_reply(result, *reply);
+        if (!status.ok()) return refuse(respond, status);
+        const std::span<const uint8_t> name(query.name, query.name_bytes);
+        Json rows = Json::array();
+        for (uint32_t i = 0; i < reply->rows; ++i) {
+          rows.push_back(cache_row_json(reply->row[i], name));
+        }
+        respond({{}, {{"name", name_text(name)}, {"rows_total", reply->rows_total},
+                      {"rows", std::move(rows)}}, {}});
+      });
+}
+
+void cache_flush_verb(Daemon& daemon, const Json& request, const Respond& respond) {
+  Arguments arguments(request, {"name", "suffix", "type", "negative"});
+  const bool suffix = arguments.flag("suffix");
+  if (suffix && !arguments.has("name")) arguments.fail("suffix: needs a name");
+  auto query = cache_query(arguments, suffix ? abi::NameMatch::suffix : abi::NameMatch::exact);
+  query.negative_only = arguments.flag("negative") ? 1 : 0;
+  if (!arguments.status().ok()) return refuse(respond, arguments.status());
+  if (!daemon.supervisor().info()) return refuse(respond, data_plane_absent(daemon));
+  daemon.supervisor().link().call(
+      abi::Op::cache_flush, query, daemon.options().query_timeout,
+      [respond](const Result<LinkReply>& result) {
+        const bool nothing = result.ok() && result.value().code == abi::ReplyCode::not_found;
+        auto reply = std::make_unique<abi::CacheReply>();
+        const Status status = nothing ? Status() : take_cache_reply(result, *reply);
+        if (!status.ok()) return refuse(respond, status);
+        respond({{}, {{"removed", reply->removed}}, {}});
+      });
+}
+
+struct Verb {
+  const char* name;
+  void (*run)(Daemon&, const Json&, const Respond&);
+};
+
+constexpr Verb kVerbs[] = {
+    {"version", version_verb},           {"status", status_verb},
+    {"stats", stats_verb},               {"config-show", config_show_verb},
+    {"config-apply", config_apply_verb}, {"cache-lookup", cache_lookup_verb},
+    {"cache-flush", cache_flush_verb},
+};
+
+}  // namespace
+
+void handle_verb(Daemon& daemon, const Json& request, const Respond& respond) {
+  const auto verb = request.find("verb");
+  if (verb == request.end() || !verb->is_string()) {
+    return refuse(respond, {Code::usage, "verb: is missing"});
+  }
+  const auto name = verb->get<std::string>();
+  for (const auto& known : kVerbs) {
+    if (name == known.name) return known.run(daemon, request, respond);
+  }
+  refuse(respond, {Code::usage, "unknown verb \"" + name + "\""});
+}
+
+}  // namespace millrace::ctl

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The verbs of the control socket: what each takes, and what its `data` holds.
+//
+//     version        {}                                  {version, abi_version}
+//     status         {}                                  see status_json.hpp
+//     stats          {}                                  see stats_json.hpp
+//     config-show    {what: "effective" | "default"}     {yaml, generation}
+//     config-apply   {yaml?, source?, dry_run?, allow_restart?}
+//                                                        {generation, applied, elapsed_ms, reload,
+//                                                         changes: [{key, before, after, reload}]}
+//     cache-lookup   {name, type?}                       {name, rows_total, rows: see dns_text.hpp}
+//     cache-flush    {name?, suffix?, type?, negative?}  {removed}
+//
+// config-apply without `yaml` reads the daemon's own file again. An unknown verb, an unknown argument
+// and an argument of the wrong type are usage errors (code 2) that change nothing.
+
+#include <nlohmann/json.hpp>
+
+#include "control/daemon/control_server.hpp"
+
+namespace millrace::ctl {
+
+class Daemon;
+
+void handle_verb(Daemon& daemon, const nlohmann::json& request,
+                 const ControlServer::Respond& respond);
+
+}  // namespace millrace::ctl

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/wire/reply.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/base/byte_order.hpp"
+#include "dataplane/wire/dns_format.hpp"
+#include "dataplane/wire/edns.hpp"
+
+namespace millrace::wire {
+namespace {
+
+using abi::Outcome;
+
+struct Counts {
+  uint16_t qd, an, ns, ar;
+};
+
+// AA and Z are always 0 and RA is always 1, so the two octets depend on nothing else.
+void write_header(uint8_t* msg, const Query& query, uint8_t rcode, bool tc, bool ad,
+                  const Counts& counts) noexcept {
+  msg[kDnsFlagsAt] = static_cast<uint8_t>(kBitQr | query.opcode << kOpcodeShift |
+                                          (tc ? kBitTc : 0) | (query.flag_rd ? kBitRd : 0));
+  msg[kDnsFlagsAt + 1] = static_cast<uint8_t>(kBitRa | (ad ? kBitAd : 0) |
+                                              (query.flag_cd ? kBitCd : 0) | (rcode & kRcodeMask));
+  store_be32(msg + kDnsQdCountAt, uint32_t{counts.qd} << 16 | counts.an);
+  store_be32(msg + kDnsNsCountAt, uint32_t{counts.ns} << 16 | counts.ar);
+}
+
+uint32_t question_end(const Query& query) noexcept {
+  return kDnsHeaderBytes + query.qname_len + kQuestionTailBytes;
+}
+
+// How much of an answer is shown.
+struct Cut {
+  uint32_t body_bytes;
+  uint16_t an, ns, ar;
+  bool truncated;
+};
+
+Cut choose_cut(const AnswerView& answer, uint32_t room_for_body) noexcept {
+  if (answer.body_bytes <= room_for_body) {
+    return {answer.body_bytes, answer.an_cnt, answer.ns_cnt, answer.ar_cnt, false};
+  }
+  // Additional data may be left out without a word (RFC 2181 section 9).
+  if (answer.ns_end <= room_for_body) {
+    return {answer.ns_end, answer.an_cnt, answer.ns_cnt, 0, false};
+  }
+  return {0, 0, 0, 0, true};
+}
+
+void age_ttls(uint8_t* to, const AnswerView& answer, uint32_t body_bytes,
+              uint32_t age_s) noexcept {
+  for (uint32_t i = 0; i < answer.ttl_cnt; ++i) {
+    const uint32_t at = answer.ttl_offsets[i];
+    if (at >= body_bytes) return;
+    // Read from the original: the copy's bytes are still on their way to the cache.
+    const uint32_t ttl_s = load_be32(answer.body + at);
+    store_be32(to + at, ttl_s > age_s ? ttl_s - age_s : 0);
+  }
+}
+
+// What an error reply says.
+struct ErrorShape {
+  uint8_t rcode;
+  uint8_t extended_error;  // kNoExtendedError: none
+};
+
+constexpr uint8_t kNoExtendedError = 255;
+// RFC 8914 section 4, RFC 9824 section 3.5.
+constexpr uint8_t kCachedError = 13, kNotReady = 14, kProhibited = 18, kNotAuthoritative = 20,
+                  kNotSupported = 21, kNoReachableAuthority = 22, kInvalidQueryType = 30;
+
+ErrorShape shape_of(Outcome outcome) noexcept {
+  switch (outcome) {
+    case Outcome::refused_rd0:
+      return {rcode::refused, kNotAuthoritative};
+    case Outcome::refused_acl:
+      return {rcode::refused, kProhibited};
+    case Outcome::refused_class:
+    case Outcome::refused_transfer:
+    case Outcome::refused_signed:
+      return {rcode::refused, kNotSupported};
+    case Outcome::notimp:
+      return {rcode::notimp, kNotSupported};
+    case Outcome::badvers:
+      return {rcode::badvers, kNoExtendedError};
+    case Outcome::fmt_meta_type:
+      return {rcode::formerr, kInvalidQueryType};
+    case Outcome::fmt_qname_ptr:
+    case Outcome::fmt_label_type:
+    case Outcome::fmt_qname_trunc:
+    case Outcome::fmt_name_long:
+    case Outcome::fmt_short_q:
+    case Outcome::fmt_counts:
+    case Outcome::fmt_qdcount:
+    case Outcome::fmt_qd0:
+    case Outcome::fmt_an_ns:
+    case Outcome::fmt_rdlen:
+    case Outcome::fmt_opt2:
+    case Outcome::fmt_opt_place:
+    case Outcome::fmt_opt_len:
+    case Outcome::fmt_cookie:
+    case Outcome::fmt_tc:
+      return {rcode::formerr, kNoExtendedError};
+    case Outcome::servfail_cached:
+      return {rcode::servfail, kCachedError};
+    case Outcome::servfail_starting:
+      return {rcode::servfail, kNotReady};
+    case Outcome::servfail_upstream:
+      return {rcode::servfail, kNoReachableAuthority};
+    default:
+      return {rcode::servfail, kNoExtendedError};
+  }
+}
+
+}  // namespace
+
+Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
+                  const ReplyLimits& limits) noexcept {
+  const uint32_t body_at = question_end(query);
+  const uint32_t opt_bytes = query.has_opt ? kOptBytes : 0;
+  if (body_at + opt_bytes > limits.room) return {0, false};
+  const uint32_t bytes_max =
+      std::min({query.udp_bytes_max, limits.udp_bytes_max, limits.room});
+  const uint32_t fixed_bytes = std::min(body_at + opt_bytes, bytes_max);
+
+  const Cut cut = choose_cut(answer, bytes_max - fixed_bytes);
+  uint8_t* body = msg + body_at;
+  if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);
+  if (age_s != 0) age_ttls(body, answer, cut.body_bytes, age_s);
+  if (query.has_opt) write_opt(body + cut.body_bytes, limits.udp_bytes_max, 0, query.flag_do, 0);
+  const bool ad = answer.authentic_data && limits.trust_ad && (query.flag_ad || query.flag_do) &&
+                  !cut.truncated;
+  const uint16_t ar = static_cast<uint16_t>(cut.ar + (query.has_opt ? 1 : 0));
+  write_header(msg, query, answer.rcode, cut.truncated, ad, {1, cut.an, cut.ns, ar});
+  return {static_cast<uint16_t>(body_at + cut.body_bytes + opt_bytes), cut.truncated};
+}
+
+Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limits) noexcept {
+  const uint32_t body_at = question_end(query);
+  const uint32_t opt_bytes = query.has_opt ? kOptBytes : 0;
+  if (body_at + opt_bytes > limits.room) return {0, false};
+  if (query.has_opt) write_opt(msg + body_at, limits.udp_bytes_max, 0, query.flag_do, 0);
+  const uint16_t ar = query.has_opt ? 1 : 0;
+  write_header(msg, query, rcode::noerror, true, false, {1, 0, 0, ar});
+  return {static_cast<uint16_t>(body_at + opt_bytes), true};
+}
+
+Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
+                  const ReplyLimits& limits) noexcept {
+  const ErrorShape shape = shape_of(outcome);
+  // Nothing is known about the body of another opcode (RFC 8906 section 8.1.4), and a question that
+  // did not parse is not repeated.
+  const bool with_question = query.opcode == 0 && query.qname_len != 0;
+  const bool with_opt = query.opcode == 0 && query.has_opt;
+  uint32_t at = with_question ? question_end(query) : kDnsHeaderBytes;
+  if (at + (with_opt ? kOptBytes : 0) > limits.room) return {0, false};
+  if (with_opt) {
+    const bool with_error = shape.extended_error != kNoExtendedError &&
+                            at + kOptBytes + kExtendedErrorBytes <= limits.room;
+    write_opt(msg + at, limits.udp_bytes_max, shape.rcode >> 4, query.flag_do,
+              with_error ? kExtendedErrorBytes : 0);
+    at += kOptBytes;
+    if (with_error) {
+      write_extended_error(msg + at, shape.extended_error);
+      at += kExtendedErrorBytes;
+    }
+  }
+  write_header(msg, query, shape.rcode, false, false,
+               {static_cast<uint16_t>(with_question ? 1 : 0), 0, 0,
+                static_cast<uint16_t>(with_opt ? 1 : 0)});
+  return {static_cast<uint16_t>(at), false};
+}
+
+}  // namespace millrace::wire

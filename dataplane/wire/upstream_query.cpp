@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
+#include "dataplane/base/byte_order.hpp"
+#include "dataplane/wire/dns_format.hpp"
+#include "dataplane/wire/edns.hpp"
+#include "dataplane/wire/packet.hpp"
+#include "dataplane/wire/upstream.hpp"
+
+namespace millrace::wire {
+
+uint16_t write_upstream_query(uint8_t* msg, uint16_t id, const uint8_t* qname, uint8_t qname_len,
+                              uint16_t qtype, bool flag_do, bool flag_cd,
+                              uint16_t edns_udp_bytes) noexcept {
+  store_be16(msg, id);
+  msg[kDnsFlagsAt] = kBitRd;
+  msg[kDnsFlagsAt + 1] = static_cast<uint8_t>(kBitAd | (flag_cd ? kBitCd : 0));
+  store_be32(msg + kDnsQdCountAt, 1u << 16);
+  store_be32(msg + kDnsNsCountAt, 1);
+  std::memcpy(msg + kDnsHeaderBytes, qname, qname_len);
+  uint8_t* tail = msg + kDnsHeaderBytes + qname_len;
+  store_be16(tail, qtype);
+  store_be16(tail + 2, kClassIn);
+  write_opt(tail + kQuestionTailBytes, edns_udp_bytes, 0, flag_do, 0);
+  return static_cast<uint16_t>(kDnsHeaderBytes + qname_len + kQuestionTailBytes + kOptBytes);
+}
+
+abi::Outcome check_answer_head(const uint8_t* msg, uint16_t len, uint16_t& id) noexcept {
+  if (len < kDnsHeaderBytes) return abi::Outcome::up_drop_short;
+  const uint8_t flags = msg[kDnsFlagsAt];
+  if ((flags & kBitQr) == 0) return abi::Outcome::up_drop_qr;
+  if ((flags >> kOpcodeShift & kOpcodeMask) != 0) return abi::Outcome::up_drop_opcode;
+  id = load_be16(msg);
+  return kGoOn;
+}
+
+}  // namespace millrace::wire

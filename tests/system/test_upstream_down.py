@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The resolver stops answering: clients get SERVFAIL in time, hits go on, and recovery is quick."""
+
+import os
+import signal
+import time
+
+import pytest
+
+import appliance
+from appliance import SERVICES, ZONE, ask, settled_stats
+
+LAB = []
+CONFIG = appliance.LAB_CONFIG.read_text() + "upstream:\n  probe_interval: 1s\n"
+
+
+@pytest.fixture
+def silent_upstream(service):
+    pid = appliance.recorded_pid("unbound")
+    os.kill(pid, signal.SIGSTOP)
+    yield pid
+    os.kill(pid, signal.SIGCONT)
+    wait_recovered()
+
+
+def wait_recovered() -> None:
+    """Until names that nobody has asked for get through; a backend that is down is probed now and then."""
+    appliance.wait_until(
+        lambda: ask(f"up-{time.time_ns()}.wild.{ZONE}", timeout=8).rcode == "NOERROR", 40,
+        "the resolver to be in use again", interval=0.3)
+
+
+@pytest.mark.parametrize("address", SERVICES)
+def test_servfail_within_give_up_time(service, silent_upstream, address):
+    started = time.monotonic()
+    answer = ask(f"down-{time.time_ns()}.wild.{ZONE}", address=address, timeout=8)
+    took = time.monotonic() - started
+    assert answer.rcode == "SERVFAIL"
+    assert took < 6, f"SERVFAIL took {took:.1f} s; upstream.give_up is 5 s"
+
+
+def test_hits_go_on(service):
+    name = f"known-{time.time_ns()}.wild.{ZONE}"
+    ask(name)
+    pid = appliance.recorded_pid("unbound")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        ask(f"down-{time.time_ns()}.wild.{ZONE}", timeout=8)
+        before = settled_stats()
+        for _ in range(20):
+            assert ask(name, timeout=0.5).rcode == "NOERROR"
+        assert settled_stats().since(before).get("hit") == 20
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        wait_recovered()
+
+
+def test_failing_names_are_not_asked_one_by_one(service, silent_upstream):
+    """While the only resolver is down, each client query costs no packet of its own upstream."""
+    for _ in range(3):
+        ask(f"down-{time.time_ns()}.wild.{ZONE}", timeout=8)
+    before = settled_stats()
+    for _ in range(50):
+        assert ask(f"down-{time.time_ns()}.wild.{ZONE}", timeout=8).rcode == "SERVFAIL"
+    assert settled_stats().since(before).get("up_sent", 0) < 50
+
+
+def test_recovery(service):
+    pid = appliance.recorded_pid("unbound")
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(4):
+        assert ask(f"down-{time.time_ns()}.wild.{ZONE}", timeout=8).rcode == "SERVFAIL"
+    os.kill(pid, signal.SIGCONT)
+    wait_recovered()
+    assert all(backend["up"] for backend in settled_stats().json["backends"])
