@@ -26,7 +26,7 @@ TEST_F(DaemonFixture, StopLeavesNothingBehind) {
   start_and_wait();
   const pid_t pid = data_plane_pid();
   stop_daemon();
-  EXPECT_NE(::kill(pid, 0), 0);
+  EXPECT_FALSE(alive(pid));
   EXPECT_TRUE(prefilter.removed);
   EXPECT_TRUE(routes.released);
   for (const char* name : {"dataplane.sock", "millraced.sock", "dataplane.pid", "dataplane.log"}) {
@@ -39,14 +39,14 @@ TEST_F(DaemonFixture, StubbornDataPlaneIsKilled) {
   start_and_wait();
   const pid_t pid = data_plane_pid();
   stop_daemon();
-  EXPECT_NE(::kill(pid, 0), 0);
+  EXPECT_FALSE(alive(pid));
 }
 
 TEST_F(DaemonFixture, SuccessorAdoptsTheRunningDataPlane) {
   start_and_wait();
   const pid_t pid = data_plane_pid();
   abandon_daemon();
-  ASSERT_EQ(::kill(pid, 0), 0) << "the data plane outlives its control plane";
+  ASSERT_TRUE(alive(pid)) << "the data plane outlives its control plane";
   start_and_wait();
   EXPECT_EQ(data_plane_pid(), pid);
   EXPECT_TRUE(daemon->supervisor().info()->adopted);
@@ -77,7 +77,7 @@ TEST_F(DaemonFixture, DataPlaneWhoseSocketsAreOutOfTheFilterIsRestarted) {
 TEST_F(DaemonFixture, DeadDataPlaneIsStartedAgain) {
   start_and_wait();
   const pid_t pid = data_plane_pid();
-  ::kill(pid, SIGKILL);
+  kill_process(pid);
   ASSERT_TRUE(wait([&] { return is_up() && data_plane_pid() != pid; }));
   EXPECT_EQ(daemon->supervisor().restarts(), 1u);
   // The new one gets routes as well.
@@ -89,7 +89,7 @@ TEST_F(DaemonFixture, RepeatedDeathsBackOff) {
   start_and_wait();
   tell_fake("exit-at-start");
   const auto begin = EventLoop::Clock::now();
-  ::kill(data_plane_pid(), SIGKILL);
+  kill_process(data_plane_pid());
   ASSERT_TRUE(wait([&] { return daemon->supervisor().restarts() >= 5; }));
   // 20 + 40 + 80 + 80 ms lie between the five deaths.
   EXPECT_GE(EventLoop::Clock::now() - begin, Milliseconds(220));
@@ -298,7 +298,7 @@ TEST_F(DaemonFixture, WrongArgumentsAreUsageErrors) {
 TEST_F(DaemonFixture, VerbsWithoutADataPlaneSayso) {
   start_and_wait();
   tell_fake("exit-at-start");
-  ::kill(data_plane_pid(), SIGKILL);
+  kill_process(data_plane_pid());
   ASSERT_TRUE(wait([&] { return daemon->supervisor().restarts() >= 2; }));
   for (const char* verb : {"stats", "cache-flush"}) {
     const auto answer = ask({{"verb", verb}});
