@@ -8,8 +8,8 @@ namespace millrace::ctl {
 
 struct Diagnostic {
   std::string file;
-  int line = 0;     // from 1; 0: the file as a whole
-  int column = 0;   // from 1, in bytes
+  int line = 0;       // from 1; 0: the file as a whole
+  int column = 0;     // from 1, in bytes
   std::string key{};  // path of the key, "binds[1].listen_address"; empty: no key is to blame
   std::string message{};
 

@@ -157,7 +157,7 @@ std::string Device::check(const std::string& value, const FieldInfo& info) {
 }
 
 std::string Path::allowed(const FieldInfo& info) {
-  return "at most " + std::to_string(info.hi) + " bytes, begins with /";
+  return "at most " + std::to_string(info.hi) + " ASCII characters, begins with /";
 }
 
 std::string Path::read(const yaml::Node& node, const FieldInfo& info, std::string& value) {
@@ -166,7 +166,7 @@ std::string Path::read(const yaml::Node& node, const FieldInfo& info, std::strin
 
 std::string Path::check(const std::string& value, const FieldInfo& info) {
   const bool is_clean =
-      std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c != 0x7f; });
+      std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c < 0x7f; });
   if (!value.empty() && value.front() == '/' && value.size() <= info.hi && is_clean) return "";
   return shown(value) + " is not an absolute path: allowed " + allowed(info);
 }

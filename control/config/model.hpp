@@ -19,8 +19,8 @@ namespace millrace::ctl {
 // A port of the data plane: where packets come from and go to. Exactly one of the two ways.
 struct Port {
   std::string name;
-  std::string interface;  // kernel interface, driven over AF_XDP; the ordinary case
-  std::string device;     // DPDK device: a PCI address, or a vdev with its arguments
+  std::string interface {};  // kernel interface, driven over AF_XDP; the ordinary case
+  std::string device{};      // DPDK device: a PCI address, or a vdev with its arguments
   bool operator==(const Port&) const = default;
 };
 

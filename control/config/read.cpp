@@ -14,12 +14,6 @@ namespace {
 
 using Keys = std::vector<std::string_view>;
 
-// The container that a path stands in: "binds[1].pool" -> "binds[1]" -> "binds" -> "".
-std::string outer(const std::string& path) {
-  const std::size_t cut = path.find_last_of(".[");
-  return cut == path.npos ? "" : path.substr(0, cut);
-}
-
 std::string inner(const std::string& path, std::string_view key) {
   return (path.empty() ? "" : path + ".") + std::string(key);
 }
@@ -173,23 +167,10 @@ void Report::error(yaml::Mark at, const std::string& key, const std::string& mes
 }
 
 yaml::Mark Report::place_of(std::string key) const {
-  for (; !key.empty(); key = outer(key)) {
+  for (; !key.empty(); key = outer_key(key)) {
     if (const auto found = places_.find(key); found != places_.end()) return found->second;
   }
   return {};
-}
-
-bool Report::is_broken(const std::string& key) const {
-  const auto from = broken_.lower_bound(key);
-  for (auto it = from; it != broken_.end() && it->starts_with(key); ++it) {
-    const bool is_inside =
-        it->size() == key.size() || (*it)[key.size()] == '.' || (*it)[key.size()] == '[';
-    if (is_inside) return true;
-  }
-  for (std::string around = outer(key); !around.empty(); around = outer(around)) {
-    if (broken_.contains(around)) return true;
-  }
-  return false;
 }
 
 std::vector<Diagnostic> Report::take_sorted() && {
@@ -203,6 +184,8 @@ void read_config(const yaml::Node& root, Config& config, Report& report) {
   if (root.kind != yaml::Node::Kind::map && root.kind != yaml::Node::Kind::null) {
     report.error(root.at, "",
                  "expects a map of sections such as `ports:`, found " + describe(root));
+    for (const std::string_view key : section_keys())
+      report.mark_broken(std::string(key));
     return;
   }
   check_keys(root, section_keys(), "", report);

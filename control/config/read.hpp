@@ -6,12 +6,12 @@
 // line, and which keys are broken already, so that nothing is reported that only follows from them.
 
 #include "control/config/diagnostic.hpp"
+#include "control/config/key_set.hpp"
 #include "control/config/model.hpp"
 #include "control/config/yaml_tree.hpp"
 
 #include <cstddef>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -31,8 +31,7 @@ class Report {
   yaml::Mark place_of(std::string key) const;
 
   void mark_broken(const std::string& key) { broken_.insert(key); }
-  // The key itself, anything in it, or anything that it is in.
-  bool is_broken(const std::string& key) const;
+  bool is_broken(const std::string& key) const { return broken_.touches(key); }
 
   std::vector<Diagnostic> take_sorted() &&;
 
@@ -41,7 +40,7 @@ class Report {
   std::size_t errors_max_;
   std::vector<Diagnostic> errors_;
   std::map<std::string, yaml::Mark> places_;
-  std::set<std::string> broken_;
+  KeySet broken_;
 };
 
 void read_config(const yaml::Node& root, Config& config, Report& report);

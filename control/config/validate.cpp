@@ -2,6 +2,7 @@
 #include "control/config/validate.hpp"
 
 #include "control/config/fields.hpp"
+#include "control/config/key_set.hpp"
 #include "control/config/nearest.hpp"
 #include "control/snapshot/compile.hpp"
 
@@ -43,9 +44,21 @@ void check_section(const SectionInfo& info, const std::vector<Object>& list, Pro
   if (list.size() > info.count_max) {
     problems.push_back({path, "has more than " + std::to_string(info.count_max) + " objects", ""});
   }
+  for (std::size_t i = 0; i < list.size(); ++i)
+    check_fields(list[i], element(path, i), problems);
+}
+
+template <class Object>
+void check_section(const SectionInfo& info, const Object& group, Problems& problems) {
+  check_fields(group, std::string(info.key), problems);
+}
+
+// --- names
+
+template <class Object>
+void check_names(const std::string& path, const std::vector<Object>& list, Problems& problems) {
   std::map<std::string_view, std::size_t> names;
   for (std::size_t i = 0; i < list.size(); ++i) {
-    check_fields(list[i], element(path, i), problems);
     const auto [first, is_new] = names.try_emplace(list[i].name, i);
     if (is_new) continue;
     problems.push_back({element(path, i) + ".name",
@@ -56,9 +69,7 @@ void check_section(const SectionInfo& info, const std::vector<Object>& list, Pro
 }
 
 template <class Object>
-void check_section(const SectionInfo& info, const Object& group, Problems& problems) {
-  check_fields(group, std::string(info.key), problems);
-}
+void check_names(const std::string&, const Object&, Problems&) {}  // a group has no name
 
 // --- references
 
@@ -292,14 +303,27 @@ std::vector<Problem> validate(const Config& config, const Host& host) {
   for_each_section(config, [&](const SectionInfo& info, const auto& section) {
     check_section(info, section, problems);
   });
-  check_ports(config.ports, problems);
-  check_binds(config, problems);
-  check_backends(config, problems);
-  check_references(config, problems);
-  check_caches(config.packet_caches, problems);
-  check_upstream(config.upstream, problems);
-  check_shards(config, problems);
-  check_cores(config.dataplane, host, problems);
+  KeySet broken;
+  for (const Problem& problem : problems)
+    broken.insert(problem.key);
+
+  Problems together;
+  for_each_section(config, [&](const SectionInfo& info, const auto& section) {
+    check_names(std::string(info.key), section, together);
+  });
+  check_ports(config.ports, together);
+  check_binds(config, together);
+  check_backends(config, together);
+  check_references(config, together);
+  check_caches(config.packet_caches, together);
+  check_upstream(config.upstream, together);
+  check_shards(config, together);
+  check_cores(config.dataplane, host, together);
+  // A value that is wrong by itself says nothing about others.
+  std::erase_if(together, [&](const Problem& problem) {
+    return broken.touches(problem.key) || broken.touches(problem.because);
+  });
+  problems.insert(problems.end(), together.begin(), together.end());
   return problems;
 }
 

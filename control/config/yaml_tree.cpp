@@ -115,6 +115,9 @@ class Builder : public YAML::EventHandler {
       parent.key_at = node.at;
     } else {
       parent.has_key = false;
+      // Nothing has no place of its own: yaml-cpp gives that of what comes next.
+      const bool is_absent = node.kind == Node::Kind::null && node.at.line != parent.key_at.line;
+      if (is_absent) node.at = parent.key_at;
       parent.node.members.push_back(Member{std::move(parent.key), parent.key_at, std::move(node)});
     }
   }

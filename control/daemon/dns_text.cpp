@@ -18,6 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kHeaderBytes = 12;
+constexpr std::size_t kQuestionTailBytes = 4;  // QTYPE and QCLASS
 constexpr uint16_t kClassIn = 1;
 
 template <auto Free>
@@ -47,21 +48,20 @@ std::string rdata_text(const ldns_rr* rr) {
 
 // The message that the body was cut from, as far as compression pointers can tell.
 std::vector<uint8_t> message_around(const abi::CacheRow& row, std::span<const uint8_t> qname) {
-  std::vector<uint8_t> message(kHeaderBytes);
-  message.insert(message.end(), qname.begin(), qname.end());
-  uint8_t question_end[4];
-  store_be16(question_end, row.qtype);
-  store_be16(question_end + 2, kClassIn);
-  message.insert(message.end(), question_end, question_end + sizeof question_end);
   const std::size_t body_bytes = std::min<std::size_t>(row.body_bytes, sizeof row.body);
-  message.insert(message.end(), row.body, row.body + body_bytes);
+  const std::size_t body_at = kHeaderBytes + qname.size() + kQuestionTailBytes;
+  std::vector<uint8_t> message(body_at + body_bytes);
+  std::copy(qname.begin(), qname.end(), message.begin() + kHeaderBytes);
+  store_be16(&message[body_at - 4], row.qtype);
+  store_be16(&message[body_at - 2], kClassIn);
+  std::copy_n(row.body, body_bytes, message.begin() + static_cast<std::ptrdiff_t>(body_at));
   return message;
 }
 
 Json records_json(const abi::CacheRow& row, std::span<const uint8_t> qname) {
   Json records = Json::array();
   const auto message = message_around(row, qname);
-  std::size_t at = kHeaderBytes + qname.size() + 4;
+  std::size_t at = kHeaderBytes + qname.size() + kQuestionTailBytes;
   const uint32_t age_s = row.lifetime_s > row.ttl_s ? row.lifetime_s - row.ttl_s : 0;
   const std::array<std::pair<const char*, uint16_t>, 3> sections{
       {{"answer", row.an_cnt}, {"authority", row.ns_cnt}, {"additional", row.ar_cnt}}};

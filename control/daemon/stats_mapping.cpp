@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "dataplane/abi/abi_base.hpp"
+
 namespace millrace::ctl {
 
 Result<std::shared_ptr<const abi::StatsArea>> map_stats(UniqueFd fd) {

@@ -127,7 +127,12 @@ void Supervisor::give_up_on_process() {
 }
 
 void Supervisor::say_hello() {
-  link_.call(abi::Op::hello, UniqueFd(), options_.hello_timeout,
+  // Our own child may listen well before it serves: it has until the deadline.
+  const auto left = std::chrono::duration_cast<Milliseconds>(start_deadline_ -
+                                                             EventLoop::Clock::now());
+  const auto patience =
+      process_->is_child() ? std::max(left, options_.hello_timeout) : options_.hello_timeout;
+  link_.call(abi::Op::hello, UniqueFd(), patience,
              [this](Result<LinkReply> result) { on_hello(std::move(result)); });
 }
 

@@ -20,6 +20,9 @@ namespace {
 
 constexpr const char* kStandardMount = "/sys/fs/bpf";
 
+// A mount belongs to the process, whichever object made it.
+bool mounted_here = false;
+
 Status file_error(const std::string& what, const fs::path& path, const std::error_code& error) {
   return Status(Code::error, "cannot " + what + " " + path.string() + ": " + error.message());
 }
@@ -61,7 +64,7 @@ Status PinFolder::make() {
                                         "mount one (mount -t bpf bpf DIR)");
     if (::mount("bpf", kStandardMount, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0)
       return file_error("mount a bpffs at", kStandardMount, {errno, std::generic_category()});
-    mounted_ = true;
+    mounted_here = true;
   }
   std::error_code error;
   fs::create_directories(path, error);
@@ -118,8 +121,8 @@ Status PinFolder::remove_other_versions(const std::string& interface) const {
 
 void PinFolder::unmount() {
   std::error_code ignored;
-  if (mounted_ && fs::is_empty(kStandardMount, ignored))
-    mounted_ = ::umount2(kStandardMount, 0) != 0;
+  if (mounted_here && fs::is_empty(kStandardMount, ignored))
+    mounted_here = ::umount2(kStandardMount, 0) != 0;
 }
 
 }  // namespace millrace::ctl

@@ -29,17 +29,14 @@ class PinFolder {
   // Removes the pins that another version made for the interface.
   Status remove_other_versions(const std::string& interface) const;
 
-  // Unmounts what make() mounted, if nobody uses it.
-  void unmount();
-
-  const std::string& root() const { return root_; }
+  // Unmounts what make() mounted in this process, once it is empty.
+  static void unmount();
 
  private:
   template <class Doomed>
   Status remove_if(Doomed doomed) const;
 
   std::string root_;
-  bool mounted_ = false;
 };
 
 }  // namespace millrace::ctl

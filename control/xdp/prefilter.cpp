@@ -245,11 +245,10 @@ Status Prefilter::clean(const std::string& pin_dir) {
 }
 
 Status Prefilter::attach(const std::string& interface) {
-  const std::string where = "prefilter on " + interface;
   const Result<int> index = index_of(interface);
   if (!index.ok()) return index.status();
   const auto found = attached_program(index.value());
-  if (!found.ok()) return found.status().in(where);
+  if (!found.ok()) return found.status();
 
   Instance instance = {.interface_idx = index.value()};
   Status status;
@@ -258,18 +257,18 @@ Status Prefilter::attach(const std::string& interface) {
   } else {
     const AttachedProgram& running = *found.value();
     Result<Fd> link = find_link(index.value(), running.id);
-    if (!link.ok()) return link.status().in(where);
+    if (!link.ok()) return link.status();
     if (!running.program.is_prefilter() || !link.value().valid())
       return foreign_program(interface, index.value(), running);
     instance.link = std::move(link).value();
     status = adopt(instance, running);
   }
-  if (!status.ok()) return status.in(where);
+  if (!status.ok()) return status;
 
   const Result<std::string> folder = impl_->pins.make_interface(interface);
-  if (!folder.ok()) return folder.status().in(where);
+  if (!folder.ok()) return folder.status();
   status = pin_instance(instance, folder.value());
-  if (!status.ok()) return status.in(where);
+  if (!status.ok()) return status;
   impl_->instances[interface] = std::move(instance);
   return impl_->pins.remove_other_versions(interface);
 }
@@ -362,7 +361,7 @@ Status Prefilter::detach_all() {
   }
   impl_->instances.clear();
   const Status removed = impl_->pins.remove_all_but({});
-  impl_->pins.unmount();
+  PinFolder::unmount();
   return first.ok() ? removed : first;
 }
 

@@ -33,9 +33,11 @@ class Qsbr {
 
   void online(uint32_t reader) noexcept {
     MR_DCHECK(reader < kReadersMax);
-    // Relaxed: the read-modify-write below orders it. The value may be old; old is safe.
+    // Relaxed load: an old value is safe, and the read-modify-write below orders the store. Release
+    // pairs with the acquire in straggler(), which may find this value and no longer the zero of
+    // the offline() before it: without it our reads of that time might not be over.
     seen_[reader].value.store(clock_.value.load(std::memory_order_relaxed),
-                              std::memory_order_relaxed);
+                              std::memory_order_release);
     // Pairs with the fetch_add in start(). All read-modify-writes of one word stand in one order:
     // if this one is first, that writer's passed() sees us online; if it is second, we see
     // everything that the writer unlinked before. Without it a writer could miss a reader that
@@ -71,7 +73,7 @@ class Qsbr {
   // The first reader that holds `token` up; kReadersMax when it has passed.
   uint32_t straggler(uint64_t token) const noexcept {
     for (uint32_t reader = 0; reader < kReadersMax; ++reader) {
-      // Acquire pairs with the releases in quiescent() and offline().
+      // Acquire pairs with the releases in online(), quiescent() and offline().
       const uint64_t seen = seen_[reader].value.load(std::memory_order_acquire);
       if (seen != kOffline && seen < token) return reader;
     }

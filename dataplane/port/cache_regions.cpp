@@ -26,10 +26,12 @@ std::string shard_file(const std::string& folder, uint32_t shard) {
 CacheRegions::CacheRegions(const abi::BootSection& boot, const std::string& instance)
     : bytes_(boot.cache_bytes / boot.shards) {
   if (boot.hugepages != 0) {
-    folder_ = std::string(boot.hugepage_dir) + "/" + instance;
-    if (mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) {
-      throw Failed("cannot make " + folder_ + ": " + std::strerror(errno) +
-                   "; is hugetlbfs mounted at " + boot.hugepage_dir + "?");
+    parent_ = boot.hugepage_dir;
+    folder_ = parent_ + "/" + instance;
+    for (const std::string& folder : {parent_, folder_}) {
+      if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
+      throw Failed("cannot make " + folder + ": " + std::strerror(errno) +
+                   "; dataplane.hugepage_dir must lie on a hugetlbfs");
     }
   }
   for (uint32_t s = 0; s < boot.shards; ++s) {
@@ -76,7 +78,8 @@ CacheRegions::~CacheRegions() {
     munmap(regions_[s], bytes_);
     if (!folder_.empty()) unlink(shard_file(folder_, s).c_str());
   }
-  if (!folder_.empty()) rmdir(folder_.c_str());
+  // The parent goes too unless another instance is in it.
+  if (!folder_.empty() && rmdir(folder_.c_str()) == 0) rmdir(parent_.c_str());
 }
 
 }  // namespace millrace::dp

@@ -30,6 +30,7 @@ class CacheRegions {
   void map_file(uint32_t shard);
   void map_plain();
 
+  std::string parent_;
   std::string folder_;  // empty: ordinary memory
   std::size_t bytes_;
   std::vector<void*> regions_;

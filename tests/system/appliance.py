@@ -110,9 +110,17 @@ def wait_gone(pid: int, seconds: float = 5) -> None:
     wait_until(lambda: process_start(pid) is None, seconds, f"pid {pid} to end")
 
 
+def ready() -> bool:
+    """The data plane is up, and every core runs a config."""
+    done = cli("status", "--json", check=False)
+    if done.returncode != 0:
+        return False
+    plane = json.loads(done.stdout)["dataplane"]
+    return plane["state"] == "up" and all(core["generation"] for core in plane["cores"])
+
+
 def wait_ready(seconds: float = 15) -> None:
-    wait_until(lambda: cli("status", check=False).returncode == 0, seconds, "millrace status to succeed",
-               interval=0.1)
+    wait_until(ready, seconds, "the appliance to be ready", interval=0.1)
 
 
 # ---------------------------------------------------------------------------------- statistics

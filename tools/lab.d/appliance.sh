@@ -45,7 +45,17 @@ service_answers() {
   done
 }
 
-appliance_ready() { "$MILLRACE" status >/dev/null 2>&1; }
+# appliance_ready: the data plane is up, and every core runs a config.
+appliance_ready() {
+  "$MILLRACE" status --json 2>/dev/null | /usr/bin/python3 -c '
+import json, sys
+try:
+    plane = json.load(sys.stdin)["dataplane"]
+except ValueError:
+    sys.exit(1)
+cores = plane.get("cores", [])
+sys.exit(not (plane["state"] == "up" and cores and all(core["generation"] for core in cores)))'
+}
 
 appliance_failed() {
   note "last lines of $LAB_STATE/millraced.log:"
@@ -84,7 +94,8 @@ appliance_processes() {
 # appliance_down: the daemon first, or it would start the data plane again.
 appliance_down() {
   local pid program
-  end_recorded millraced
+  # It stops the data plane in its turn, and gives it some seconds.
+  end_recorded millraced 15
   for program in "$MILLRACED" "$DATAPLANE"; do
     for pid in $(appliance_processes "$program"); do
       end_process "$pid" "$(process_start "$pid")" || note "pid $pid ($program) does not end"

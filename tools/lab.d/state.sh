@@ -54,13 +54,13 @@ still_same() { [[ $(process_start "$1" 2>/dev/null) == "$2" ]]; }
 
 process_gone() { ! still_same "$1" "$2"; }
 
-# end_process PID START: asks, waits five seconds, insists.
+# end_process PID START [SECONDS]: asks, waits, insists.
 end_process() {
   still_same "$1" "$2" || return 0
   kill -TERM "$1" 2>/dev/null || true
   # A stopped process takes no SIGTERM.
   kill -CONT "$1" 2>/dev/null || true
-  wait_until 5 process_gone "$1" "$2" && return 0
+  wait_until "${3:-5}" process_gone "$1" "$2" && return 0
   still_same "$1" "$2" && kill -KILL "$1" 2>/dev/null
   wait_until 5 process_gone "$1" "$2"
 }
@@ -75,7 +75,7 @@ end_session() {
   done
 }
 
-# end_recorded NAME
+# end_recorded NAME [SECONDS]
 end_recorded() {
   local pid start namespace
   [[ -r $LAB_STATE/pids/$1 ]] || return 0
@@ -85,7 +85,7 @@ end_recorded() {
       [[ -e /run/netns/$namespace ]] || continue
       namespace="net:[$(stat -Lc %i "/run/netns/$namespace")]"
       # The leader is ended first; its children follow it or are ended here.
-      end_process "$pid" "$start" || true
+      end_process "$pid" "$start" "${2:-5}" || true
       end_session "$pid" "$namespace"
     done
     end_process "$pid" "$start" || note "pid $pid ($1) does not end"

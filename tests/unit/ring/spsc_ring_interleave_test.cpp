@@ -64,11 +64,11 @@ Explored explore_ring(const Script& script, const Limits& limits) {
   });
 }
 
-constexpr Script kShort{.items = 4, .flush_every = 1, .push_tries = 6, .pop_tries = 5, .pop_max = 1};
+constexpr Script kShort{.items = 4, .flush_every = 1, .push_tries = 5, .pop_tries = 4, .pop_max = 1};
 constexpr Script kBatched{
-    .items = 6, .flush_every = 2, .push_tries = 8, .pop_tries = 5, .pop_max = 2};
+    .items = 5, .flush_every = 2, .push_tries = 7, .pop_tries = 4, .pop_max = 2};
 constexpr Script kWrapping{
-    .items = 7, .flush_every = 3, .push_tries = 9, .pop_tries = 5, .pop_max = 3, .first = 0u - 2u};
+    .items = 6, .flush_every = 3, .push_tries = 8, .pop_tries = 4, .pop_max = 3, .first = 0u - 2u};
 
 TEST(SpscRingModel, TwoSlotsUnderEverySchedule) {
   const Explored result = explore_ring<2, Keep::all>(kShort, {});

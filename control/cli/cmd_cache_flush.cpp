@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <memory>
+
+#include "control/cli/session.hpp"
+
+namespace millrace::cli {
+namespace {
+
+struct Options {
+  std::string name;
+  std::string type;
+  bool suffix = false;
+  bool negative = false;
+  bool all = false;
+};
+
+void flush(Session& session, const Options& options) {
+  if (options.suffix && options.name.empty()) {
+    return session.fail(ctl::Status(ctl::Code::usage, "--suffix needs a NAME"));
+  }
+  Json request{{"verb", "cache-flush"}};
+  if (!options.name.empty()) request["name"] = options.name;
+  if (!options.type.empty()) request["type"] = options.type;
+  if (options.suffix) request["suffix"] = true;
+  if (options.negative) request["negative"] = true;
+  const Reply reply = session.call(request);
+  if (!reply.status.ok()) return session.fail(reply);
+  if (session.json) return session.print_json(reply.data);
+  std::printf("%llu entries removed\n",
+              static_cast<unsigned long long>(reply.data.value("removed", uint64_t{0})));
+}
+
+}  // namespace
+
+void add_cache_flush(CLI::App& cache, Session& session) {
+  auto* verb = cache.add_subcommand(
+      "flush", "remove entries: of one name, of a name and all below it (--suffix), or all. "
+               "Returns when every core has done so; answers in flight are not stored");
+  verb->fallthrough();
+  auto options = std::make_shared<Options>();
+  auto* name = verb->add_option("NAME", options->name, "domain name (default: every name)");
+  verb->add_flag("--suffix", options->suffix, "also every name below NAME");
+  verb->add_option("--type", options->type, "only this type: AAAA, or TYPE28")->type_name("T");
+  verb->add_flag("--negative", options->negative, "only NXDOMAIN, NODATA and failures");
+  verb->add_flag("--all", options->all, "every name; the same as no NAME, said aloud")
+      ->excludes(name);
+  verb->callback([&session, options] { flush(session, *options); });
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <memory>
+
+#include "control/cli/session.hpp"
+
+namespace millrace::cli {
+namespace {
+
+std::string flags_text(const Json& row) {
+  std::string flags;
+  for (const char* flag : {"do", "cd", "ad", "negative"}) {
+    if (row.value(flag, false)) flags += std::string(" ") + flag;
+  }
+  return flags;
+}
+
+void print_row(const Json& row) {
+  std::printf("; %s %s, ttl %u of %u s%s\n", row.value("type", "?").c_str(),
+              row.value("rcode", "?").c_str(), row.value("ttl", 0u), row.value("lifetime", 0u),
+              flags_text(row).c_str());
+  for (const auto& record : row.value("records", Json::array())) {
+    std::printf("%s\t%u\t%s\t%s\t%s\n", record.value("name", "").c_str(), record.value("ttl", 0u),
+                record.value("class", "").c_str(), record.value("type", "").c_str(),
+                record.value("rdata", "").c_str());
+  }
+  if (!row.value("complete", true)) std::printf("; further records do not fit in this reply\n");
+}
+
+void lookup(Session& session, const std::string& name, const std::string& type) {
+  Json request{{"verb", "cache-lookup"}, {"name", name}};
+  if (!type.empty()) request["type"] = type;
+  const Reply reply = session.call(request);
+  if (!reply.status.ok()) return session.fail(reply);
+  if (session.json) return session.print_json(reply.data);
+  const Json rows = reply.data.value("rows", Json::array());
+  if (rows.empty()) std::printf("; %s is not in the cache\n", name.c_str());
+  for (const auto& row : rows) print_row(row);
+  const auto total = reply.data.value("rows_total", std::size_t{0});
+  if (total > rows.size()) std::printf("; and %zu more entries\n", total - rows.size());
+}
+
+}  // namespace
+
+void add_cache_lookup(CLI::App& cache, Session& session) {
+  auto* verb = cache.add_subcommand(
+      "lookup", "show what the cache holds for a name: one entry per type and DO/CD bit, with the "
+                "seconds left to live");
+  verb->fallthrough();
+  auto name = std::make_shared<std::string>();
+  auto type = std::make_shared<std::string>();
+  verb->add_option("NAME", *name, "domain name")->required();
+  verb->add_option("--type", *type, "only this type: AAAA, or TYPE28")->type_name("T");
+  verb->callback([&session, name, type] { lookup(session, *name, *type); });
+}
+
+}  // namespace millrace::cli

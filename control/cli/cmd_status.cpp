@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+
+#include "control/cli/session.hpp"
+#include "control/cli/table.hpp"
+
+namespace millrace::cli {
+namespace {
+
+std::string number(const Json& object, const char* key) {
+  return std::to_string(object.value(key, uint64_t{0}));
+}
+
+void print_data_plane(const Json& plane) {
+  const std::string state = plane.value("state", "?");
+  std::printf("data plane  %s", state.c_str());
+  if (plane.contains("pid")) {
+    std::printf(", pid %s, running %s%s", number(plane, "pid").c_str(),
+                seconds_text(plane.value("uptime_s", 0.0)).c_str(),
+                plane.value("adopted", false) ? ", adopted" : "");
+  }
+  const auto restarts = plane.value("restarts", 0u);
+  if (restarts != 0) std::printf(", %u restarts", restarts);
+  std::printf("\n");
+}
+
+void print_generations(const Json& data) {
+  std::printf("generation  %s", number(data, "generation").c_str());
+  for (const auto& core : data.at("dataplane").value("cores", Json::array())) {
+    std::printf("; core %s runs %s", number(core, "core").c_str(),
+                number(core, "generation").c_str());
+  }
+  std::printf("\n");
+}
+
+void print_cache(const Json& cache) {
+  const auto used = cache.value("memory_used", uint64_t{0});
+  const auto total = cache.value("memory_total", uint64_t{0});
+  std::printf("cache       %s entries, %s of %s (%.1f %%)\n", number(cache, "entries").c_str(),
+              bytes_text(used).c_str(), bytes_text(total).c_str(),
+              total == 0 ? 0.0 : 100.0 * static_cast<double>(used) / static_cast<double>(total));
+}
+
+void print_tables(const Json& data) {
+  Table ports({"PORT", "INTERFACE", "XDP"});
+  for (const auto& port : data.value("ports", Json::array())) {
+    ports.add({port.value("name", ""), port.value("interface", port.value("device", "")),
+               port.value("xdp", "-")});
+  }
+  Table binds({"BIND", "ADDRESS"});
+  for (const auto& bind : data.value("binds", Json::array())) {
+    binds.add({bind.value("name", ""), bind.value("listen_address", "")});
+  }
+  Table backends({"BACKEND", "ADDRESS", "STATE", "NEXT HOP"});
+  for (const auto& one : data.value("backends", Json::array())) {
+    const bool usable = one.value("usable", false);
+    std::string way = one.value("why", "");
+    if (usable) {
+      const Json& hop = one.at("next_hop");
+      way = hop.value("gateway", "") + " (" + hop.value("mac", "") + ") on " +
+            hop.value("interface", "") + ", from " + hop.value("source", "");
+    }
+    const char* state = !usable ? "unreachable" : one.value("up", false) ? "up" : "down";
+    backends.add({one.value("name", ""), one.value("address", ""), state, way});
+  }
+  std::printf("\n%s\n%s\n%s", ports.text().c_str(), binds.text().c_str(),
+              backends.text().c_str());
+}
+
+void status(Session& session) {
+  const Reply reply = session.call({{"verb", "status"}});
+  if (!reply.status.ok()) return session.fail(reply);
+  if (session.json) return session.print_json(reply.data);
+  const Json& data = reply.data;
+  const Json& daemon = data.at("millraced");
+  std::printf("millraced   %s, pid %s, running %s, config %s\n",
+              daemon.value("version", "?").c_str(), number(daemon, "pid").c_str(),
+              seconds_text(daemon.value("uptime_s", 0.0)).c_str(),
+              daemon.value("config", "").c_str());
+  print_data_plane(data.at("dataplane"));
+  print_generations(data);
+  if (data.contains("cache")) print_cache(data["cache"]);
+  print_tables(data);
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, Session& session) {
+  auto* verb = app.add_subcommand(
+      "status", "processes, generation of each core, ports and XDP mode, backends and their next "
+                "hops, cache fill");
+  verb->fallthrough();
+  verb->callback([&session] {
+    try {
+      status(session);
+    } catch (const Json::exception&) {
+      session.fail(ctl::Status(ctl::Code::error, "millraced is of another version; see `millrace version`"));
+    }
+  });
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What every verb of `millrace` has: where the daemon is, how long to wait, how to print.
+//
+// A verb lives in cmd_<verb>.cpp and registers itself with add_<verb>(). Its callback sets
+// `exit_code`: 0 done, 1 error, 2 usage, 3 daemon not reachable, 4 rejected by validation, 5 timed
+// out. What was asked for goes to stdout; what went wrong, one line, to stderr.
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "control/base/status.hpp"
+
+namespace millrace::cli {
+
+using Json = nlohmann::json;
+
+struct Reply {
+  ctl::Status status;
+  std::string message;
+  Json data = Json::object();
+};
+
+struct Session {
+  std::string run_dir = "/run/millrace";
+  double timeout_s = 10;
+  bool timeout_given = false;
+  bool json = false;
+  int exit_code = 0;
+
+  // One request, one reply. A reply with a code other than 0 comes back as its status.
+  Reply call(const Json& request) const;
+
+  // Says what went wrong on stderr (with --json also on stdout, with the data) and sets exit_code.
+  void fail(const Reply& reply);
+  void fail(const ctl::Status& status);
+
+  void print_json(const Json& value) const;
+};
+
+void add_status(CLI::App& app, Session& session);
+void add_stats(CLI::App& app, Session& session);
+void add_version(CLI::App& app, Session& session);
+void add_config_check(CLI::App& config, Session& session);
+void add_config_show(CLI::App& config, Session& session);
+void add_config_apply(CLI::App& config, Session& session);
+void add_cache_lookup(CLI::App& cache, Session& session);
+void add_cache_flush(CLI::App& cache, Session& session);
+
+// --json, --run-dir and --timeout, taken anywhere after the verb as well.
+void add_common_options(CLI::App& verb, Session& session);
+
+}  // namespace millrace::cli

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The readers' way through the cache: a burst of keys, looked up stage by stage.
+//
+//   1 first bucket of every key prefetched
+//   2 tags compared; the entry that a tag names prefetched, or the second bucket if entries spilled
+//   3 the same for the second buckets
+//   4 full key compare, lifetime
+//
+// so that up to kBurstMax memory accesses are in flight at once and a key costs a share of the
+// latency, not all of it.
+//
+// Threads: any that takes part in the grace period of the shard; what is found may be used until its
+// next quiescent state. Runs beside the owner without a lock or a retry: a key that is being inserted
+// or removed at that moment is found or not, a key that is being replaced is found as it was or as it
+// is to be. No store at all, save touch().
+// Cost: a miss reads one line (two when entries spilled out of the first bucket); a hit reads also
+// the lines of the entry.
+// Failure: none; a miss is a null entry.
+
+#include <cstdint>
+
+#include "dataplane/base/frame.hpp"
+#include "dataplane/base/key.hpp"
+#include "dataplane/cache/entry.hpp"
+
+namespace millrace::cache {
+
+class Shard;
+
+// What a lookup found. `entry` null: a miss.
+struct Found {
+  const Entry* entry;
+  uint32_t age_s;  // whole seconds since insertion; < lifetime
+};
+
+// keys[i] is looked up in shards[i]; n <= kBurstMax. Keys and shards may repeat.
+void lookup_burst(const Shard* const shards[], const Key* const keys[], uint32_t n, uint64_t now_ms,
+                  Found found[]) noexcept;
+
+}  // namespace millrace::cache

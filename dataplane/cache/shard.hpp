@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One shard of the answer cache: one writer, any number of wait-free readers.
+//
+// The handle is a few addresses that never change after attach(); everything that changes lies in the
+// region (region_layout.hpp), so a handle may be copied and read by any thread.
+//
+//   insert --> slab (slab.hpp) gives an object --> entry written (entry.hpp) --> one store of a slot
+//   (slot.hpp) publishes it --> timer wheel (timer_wheel.hpp) and eviction queue (sieve.hpp) know it
+//   remove, replace, expire, evict --> one store of the slot --> limbo (limbo.hpp) --> grace period
+//   --> slab
+//
+// Threads: exactly one thread at a time, the owner, calls the functions below "owner only"; any thread
+// that takes part in the grace period calls lookup_burst and may use the entries it got until its
+// next quiescent state.
+// Memory: one region handed to format(); offsets only; never grows. What is retired cannot be used
+// before its grace period has passed, so eviction runs ahead of need by a small reserve.
+// Cost: insert writes one line of the index, the entry, its record and four neighbours' records; it
+// evicts, frees and moves no more than a fixed number of entries. Replacing and removing are alike.
+// Failure: format() and attach() say what is wrong with a region; insert() reports. When memory waits
+// for readers that do not pass, insert() answers no_memory and the cache goes on serving what it has.
+//
+// Budgets: failures may hold at most 1/16 of the memory, failures and negative answers together at
+// most 1/4 (set_budgets). At its budget a kind evicts its own; under it, all kinds of a size class are
+// one queue by age. A flood of one kind can thus never take more than its share, and memory that
+// is retired but not yet free counts against it.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "dataplane/base/answer_view.hpp"
+#include "dataplane/base/grace.hpp"
+#include "dataplane/base/key.hpp"
+#include "dataplane/cache/entry.hpp"
+#include "dataplane/cache/lookup.hpp"
+#include "dataplane/cache/region_layout.hpp"
+#include "dataplane/cache/slot.hpp"
+
+namespace millrace::cache {
+
+struct State;  // of the owner, in the region; shard_state.hpp
+
+enum class InsertResult : uint8_t {
+  stored,
+  replaced,
+  no_memory,  // nothing changed; an older entry of the key stays
+  too_large,  // entry above kEntryBytesMax, or a key that is none
+  kept,       // a failure met a fresh answer of the same key, which stays (RFC 8767 section 4)
+};
+
+// walk() and walk_remove() answer it when every bucket has been visited.
+inline constexpr uint64_t kWalkEnd = UINT64_MAX;
+
+// Shares of the slab memory, in 64ths, that these kinds of entry may hold.
+struct Budgets {
+  uint8_t failure_64ths = 4;
+  uint8_t failure_and_negative_64ths = 16;
+};
+
+class Shard {
+ public:
+  struct Gauges {
+    uint64_t entries;       // that a lookup can find, or could until their time was over
+    uint64_t memory_used;   // bytes of live and retired objects with their records
+    uint64_t memory_total;  // bytes of the slab pages
+    uint64_t evicted;       // entries that gave way while still fresh
+    uint64_t expired;       // entries reclaimed after their time
+    uint64_t memory_retired;  // part of memory_used that waits for readers
+    uint64_t memory_of_kind[kKinds];  // memory_used by Kind
+    uint64_t entries_of_kind[kKinds];
+    uint64_t pages_moved;  // slab pages taken from one size class for another
+  };
+
+  // Region of `bytes` (>= kRegionBytesMin) at a 64-byte aligned address, all zero or not.
+  // Touches page 0 and the index only. Returns an empty view, or what is wrong.
+  static std::string_view format(void* region, std::size_t bytes, uint32_t shard_idx) noexcept;
+
+  // Attaches this handle to a formatted region that no thread reads at the moment; the entries in it
+  // are kept, retired memory is freed at once. The grace period must outlive the handle.
+  std::string_view attach(void* region, std::size_t bytes, GracePeriod grace) noexcept;
+
+  // --- owner only. `now_ms` is the boot clock, never going back, <= kClockMsMax.
+
+  // Stores the answer under the key. An older entry of the key is replaced by one store: a reader
+  // sees the one or the other. Entries live for answer.lifetime_s (at most kLifetimeSecondsMax).
+  InsertResult insert(const Key& key, const AnswerView& answer, uint64_t now_ms) noexcept;
+
+  // True when there was an entry (fresh or not).
+  bool remove(const Key& key) noexcept;
+
+  // Turns the wheel: looks at no more than `budget` entries and reclaims those whose time is over;
+  // returns how many. Late, never early: up to a second by the wheel's grain, and more while the budget
+  // is short; reads do not depend on it.
+  uint32_t expire(uint64_t now_ms, uint32_t budget) noexcept;
+
+  // Gives retired memory back once its grace period has passed; bounded work. Must be called
+  // regularly: insert() calls it by itself only when it finds no memory.
+  void reclaim() noexcept;
+
+  // Visits `buckets` index buckets from `cursor` (0 at first) on; removes entries for which
+  // match(const Entry&) is true and adds their number to `removed`. Returns the new cursor; kWalkEnd
+  // when the shard has been walked whole. Entries never move, so one that is present during the whole
+  // walk is visited exactly once.
+  template <class Match>
+  uint64_t walk_remove(uint64_t cursor, uint32_t buckets, Match&& match,
+                       uint32_t& removed) noexcept;
+
+  // The same without removing: visit(const Entry&). Entries whose time is over may be among them.
+  template <class Visit>
+  uint64_t walk(uint64_t cursor, uint32_t buckets, Visit&& visit) const noexcept;
+
+  void set_budgets(const Budgets& budgets) noexcept;
+
+  const Gauges& gauges() const noexcept;
+
+  // --- any thread
+
+  uint32_t bucket_cnt() const noexcept { return bucket_cnt_; }
+  const Bucket& bucket(uint32_t bucket_idx) const noexcept { return buckets_[bucket_idx]; }
+  const Entry* entry(uint32_t entry_no) const noexcept {
+    return reinterpret_cast<const Entry*>(region_.object(entry_no));
+  }
+
+ private:
+  friend class ShardProbe;  // tests: checks every structure against every other
+
+  std::atomic<SlotWord>& slot(uint32_t slot_no) const noexcept {
+    return buckets_[slot_no / kSlotsPerBucket].slots[slot_no % kSlotsPerBucket];
+  }
+  const Entry& entry_of(Ref ref) const noexcept { return *entry(region_.entry_no(ref)); }
+
+  // shard_insert.cpp
+  uint32_t find_slot(const Key& key) const noexcept;
+  uint32_t find_empty(uint32_t bucket_idx) const noexcept;
+  uint32_t choose_slot(const Place& place, Kind kind, uint64_t now_ms) noexcept;
+  uint32_t evict_from_buckets(uint32_t first, uint32_t second, Kind kind, uint64_t now_ms) noexcept;
+  void count_spill(uint32_t bucket_idx, int change) noexcept;
+  void publish(uint32_t slot_no, const Place& place, Ref ref, uint32_t entry_bytes) noexcept;
+  void link(Ref ref, uint32_t slot_no, const Entry& entry, uint64_t now_ms) noexcept;
+  // shard_remove.cpp
+  void remove_slot(uint32_t slot_no) noexcept;
+  void retire(Ref ref) noexcept;
+  void free_object(Ref ref) noexcept;
+  // shard_memory.cpp
+  Ref allocate(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept;
+  bool within_budget(uint32_t size_class, Kind kind) const noexcept;
+  void hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept;
+  uint32_t bounded_queue(uint32_t size_class, Kind kind) const noexcept;
+  bool evict_from(uint32_t queue, uint64_t now_ms) noexcept;
+  void make_room(uint32_t size_class, uint64_t now_ms) noexcept;
+  uint32_t oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexcept;
+  void rebalance(uint32_t size_class, uint64_t now_ms) noexcept;
+  void take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcept;
+  void start_drain(uint32_t page_no, uint64_t now_ms) noexcept;
+  void step_drain(uint64_t now_ms) noexcept;
+
+  Region region_{};
+  Bucket* buckets_ = nullptr;
+  State* state_ = nullptr;
+  uint32_t bucket_cnt_ = 0;
+  GracePeriod grace_{};
+};
+
+// --- inline
+
+template <class Visit>
+uint64_t Shard::walk(uint64_t cursor, uint32_t buckets, Visit&& visit) const noexcept {
+  for (; buckets > 0 && cursor < bucket_cnt_; ++cursor, --buckets) {
+    for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+      // Relaxed: the owner wrote it.
+      const SlotWord word = buckets_[cursor].slots[i].load(std::memory_order_relaxed);
+      if (!slot_is_empty(word)) visit(*entry(slot_entry_no(word)));
+    }
+  }
+  return cursor < bucket_cnt_ ? cursor : kWalkEnd;
+}
+
+template <class Match>
+uint64_t Shard::walk_remove(uint64_t cursor, uint32_t buckets, Match&& match,
+                            uint32_t& removed) noexcept {
+  for (; buckets > 0 && cursor < bucket_cnt_; ++cursor, --buckets) {
+    for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+      // Relaxed: the owner wrote it.
+      const SlotWord word = buckets_[cursor].slots[i].load(std::memory_order_relaxed);
+      if (slot_is_empty(word) || !match(*entry(slot_entry_no(word)))) continue;
+      remove_slot(static_cast<uint32_t>(cursor) * kSlotsPerBucket + i);
+      ++removed;
+    }
+  }
+  return cursor < bucket_cnt_ ? cursor : kWalkEnd;
+}
+
+}  // namespace millrace::cache

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory for an entry: budgets, eviction ahead of need, pages moved between size classes.
+#include <algorithm>
+
+#include "dataplane/base/check.hpp"
+#include "dataplane/cache/shard.hpp"
+#include "dataplane/cache/shard_state.hpp"
+
+namespace millrace::cache {
+
+namespace {
+
+// Counts of bytes that a bounded kind holds, against what it may hold.
+struct Held {
+  uint64_t failure;
+  uint64_t both;
+};
+
+bool fits(const State& state, const Held& held, uint32_t cost_bytes, Kind kind,
+          uint64_t margin_divisor) noexcept {
+  const auto room_of = [&](uint8_t share_64ths) noexcept {
+    const uint64_t bytes = state.gauges.memory_total * share_64ths / 64;
+    return margin_divisor == 0 ? bytes : bytes - bytes / margin_divisor;
+  };
+  if (held.both + cost_bytes > room_of(state.budgets.failure_and_negative_64ths)) return false;
+  return kind != Kind::failure || held.failure + cost_bytes <= room_of(state.budgets.failure_64ths);
+}
+
+uint64_t live_bytes(const State& state, Kind kind) noexcept {
+  const auto i = static_cast<uint32_t>(kind);
+  return state.gauges.memory_of_kind[i] - state.retired_bytes_of_kind[i];
+}
+
+}  // namespace
+
+// What is in the limbo counts: a flood during a stalled grace period must not creep past its share.
+bool Shard::within_budget(uint32_t size_class, Kind kind) const noexcept {
+  if (kind == Kind::positive) return true;
+  const auto& held = state_->gauges.memory_of_kind;
+  const uint64_t failure = held[static_cast<uint32_t>(Kind::failure)];
+  const uint64_t negative = held[static_cast<uint32_t>(Kind::negative)];
+  return fits(*state_, Held{failure, failure + negative}, class_cost_bytes(size_class), kind, 0);
+}
+
+// Makes a kind that nears its budget evict its own.
+void Shard::hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept {
+  if (kind == Kind::positive) return;
+  for (uint32_t i = 0; i < kBudgetEvictionsPerInsert; ++i) {
+    const uint64_t failure = live_bytes(*state_, Kind::failure);
+    const uint64_t both = failure + live_bytes(*state_, Kind::negative);
+    if (fits(*state_, Held{failure, both}, class_cost_bytes(size_class), kind,
+             kBudgetMarginDivisor)) {
+      return;
+    }
+    if (!evict_from(bounded_queue(size_class, kind), now_ms)) return;
+  }
+}
+
+// Where a kind at its budget evicts: its own queue of this size class, its longest, else the longest of
+// the other bounded kind. Failures leave negatives alone as long as there are failures.
+uint32_t Shard::bounded_queue(uint32_t size_class, Kind kind) const noexcept {
+  const Sieve sieve(region_, state_->queues);
+  const uint32_t own = queue_no(size_class, kind);
+  if (sieve.cnt(own) > 0) return own;
+  uint32_t longest = own;
+  for (const Kind of : {kind, kind == Kind::failure ? Kind::negative : Kind::failure}) {
+    for (uint32_t i = 0; i < kClasses; ++i) {
+      const uint32_t queue = queue_no(i, of);
+      if (sieve.cnt(queue) > sieve.cnt(longest)) longest = queue;
+    }
+    if (sieve.cnt(longest) > 0) return longest;
+  }
+  return longest;
+}
+
+bool Shard::evict_from(uint32_t queue, uint64_t now_ms) noexcept {
+  const Ref victim = Sieve(region_, state_->queues).pick(queue, now_ms);
+  if (victim == kNoRef) return false;
+  ++(is_fresh(entry_of(victim), now_ms) ? state_->gauges.evicted : state_->gauges.expired);
+  const uint32_t size_class = region_.page_header(ref_page(victim)).size_class;
+  state_->slab.classes[size_class].evicted_bytes += class_cost_bytes(size_class);
+  remove_slot(region_.record(victim).slot);
+  return true;
+}
+
+Ref Shard::allocate(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept {
+  step_drain(now_ms);
+  hold_budget(size_class, kind, now_ms);
+  if (!within_budget(size_class, kind)) {
+    reclaim();
+    if (!within_budget(size_class, kind)) return kNoRef;
+  }
+  Slab slab(region_, state_->slab);
+  Ref ref = slab.take(size_class);
+  if (ref == kNoRef) {
+    reclaim();
+    ref = slab.take(size_class);
+  }
+  make_room(size_class, now_ms);
+  if (ref == kNoRef) {
+    reclaim();
+    ref = slab.take(size_class);
+  }
+  if (ref == kNoRef) return kNoRef;
+  region_.record(ref).slot = kSlotOfFree;
+  state_->gauges.memory_used += class_cost_bytes(size_class);
+  state_->gauges.memory_of_kind[static_cast<uint32_t>(kind)] += class_cost_bytes(size_class);
+  return ref;
+}
+
+// Evicts ahead of need: memory is of use only when its grace period has passed.
+void Shard::make_room(uint32_t size_class, uint64_t now_ms) noexcept {
+  ClassState& of_class = state_->slab.classes[size_class];
+  for (uint32_t i = 0; i < kEvictionsPerInsert; ++i) {
+    const uint32_t reserve = std::clamp(of_class.live / kReserveDivisor, 1u, kReserveMax);
+    if (state_->slab.unused_pages > 0 || of_class.free + of_class.retired >= reserve) return;
+    uint64_t born_ms;
+    const uint32_t queue = oldest_queue(size_class, born_ms);
+    if (queue == kQueues) {
+      take_page_from_richest(size_class, now_ms);
+      return;
+    }
+    evict_from(queue, now_ms);
+    if (of_class.evicted_bytes < kPageBytes) continue;
+    of_class.evicted_bytes = 0;
+    rebalance(size_class, now_ms);
+  }
+}
+
+// The queue of the class whose next candidate is the oldest; kQueues: the class has no entries.
+uint32_t Shard::oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexcept {
+  const Sieve sieve(region_, state_->queues);
+  uint32_t oldest = kQueues;
+  born_ms = UINT64_MAX;
+  for (uint32_t kind = 0; kind < kKinds; ++kind) {
+    const uint32_t queue = queue_no(size_class, static_cast<Kind>(kind));
+    const Ref ref = sieve.candidate(queue);
+    if (ref == kNoRef || born_ms_of(entry_of(ref)) >= born_ms) continue;
+    oldest = queue;
+    born_ms = born_ms_of(entry_of(ref));
+  }
+  return oldest;
+}
+
+// A class that has just evicted a page's worth compares the age of what it evicts with the others'. If
+// somewhere candidates are more than twice as old, memory is worth more here: a page moves.
+void Shard::rebalance(uint32_t size_class, uint64_t now_ms) noexcept {
+  if (state_->drain.page_no != 0) return;
+  uint64_t own_born_ms;
+  if (oldest_queue(size_class, own_born_ms) == kQueues) own_born_ms = now_ms;
+  uint32_t donor_queue = kQueues;
+  uint64_t oldest_ms = UINT64_MAX;
+  for (uint32_t i = 0; i < kClasses; ++i) {
+    uint64_t born_ms;
+    const uint32_t queue = oldest_queue(i, born_ms);
+    if (i == size_class || queue == kQueues || born_ms >= oldest_ms) continue;
+    donor_queue = queue;
+    oldest_ms = born_ms;
+  }
+  if (donor_queue == kQueues || now_ms - oldest_ms <= 2 * (now_ms - own_born_ms) + 1000) return;
+  start_drain(ref_page(Sieve(region_, state_->queues).candidate(donor_queue)), now_ms);
+}
+
+// For a class that has nothing to evict.
+void Shard::take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcept {
+  if (state_->drain.page_no != 0) return;
+  uint32_t richest = kClasses;
+  for (uint32_t i = 0; i < kClasses; ++i) {
+    const ClassState& of_class = state_->slab.classes[i];
+    if (i == size_class || of_class.live == 0) continue;
+    if (richest == kClasses || of_class.pages > state_->slab.classes[richest].pages) richest = i;
+  }
+  if (richest == kClasses) return;
+  uint64_t born_ms;
+  const uint32_t queue = oldest_queue(richest, born_ms);
+  start_drain(ref_page(Sieve(region_, state_->queues).candidate(queue)), now_ms);
+}
+
+void Shard::start_drain(uint32_t page_no, uint64_t now_ms) noexcept {
+  MR_DCHECK(region_.page_header(page_no).state == PageState::serving);
+  Slab(region_, state_->slab).withdraw(page_no);
+  state_->drain = DrainState{page_no, 0};
+  ++state_->gauges.pages_moved;
+  step_drain(now_ms);
+}
+
+// A page is emptied over several calls: up to 194 evictions in one would be felt.
+void Shard::step_drain(uint64_t now_ms) noexcept {
+  DrainState& drain = state_->drain;
+  if (drain.page_no == 0) return;
+  const uint32_t touched = region_.page_header(drain.page_no).touched;
+  for (uint32_t i = 0; i < kDrainedPerStep && drain.index < touched; ++drain.index, ++i) {
+    const Ref ref = make_ref(drain.page_no, drain.index);
+    const uint32_t slot_no = region_.record(ref).slot;
+    if (slot_no == kSlotOfFree || slot_no == kSlotOfRetired) continue;
+    ++(is_fresh(entry_of(ref), now_ms) ? state_->gauges.evicted : state_->gauges.expired);
+    remove_slot(slot_no);
+  }
+}
+
+}  // namespace millrace::cache

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+// Aim: every row of ebpf/README.md's verdict table, for every kind of frame it can be met with.
+// Method: the loaded program is run on built frames (BPF_PROG_TEST_RUN); both the action and the one
+// counter that moved are compared. A last test compares the rows used here with the table itself.
+
+#include <algorithm>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
+#include <map>
+#include <optional>
+#include <ostream>
+#include <set>
+#include <sstream>
+
+#include "tests/bpf/bpf_bench.hpp"
+
+namespace millrace::test {
+namespace {
+
+enum class Setup { serving, no_socket, no_rules };
+
+const char* name_of(Setup setup) {
+  if (setup == Setup::serving) return "Serving";
+  return setup == Setup::no_socket ? "NoSocket" : "NoRules";
+}
+
+struct Case {
+  const char* row;  // of the table
+  const char* name;
+  Bytes frame;
+  int action;
+  const char* counter;
+  Setup setup = Setup::serving;
+};
+
+constexpr uint16_t kFirst = 20000;
+constexpr uint16_t kEnd = 20064;
+
+FrameBuilder query4() {
+  return FrameBuilder().from("198.18.0.9", 40000).to("198.18.0.53", 53).payload(Bytes(30, 0x11));
+}
+FrameBuilder query6() {
+  return FrameBuilder().from("fd00:18::9", 40000).to("fd00:18::53", 53).payload(Bytes(30, 0x11));
+}
+FrameBuilder answer4() {
+  return FrameBuilder().from("198.18.1.1", 53).to("198.18.1.2", kFirst).payload(Bytes(90, 0x22));
+}
+FrameBuilder answer6() {
+  return FrameBuilder().from("fd00:18:1::1", 53).to("fd00:18:1::2", kFirst).payload(Bytes(90, 2));
+}
+
+ctl::PrefilterRules rules() {
+  return {.services = {address_of("198.18.0.53", 53), address_of("fd00:18::53", 53),
+                       address_of("198.18.0.54", 5353)},
+          .backends = {address_of("198.18.1.1", 53), address_of("fd00:18:1::1", 53)},
+          .sources = {address_of("198.18.1.2"), address_of("fd00:18:1::2")},
+          .upstream_port_first = kFirst,
+          .upstream_port_end = kEnd,
+          .generation = 7};
+}
+
+constexpr const char* kQuery = "redirected_query";
+constexpr const char* kUpstream = "redirected_upstream";
+constexpr const char* kAddr = "passed_addr";
+constexpr const char* kBad = "passed_malformed";
+constexpr const char* kL2 = "passed_l2";
+constexpr const char* kFragment = "passed_fragment";
+constexpr const char* kExt = "passed_ext_header";
+constexpr const char* kProto = "passed_proto";
+
+void add_ours(std::vector<Case>& cases) {
+  const Bytes options = {0x94, 4, 0, 0, 1, 1, 1, 0};  // router alert, padding
+  const Bytes all_options(40, 1);
+  const auto query = [&](const char* name, const FrameBuilder& frame) {
+    cases.push_back({"V12", name, frame.build(), XDP_REDIRECT, kQuery});
+  };
+  const auto answer = [&](const char* name, const FrameBuilder& frame) {
+    cases.push_back({"V13", name, frame.build(), XDP_REDIRECT, kUpstream});
+  };
+  query("query4", query4());
+  query("query6", query6());
+  query("query4_other_port", query4().to("198.18.0.54", 5353));
+  query("query4_vlan", query4().vlan(100));
+  query("query6_vlan", query6().vlan(0xe064));
+  query("query4_options", query4().ipv4_options(options));
+  query("query4_options_vlan", query4().ipv4_options(options).vlan(1));
+  query("query4_40_bytes_of_options", query4().ipv4_options(all_options));
+  query("query4_padded", query4().payload({}).pad_to(60));
+  query("query4_no_payload", query4().payload({}));
+  query("query6_no_payload", query6().payload({}));
+  query("query4_longest", query4().payload(Bytes(1792 - 14 - 28, 1)));
+  query("query6_longest", query6().payload(Bytes(1792 - 14 - 48, 1)));
+  query("query4_may_not_be_fragmented", query4().fragment(0x4000));
+  query("query4_udp_shorter_than_ip", query4().udp_length(20));
+  query("query4_no_udp_checksum", query4().udp_checksum(0));
+  query("query6_hop_by_hop", query6().extension(0, {5, 2, 0, 0, 1, 0}));
+  query("query6_destination_options", query6().extension(60, Bytes(70, 0)));
+  query("query6_four_options",
+        query6().extension(0, {}).extension(60, {}).extension(60, Bytes(14, 0)).extension(60, {}));
+  query("query6_options_vlan", query6().extension(0, {}).extension(60, {}).vlan(9));
+  query("query6_longest_option", query6().extension(60, Bytes(255 * 8 - 2 - 1000, 0)));
+  answer("answer4", answer4());
+  answer("answer6", answer6());
+  answer("answer4_vlan", answer4().vlan(7));
+  answer("answer6_vlan", answer6().vlan(7));
+  answer("answer4_options", answer4().ipv4_options(options));
+  answer("answer6_destination_options", answer6().extension(60, {}));
+  answer("answer4_last_port", answer4().to("198.18.1.2", kEnd - 1));
+  answer("answer6_last_port", answer6().to("fd00:18:1::2", kEnd - 1));
+}
+
+void add_not_ours(std::vector<Case>& cases) {
+  const auto other = [&](const char* name, const FrameBuilder& frame) {
+    cases.push_back({"V9", name, frame.build(), XDP_PASS, kAddr});
+  };
+  other("query4_wrong_port", query4().to("198.18.0.53", 54));
+  other("query4_port_of_other_service", query4().to("198.18.0.53", 5353));
+  other("query4_wrong_address", query4().to("198.18.0.52", 53));
+  other("query6_wrong_address", query6().to("fd00:18::5300", 53));
+  other("query6_wrong_port", query6().to("fd00:18::53", 5353));
+  other("query6_address_starts_like_v4", query6().to("c612:35::", 53));
+  other("query4_from_service_to_nobody", query4().from("198.18.0.53", 53).to("198.18.0.9", 53));
+  other("answer4_port_before", answer4().to("198.18.1.2", kFirst - 1));
+  other("answer4_port_end", answer4().to("198.18.1.2", kEnd));
+  other("answer6_port_end", answer6().to("fd00:18:1::2", kEnd));
+  other("answer4_from_other_port", answer4().from("198.18.1.1", 54));
+  other("answer4_from_other_host", answer4().from("198.18.1.3", 53));
+  other("answer4_to_somebody_else", answer4().to("198.18.1.9", kFirst));
+  other("answer6_to_somebody_else", answer6().to("fd00:18:1::9", kFirst));
+  other("backend_asks_somebody", answer4().to("198.18.1.2", 53));
+
+  const auto too_long = [&](const char* name, const FrameBuilder& frame) {
+    cases.push_back({"V10", name, frame.build(), XDP_PASS, "passed_too_long"});
+  };
+  too_long("query4_too_long", query4().payload(Bytes(1793 - 14 - 28, 1)));
+  too_long("query6_too_long", query6().payload(Bytes(1793 - 14 - 48, 1)));
+  too_long("answer4_too_long", answer4().payload(Bytes(1793 - 14 - 28, 1)));
+  too_long("query4_padded_too_long", query4().pad_to(1793));
+}
+
+void add_odd_l2_l3(std::vector<Case>& cases) {
+  const auto add = [&](const char* row, const char* name, const FrameBuilder& frame,
+                       const char* counter) {
+    cases.push_back({row, name, frame.build(), XDP_PASS, counter});
+  };
+  add("V1", "vlan_cut", query4().vlan(1).truncate_to(17), kBad);
+  add("V1", "ethernet_only_v4", query4().truncate_to(14), kBad);
+  add("V1", "ethernet_only_v6", query6().truncate_to(14), kBad);
+  add("V1", "v4_header_cut", query4().truncate_to(33), kBad);
+  add("V1", "v4_header_cut_vlan", query4().vlan(1).truncate_to(37), kBad);
+  add("V1", "v6_header_cut", query6().truncate_to(53), kBad);
+  add("V1", "udp_header_cut_v4", query4().payload({}).truncate_to(41).ip_length(27), kBad);
+  add("V1", "udp_header_cut_v6", query6().payload({}).truncate_to(61).ip_length(7), kBad);
+  add("V1", "v6_option_cut", query6().extension(0, {}).truncate_to(55).ip_length(1), kBad);
+
+  add("V2", "arp", query4().ether_type(0x0806), kL2);
+  add("V2", "ieee_802_3_length", query4().ether_type(60), kL2);
+  add("V2", "service_tag", query4().vlan(5, 0x88a8), kL2);
+  add("V2", "two_tags", query4().vlan(5).vlan(6), kL2);
+  add("V2", "mpls_behind_tag", query4().vlan(5).ether_type(0x8847), kL2);
+
+  add("V3", "v4_says_version_6", query4().ip_version(6), kBad);
+  add("V3", "v4_says_version_0", query4().ip_version(0), kBad);
+  add("V3", "v6_says_version_4", query6().ip_version(4), kBad);
+  add("V3", "ihl_0", query4().ihl(0), kBad);
+  add("V3", "ihl_4", query4().ihl(4), kBad);
+  add("V3", "ihl_beyond_frame", query4().payload({}).ihl(15), kBad);
+  add("V3", "v4_length_below_header", query4().ip_length(19), kBad);
+  add("V3", "v4_length_0", query4().ip_length(0), kBad);
+  add("V3", "v4_length_below_options", query4().ipv4_options(Bytes(8, 1)).ip_length(27), kBad);
+  add("V3", "v4_length_beyond_frame", query4().ip_length(20 + 8 + 31), kBad);
+  add("V3", "v4_frame_cut", query4().truncate_to(14 + 28 + 29), kBad);
+  add("V3", "v6_length_beyond_frame", query6().ip_length(8 + 31), kBad);
+  add("V3", "v6_option_beyond_length",
+      query6().extension(60, Bytes(14, 0)).ip_length(8), kBad);
+
+  add("V4", "v4_first_fragment", query4().fragment(0x2000), kFragment);
+  add("V4", "v4_middle_fragment", query4().fragment(0x2010), kFragment);
+  add("V4", "v4_last_fragment", query4().fragment(0x0010), kFragment);
+  add("V4", "v4_fragment_vlan", query4().fragment(0x1fff).vlan(3), kFragment);
+  add("V4", "v4_fragment_of_tcp", query4().fragment(0x2000).protocol(6), kFragment);
+  add("V4", "v6_first_fragment", query6().extension(44, {0, 1, 0, 0, 0, 1}), kFragment);
+  add("V4", "v6_atomic_fragment", query6().extension(44, {0, 0, 0, 0, 0, 1}), kFragment);
+  add("V4", "v6_fragment_behind_options",
+      query6().extension(0, {}).extension(44, {0, 9, 0, 0, 0, 1}), kFragment);
+}
+
+void add_odd_l4(std::vector<Case>& cases) {
+  const auto add = [&](const char* row, const char* name, const FrameBuilder& frame,
+                       const char* counter) {
+    cases.push_back({row, name, frame.build(), XDP_PASS, counter});
+  };
+  add("V5", "v6_routing", query6().extension(43, {}), kExt);
+  add("V5", "v6_authentication", query6().extension(51, {}), kExt);
+  add("V5", "v6_mobility", query6().extension(135, {}), kExt);
+  add("V5", "v6_routing_behind_options", query6().extension(60, {}).extension(43, {}), kExt);
+  add("V5", "v6_five_options", query6().extension(0, {}).extension(60, {}).extension(60, {})
+                                   .extension(60, {}).extension(60, {}), kExt);
+
+  add("V6", "v4_tcp", query4().protocol(6), kProto);
+  add("V6", "v4_icmp", query4().protocol(1), kProto);
+  add("V6", "v4_esp_vlan", query4().protocol(50).vlan(8), kProto);
+  add("V6", "v6_tcp", query6().protocol(6), kProto);
+  add("V6", "v6_icmp", query6().protocol(58), kProto);
+  add("V6", "v6_no_next_header", query6().protocol(59), kProto);
+  add("V6", "v6_tcp_behind_options", query6().extension(0, {}).protocol(6), kProto);
+
+  add("V7", "v4_udp_length_7", query4().udp_length(7), kBad);
+  add("V7", "v4_udp_length_0", query4().udp_length(0), kBad);
+  add("V7", "v4_udp_beyond_ip", query4().udp_length(8 + 31), kBad);
+  add("V7", "v4_udp_beyond_ip_within_padding", query4().udp_length(8 + 31).pad_to(200), kBad);
+  add("V7", "v4_ip_length_cuts_udp_header", query4().ip_length(27), kBad);
+  add("V7", "v6_udp_length_0", query6().udp_length(0), kBad);
+  add("V7", "v6_udp_beyond_ip", query6().udp_length(8 + 31), kBad);
+  add("V7", "v6_udp_beyond_ip_behind_options",
+      query6().extension(60, {}).udp_length(8 + 31), kBad);
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  add_ours(cases);
+  add_not_ours(cases);
+  add_odd_l2_l3(cases);
+  add_odd_l4(cases);
+  const std::pair<const char*, FrameBuilder> ours[] = {
+      {"query4", query4()}, {"query6", query6().vlan(4)}, {"answer4", answer4()},
+      {"answer6", answer6()}};
+  for (const auto& [name, frame] : ours) {
+    cases.push_back({"V8", name, frame.build(), XDP_PASS, "passed_no_rules", Setup::no_rules});
+    cases.push_back({"V11", name, frame.build(), XDP_PASS, "passed_no_socket", Setup::no_socket});
+  }
+  cases.push_back({"V9", "query4_wrong_port", query4().to("198.18.0.53", 54).build(), XDP_PASS,
+                   kAddr, Setup::no_socket});
+  cases.push_back({"V6", "v4_tcp", query4().protocol(6).build(), XDP_PASS, kProto,
+                   Setup::no_rules});
+  return cases;
+}
+
+// One interface per setup, made once: loading takes longer than all the cases together.
+struct Bench {
+  explicit Bench(Setup setup) : wire("mrv0", "mrv1") {
+    auto opened = ctl::Prefilter::open(kPinDir);
+    if (!opened.ok()) throw std::runtime_error(opened.status().message());
+    prefilter = std::move(opened).value();
+    ctl::Status status = prefilter->attach(wire.a);
+    if (status.ok() && setup != Setup::no_rules) status = prefilter->set_rules(rules());
+    if (!status.ok()) throw std::runtime_error(status.message());
+    // A run takes place on queue 0, whatever the interface.
+    if (setup == Setup::serving) socket.emplace(wire.a, 0);
+    program = program_on(wire.a);
+  }
+  ~Bench() { static_cast<void>(prefilter->detach_all().ok()); }
+
+  VethPair wire;
+  std::unique_ptr<ctl::Prefilter> prefilter;
+  std::optional<XskSocket> socket;
+  ctl::Fd program;
+};
+
+class Verdicts : public ::testing::TestWithParam<Setup> {};
+
+TEST_P(Verdicts, AreThoseOfTheTable) {
+  Bench bench(GetParam());
+  for (const Case& c : all_cases()) {
+    if (c.setup != GetParam()) continue;
+    SCOPED_TRACE(std::string(c.row) + " " + c.name);
+    const auto before = bench.prefilter->counters(bench.wire.a);
+    EXPECT_EQ(run_program(bench.program.get(), c.frame), c.action);
+    const auto after = bench.prefilter->counters(bench.wire.a);
+    ASSERT_TRUE(before.ok() && after.ok());
+    for (std::size_t i = 0; i < after.value().by_reason.size(); ++i) {
+      const auto& [name, packets] = after.value().by_reason[i];
+      EXPECT_EQ(packets - before.value().by_reason[i].second, name == c.counter ? 1u : 0u) << name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Prefilter, Verdicts,
+                         ::testing::Values(Setup::serving, Setup::no_socket, Setup::no_rules),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+// Rules without sources accept an answer for any address.
+TEST(Verdict, AnswersGoAnywhereWithoutSources) {
+  Bench bench(Setup::serving);
+  ctl::PrefilterRules open = rules();
+  open.sources.clear();
+  ASSERT_TRUE(bench.prefilter->set_rules(open).ok());
+  const Bytes frame = answer4().to("198.18.1.9", kFirst).build();
+  EXPECT_EQ(run_program(bench.program.get(), frame), XDP_REDIRECT);
+  EXPECT_EQ(counter(*bench.prefilter, bench.wire.a, kUpstream), 1u);
+}
+
+// Every prefix of a good frame passes or is redirected, and is counted once: no read beyond the end
+// is possible (the verifier sees to that), no length takes a path that is not counted.
+TEST(Verdict, EveryCutFrameIsCountedOnce) {
+  Bench bench(Setup::serving);
+  const Bytes whole = query6().extension(0, {}).extension(60, {}).vlan(3).build();
+  uint64_t runs = 0;
+  for (std::size_t bytes = 14; bytes <= whole.size(); ++bytes, ++runs) {
+    const int action =
+        run_program(bench.program.get(), Bytes(whole.begin(), whole.begin() + long(bytes)));
+    EXPECT_EQ(action, bytes == whole.size() ? XDP_REDIRECT : XDP_PASS) << bytes;
+  }
+  uint64_t counted = 0;
+  const auto counters = bench.prefilter->counters(bench.wire.a);
+  for (const auto& [name, packets] : counters.value().by_reason) counted += packets;
+  EXPECT_EQ(counted, runs);
+}
+
+struct TableRow {
+  std::string action;
+  std::string counter;
+  bool operator==(const TableRow&) const = default;
+};
+void PrintTo(const TableRow& row, std::ostream* out) { *out << row.action << " " << row.counter; }
+
+TEST(Verdict, TableListsWhatIsTestedAndNothingElse) {
+  std::ifstream readme(MR_PREFILTER_README);
+  ASSERT_TRUE(readme.is_open()) << MR_PREFILTER_README;
+  std::map<std::string, TableRow> table;
+  for (std::string line; std::getline(readme, line);) {
+    if (!line.starts_with("| V")) continue;
+    std::vector<std::string> cells;
+    std::istringstream in(line.substr(1));
+    for (std::string cell; std::getline(in, cell, '|');)
+      cells.push_back(cell.substr(1, cell.size() - 2));
+    ASSERT_EQ(cells.size(), 4u) << line;
+    std::string name = cells[3];
+    std::erase(name, '`');
+    table[cells[0]] = {cells[2], name};
+  }
+  std::map<std::string, TableRow> tested;
+  for (const Case& c : all_cases()) {
+    const TableRow row = {c.action == XDP_PASS ? "pass" : "redirect", c.counter};
+    EXPECT_TRUE(tested.try_emplace(c.row, row).first->second == row) << c.row << " " << c.name;
+  }
+  EXPECT_EQ(table, tested);
+
+  std::set<std::string> listed, reasons;
+  for (const auto& [id, row] : table) listed.insert(row.counter);
+#define MR_XDP_REASON(name, text) reasons.insert(#name);
+#include "ebpf/abi/xdp_reasons.def"
+#undef MR_XDP_REASON
+  EXPECT_EQ(listed, reasons);
+}
+
+}  // namespace
+}  // namespace millrace::test

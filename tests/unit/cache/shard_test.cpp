@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shard: every documented behaviour and failure, one at a time.
+#include "dataplane/cache/shard.hpp"
+
+#include "tests/unit/cache/cache_fixture.hpp"
+
+namespace millrace::cache {
+namespace {
+
+static_assert(kStateOffset + sizeof(State) <= kPageBytes);
+static_assert(sizeof(Record) == 20 && sizeof(PageHeader) == 64 && sizeof(RegionHeader) == 64);
+
+// --- format and attach
+
+TEST(ShardFormat, SaysWhatIsWrongWithARegion) {
+  RegionMemory memory(kRegionBytesMin);
+  EXPECT_NE(Shard::format(nullptr, kRegionBytesMin, 0), "");
+  EXPECT_NE(Shard::format(static_cast<char*>(memory.data()) + 8, kRegionBytesMin, 0), "");
+  EXPECT_NE(Shard::format(memory.data(), kRegionBytesMin - 1, 0), "");
+  EXPECT_NE(Shard::format(memory.data(), kRegionBytesMax + 1, 0), "");
+  EXPECT_EQ(Shard::format(memory.data(), kRegionBytesMin, 0), "");
+}
+
+TEST(ShardFormat, LargestRegionStaysWithinItsNumbers) {
+  RegionLayout layout;
+  ASSERT_EQ(layout_of(kRegionBytesMax, layout), "");
+  EXPECT_EQ(uint64_t{layout.page_cnt} * kPageBytes, kRegionBytesMax);
+  EXPECT_LE(layout.page_cnt, 1u << 24) << "a page number must fit a Ref";
+  EXPECT_LT(uint64_t{layout.bucket_cnt} * kSlotsPerBucket, kSlotOfRetired);
+}
+
+TEST(ShardAttach, RefusesWhatItDidNotFormat) {
+  RegionMemory memory(kRegionBytesMin * 2);
+  ManualGrace grace;
+  Shard shard;
+  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "") << "rubbish";
+  ASSERT_EQ(Shard::format(memory.data(), kRegionBytesMin, 9), "");
+  EXPECT_NE(shard.attach(nullptr, kRegionBytesMin, grace.get()), "");
+  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin * 2, grace.get()), "") << "another size";
+  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin, GracePeriod{}), "");
+  auto& header = *static_cast<RegionHeader*>(memory.data());
+  EXPECT_EQ(header.shard_idx, 9u);
+  const RegionHeader good = header;
+  header.version = kRegionVersion + 1;
+  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "");
+  header = good;
+  header.bucket_cnt += 1;
+  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "");
+  header = good;
+  EXPECT_EQ(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "");
+}
+
+TEST_F(ShardTest, ANewHandleFindsWhatTheOldOneLeft) {
+  make();
+  const Answer answer = make_answer(1, 1, 80, 100);
+  ASSERT_EQ(insert(1, answer, 1000), InsertResult::stored);
+  ASSERT_EQ(insert(2, answer, 1000), InsertResult::stored);
+  ASSERT_TRUE(shard_.remove(make_key(2)));
+  ASSERT_GT(shard_.gauges().memory_retired, 0u);
+  Shard other;
+  ASSERT_EQ(other.attach(memory_->data(), memory_->bytes(), grace_.get()), "");
+  EXPECT_EQ(other.gauges().memory_retired, 0u) << "nobody reads: retired memory is free at once";
+  ShardProbe(other).check();
+  const Found found = lookup(other, make_key(1), 2000);
+  ASSERT_NE(found.entry, nullptr);
+  EXPECT_TRUE(same_answer(view_of(*found.entry), answer.view));
+}
+
+TEST_F(ShardTest, AMovedRegionIsTheSameShard) {
+  make();
+  for (uint64_t i = 0; i < 1000; ++i) insert(i, make_answer(i, 1, 80, 100), 1000);
+  RegionMemory copy(memory_->bytes());
+  std::memcpy(copy.data(), memory_->data(), memory_->bytes());
+  Shard other;
+  ASSERT_EQ(other.attach(copy.data(), copy.bytes(), grace_.get()), "");
+  ShardProbe(other).check();
+  for (uint64_t i = 0; i < 1000; ++i) {
+    const Found found = lookup(other, make_key(i), 2000);
+    ASSERT_NE(found.entry, nullptr);
+    ASSERT_TRUE(same_answer(view_of(*found.entry), make_answer(i, 1, 80, 100).view));
+  }
+}
+
+// --- one entry's life
+
+TEST_F(ShardTest, StoresFindsReplacesRemoves) {
+  make();
+  const Answer first = make_answer(1, 1, 80, 100);
+  const Answer second = make_answer(1, 2, 700, 50, Kind::negative, 1);
+  EXPECT_FALSE(has(1, 5000));
+  EXPECT_EQ(insert(1, first, 5000), InsertResult::stored);
+  EXPECT_EQ(insert(1, second, 6000), InsertResult::replaced);
+  const Found found = lookup(shard_, make_key(1), 8500);
+  ASSERT_NE(found.entry, nullptr);
+  EXPECT_EQ(found.age_s, 2u);
+  EXPECT_TRUE(same_answer(view_of(*found.entry), second.view));
+  EXPECT_EQ(shard_.gauges().entries, 1u);
+  EXPECT_TRUE(shard_.remove(make_key(1)));
+  EXPECT_FALSE(shard_.remove(make_key(1)));
+  EXPECT_FALSE(has(1, 8500));
+  expect_empty();
+}
+
+TEST_F(ShardTest, NothingIsFoundPastItsLifetime) {
+  make();
+  insert(1, make_answer(1, 1, 80, 3), 10'500);
+  EXPECT_EQ(lookup(shard_, make_key(1), 13'499).age_s, 2u);
+  EXPECT_TRUE(has(1, 13'499));
+  EXPECT_FALSE(has(1, 13'500)) << "the read checks, whether the wheel has turned or not";
+  EXPECT_EQ(shard_.gauges().entries, 1u);
+  EXPECT_EQ(shard_.expire(13'600, 10), 0u) << "its second is not over";
+  EXPECT_EQ(shard_.expire(14'000, 10), 1u);
+  EXPECT_EQ(shard_.gauges().expired, 1u);
+  expect_empty();
+}
+
+TEST_F(ShardTest, ALifetimeOfZeroIsNeverFound) {
+  make();
+  EXPECT_EQ(insert(1, make_answer(1, 1, 80, 0), 10'000), InsertResult::stored);
+  EXPECT_FALSE(has(1, 10'000));
+  shard_.expire(11'000, 10);
+  expect_empty();
+}
+
+TEST_F(ShardTest, AReplacedEntryStaysReadableUntilItsGracePeriodHasPassed) {
+  make();
+  const Answer first = make_answer(1, 1, 80, 100);
+  insert(1, first, 1000);
+  const Entry* const held = lookup(shard_, make_key(1), 1000).entry;
+  insert(1, make_answer(1, 2, 80, 100), 1000);
+  for (uint64_t i = 0; i < 20000; ++i) {
+    shard_.reclaim();
+    insert(100 + i, make_answer(i, 3, 80, 100), 1000);
+  }
+  EXPECT_TRUE(same_answer(view_of(*held), first.view));
+  grace_.pass();
+  for (uint64_t i = 0; i < 20000; ++i) {
+    shard_.reclaim();
+    grace_.pass();
+    insert(50'000 + i, make_answer(i, 4, 80, 100), 1000);
+  }
+  EXPECT_FALSE(same_answer(view_of(*held), first.view)) << "the memory was never used again";
+}
+
+TEST_F(ShardTest, RefusesWhatIsTooLarge) {
+  make();
+  Key key = make_key(1, kKeyBytesMax);
+  // Narrow: 16 + body + 2 ttls + 259 of key.
+  const uint16_t most = static_cast<uint16_t>((kEntryBytesMax - 16 - 4 - kKeyBytesMax) & ~1u);
+  EXPECT_EQ(shard_.insert(key, make_answer(1, 1, most, 9).view, 0), InsertResult::stored);
+  EXPECT_NE(lookup(shard_, key, 0).entry, nullptr);
+  EXPECT_EQ(shard_.insert(key, make_answer(1, 1, static_cast<uint16_t>(most + 2), 9).view, 0),
+            InsertResult::too_large);
+  EXPECT_NE(lookup(shard_, key, 0).entry, nullptr) << "the older entry stays";
+  key.len = kKeyBytesMax + 1;
+  EXPECT_EQ(shard_.insert(key, make_answer(1, 1, 16, 9).view, 0), InsertResult::too_large);
+  key.len = kKeyHeadBytes - 1;
+  EXPECT_EQ(shard_.insert(key, make_answer(1, 1, 16, 9).view, 0), InsertResult::too_large);
+}
+
+TEST_F(ShardTest, AFailureNeverTakesThePlaceOfAFreshAnswer) {
+  make();
+  const Answer failure = make_answer(1, 9, 0, 30, Kind::failure, 0);
+  for (const Kind kind : {Kind::positive, Kind::negative}) {
+    const Answer answer = make_answer(1, 1, 80, 10, kind);
+    insert(1, answer, 1000);
+    EXPECT_EQ(insert(1, failure, 5000), InsertResult::kept);
+    EXPECT_TRUE(same_answer(view_of(*lookup(shard_, make_key(1), 5000).entry), answer.view));
+    EXPECT_EQ(insert(1, failure, 11'000), InsertResult::replaced) << "its time was over";
+    EXPECT_EQ(insert(1, failure, 12'000), InsertResult::replaced) << "a failure renews a failure";
+    EXPECT_EQ(insert(1, answer, 12'000), InsertResult::replaced);
+  }
+  EXPECT_EQ(shard_.gauges().entries, 1u);
+}
+
+// --- the index
+
+// A4: whatever the hash, only the key's own answer. A constant hash leaves one pair of buckets.
+TEST_F(ShardTest, AConstantHashCostsMissesNeverAWrongAnswer) {
+  make();
+  const auto constant = [](uint64_t number) {
+    Key key = make_key(number);
+    key.hash = 0x123456789abcdef;
+    return key;
+  };
+  for (uint64_t i = 0; i < 500; ++i) {
+    ASSERT_EQ(shard_.insert(constant(i), make_answer(i, 1, 40, 100).view, i), InsertResult::stored);
+    uint32_t hits = 0;
+    for (uint64_t k = 0; k <= i; ++k) {
+      const Found found = lookup(shard_, constant(k), i);
+      if (found.entry == nullptr) continue;
+      ++hits;
+      ASSERT_TRUE(same_answer(view_of(*found.entry), make_answer(k, 1, 40, 100).view));
+    }
+    ASSERT_EQ(hits, std::min<uint64_t>(i + 1, 2 * kSlotsPerBucket));
+    ASSERT_NE(lookup(shard_, constant(i), i).entry, nullptr) << "the newest is always there";
+    shard_.reclaim();
+    grace_.pass();
+  }
+  ShardProbe(shard_).check();
+  for (uint64_t i = 0; i < 500; ++i) shard_.remove(constant(i));
+  expect_empty();
+}
+
+TEST_F(ShardTest, FullBucketsYieldToNoLesserKind) {
+  make();
+  const auto constant = [](uint64_t number) {
+    Key key = make_key(number);
+    key.hash = 77;
+    return key;
+  };
+  for (uint64_t i = 0; i < 16; ++i) {
+    ASSERT_EQ(shard_.insert(constant(i), make_answer(i, 1, 40, 100).view, 0), InsertResult::stored);
+  }
+  const Answer negative = make_answer(99, 1, 40, 100, Kind::negative);
+  EXPECT_EQ(shard_.insert(constant(99), negative.view, 0), InsertResult::no_memory);
+  for (uint64_t i = 0; i < 16; ++i) ASSERT_NE(lookup(shard_, constant(i), 0).entry, nullptr);
+  ShardProbe(shard_).check();
+  EXPECT_EQ(shard_.insert(constant(99), negative.view, 100'000), InsertResult::stored)
+      << "the dead yield to everyone";
+  EXPECT_EQ(shard_.gauges().expired, 1u);
+}
+
+TEST_F(ShardTest, FullBucketsKeepWhatIsUsed) {
+  make();
+  const auto constant = [](uint64_t number) {
+    Key key = make_key(number);
+    key.hash = 77;
+    return key;
+  };
+  for (uint64_t i = 0; i < 16; ++i) {
+    shard_.insert(constant(i), make_answer(i, 1, 40, 100).view, i);
+    if (i != 5) touch(*lookup(shard_, constant(i), i).entry);
+  }
+  shard_.insert(constant(99), make_answer(99, 1, 40, 100).view, 50);
+  for (uint64_t i = 0; i < 16; ++i) {
+    EXPECT_EQ(lookup(shard_, constant(i), 50).entry != nullptr, i != 5) << i;
+  }
+}
+
+TEST_F(ShardTest, SpilledEntriesAreFoundAndCounted) {
+  make();
+  // Two keys in three share a first bucket with many others, but not the tag.
+  std::vector<Key> keys;
+  const uint32_t home = place_of(make_key(0).hash, shard_.bucket_cnt()).bucket_idx;
+  for (uint64_t i = 0; keys.size() < 12; ++i) {
+    const Key key = make_key(i);
+    if (place_of(key.hash, shard_.bucket_cnt()).bucket_idx == home) keys.push_back(key);
+  }
+  const Answer answer = make_answer(1, 1, 40, 100);
+  for (const Key& key : keys) ASSERT_EQ(shard_.insert(key, answer.view, 0), InsertResult::stored);
+  ShardProbe probe(shard_);
+  EXPECT_EQ(probe.spills(home), 4u);
+  for (const Key& key : keys) EXPECT_NE(lookup(shard_, key, 0).entry, nullptr);
+  for (const Key& key : keys) {
+    EXPECT_TRUE(shard_.remove(key));
+    probe.check();
+  }
+  EXPECT_EQ(probe.spills(home), 0u);
+}
+
+TEST_F(ShardTest, ABurstFindsEachOfItsKeys) {
+  make();
+  RegionMemory other_memory(kRegionBytesMin);
+  Shard other;
+  ASSERT_EQ(Shard::format(other_memory.data(), kRegionBytesMin, 4), "");
+  ASSERT_EQ(other.attach(other_memory.data(), kRegionBytesMin, grace_.get()), "");
+  for (uint64_t i = 0; i < 300; ++i) {
+    (i % 2 == 0 ? shard_ : other).insert(make_key(i), make_answer(i, 1, 60, 100).view, 0);
+  }
+  std::vector<Key> keys;
+  for (uint32_t i = 0; i < kBurstMax; ++i) keys.push_back(make_key(i * 37 % 400 / 3));
+  for (uint32_t n = 0; n <= kBurstMax; ++n) {
+    std::vector<const Shard*> shards(kBurstMax);
+    std::vector<const Key*> pointers(kBurstMax);
+    std::vector<Found> found(kBurstMax + 1, Found{nullptr, 4711});
+    for (uint32_t i = 0; i < n; ++i) {
+      pointers[i] = &keys[i];
+      shards[i] = i % 2 == 0 ? &shard_ : &other;
+    }
+    lookup_burst(shards.data(), pointers.data(), n, 5000, found.data());
+    for (uint32_t i = 0; i < n; ++i) {
+      const Found single = lookup(*shards[i], keys[i], 5000);
+      ASSERT_EQ(found[i].entry, single.entry);
+      ASSERT_EQ(found[i].age_s, single.entry != nullptr ? 5u : 0u);
+    }
+    ASSERT_EQ(found[n].age_s, 4711u) << "nothing is written past n";
+  }
+}
+
+// --- walks
+
+TEST_F(ShardTest, AWalkVisitsEachEntryOnceWhateverItsSteps) {
+  make();
+  for (uint64_t i = 0; i < 1500; ++i) insert(i, make_answer(i, 1, 40, 100), 0);
+  for (const uint32_t step : {1u, 7u, 100u, UINT32_MAX}) {
+    std::set<const Entry*> seen;
+    uint64_t cursor = 0;
+    uint64_t calls = 0;
+    while (cursor != kWalkEnd) {
+      cursor = shard_.walk(cursor, step, [&](const Entry& entry) {
+        ASSERT_TRUE(seen.insert(&entry).second);
+      });
+      ASSERT_LE(++calls, shard_.bucket_cnt() / step + 1);
+    }
+    EXPECT_EQ(seen.size(), shard_.gauges().entries);
+  }
+  EXPECT_EQ(shard_.walk(kWalkEnd, 5, [](const Entry&) { FAIL(); }), kWalkEnd);
+}
+
+TEST_F(ShardTest, WalkRemoveTakesWhatMatches) {
+  make();
+  for (uint64_t i = 0; i < 900; ++i) {
+    insert(i, make_answer(i, 1, 40, 100, i % 3 == 0 ? Kind::negative : Kind::positive), 0);
+  }
+  uint32_t removed = 0;
+  uint64_t cursor = 0;
+  while (cursor != kWalkEnd) {
+    cursor = shard_.walk_remove(
+        cursor, 10, [](const Entry& entry) { return kind_of(entry) == Kind::negative; }, removed);
+  }
+  EXPECT_EQ(removed, 300u);
+  ShardProbe(shard_).check();
+  for (uint64_t i = 0; i < 900; ++i) ASSERT_EQ(has(i, 0), i % 3 != 0);
+  cursor = 0;
+  while (cursor != kWalkEnd) {
+    cursor = shard_.walk_remove(cursor, 10, [](const Entry&) { return true; }, removed);
+  }
+  EXPECT_EQ(removed, 900u);
+  expect_empty();
+}
+
+// --- memory
+
+TEST_F(ShardTest, WhenMemoryIsFullTheOldestUnusedGo) {
+  make();
+  const auto answer = [](uint64_t i) { return make_answer(i, 1, 90, 10'000); };
+  uint64_t filled = 0;
+  for (; shard_.gauges().evicted == 0; ++filled) {
+    ASSERT_EQ(insert(filled, answer(filled), filled), InsertResult::stored);
+    shard_.reclaim();
+    grace_.pass();
+  }
+  const uint64_t capacity = filled;
+  for (uint64_t i = 0; i < capacity / 4; ++i) {
+    const Found found = lookup(shard_, make_key(i), filled);
+    if (found.entry != nullptr) touch(*found.entry);
+  }
+  for (uint64_t i = 0; i < capacity / 2; ++i, ++filled) {
+    ASSERT_EQ(insert(filled, answer(filled), filled), InsertResult::stored);
+    shard_.reclaim();
+    grace_.pass();
+  }
+  uint64_t used_left = 0;
+  uint64_t unused_left = 0;
+  for (uint64_t i = 0; i < capacity / 4; ++i) used_left += has(i, filled);
+  for (uint64_t i = capacity / 4; i < capacity / 2; ++i) unused_left += has(i, filled);
+  EXPECT_GT(used_left, capacity / 4 * 9 / 10);
+  EXPECT_LT(unused_left, capacity / 4 / 10);
+  ShardProbe(shard_).check();
+}
+
+TEST_F(ShardTest, AStalledGracePeriodGivesNoMemoryAndLosesNothing) {
+  make();
+  uint64_t number = 0;
+  InsertResult result = InsertResult::stored;
+  for (; result == InsertResult::stored && number < 100'000; ++number) {
+    result = insert(number, make_answer(number, 1, 90, 10'000), 0);
+    shard_.reclaim();
+  }
+  ASSERT_EQ(result, InsertResult::no_memory);
+  uint64_t present = 0;
+  for (uint64_t i = 0; i < number; ++i) {
+    const Found found = lookup(shard_, make_key(i), 0);
+    if (found.entry == nullptr) continue;
+    ++present;
+    ASSERT_TRUE(same_answer(view_of(*found.entry), make_answer(i, 1, 90, 10'000).view));
+  }
+  EXPECT_EQ(present, shard_.gauges().entries);
+  const uint64_t before = present;
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_EQ(insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::no_memory);
+    shard_.reclaim();
+  }
+  EXPECT_GT(shard_.gauges().entries, before * 9 / 10) << "waiting must not empty the cache";
+  ShardProbe(shard_).check();
+  settle();
+  EXPECT_EQ(insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::stored);
+}
+
+TEST_F(ShardTest, AnOlderEntryStaysWhenItsReplacementFindsNoMemory) {
+  make();
+  const Answer old = make_answer(1, 1, 90, 10'000);
+  uint64_t number = 0;
+  while (insert(number, make_answer(number, 1, 90, 10'000), 0) == InsertResult::stored) ++number;
+  uint64_t present = 0;
+  while (!has(present, 0)) ++present;
+  EXPECT_EQ(insert(present, make_answer(1, 2, 90, 10'000), 0), InsertResult::no_memory);
+  const Found found = lookup(shard_, make_key(present), 0);
+  if (found.entry != nullptr) {
+    EXPECT_TRUE(same_answer(view_of(*found.entry), make_answer(present, 1, 90, 10'000).view));
+  }
+  ShardProbe(shard_).check();
+}
+
+TEST_F(ShardTest, PagesMoveToTheClassThatNeedsThem) {
+  make(kRegionBytesMin * 4);
+  uint64_t now_ms = 0;
+  const auto store = [&](uint64_t number, uint16_t body) {
+    const InsertResult result = insert(number, make_answer(number, 1, body, 1'000'000), now_ms);
+    shard_.reclaim();
+    grace_.pass();
+    now_ms += 10;
+    return result;
+  };
+  uint64_t number = 0;
+  while (shard_.gauges().evicted == 0) ASSERT_EQ(store(number++, 90), InsertResult::stored);
+  // All the memory belongs to small entries that nobody asks for; now large ones come.
+  uint64_t refused = 0;
+  for (int i = 0; i < 4000; ++i) {
+    refused += store(number++, 1500) == InsertResult::no_memory;
+    if (i % 100 == 0) ShardProbe(shard_).check();
+  }
+  EXPECT_LT(refused, 100u) << "until the first page is drained";
+  EXPECT_GT(shard_.gauges().pages_moved, 10u);
+  const uint32_t large = class_of(1500 + 60);
+  EXPECT_GT(ShardProbe(shard_).pages_of(large), ShardProbe(shard_).slab_pages() / 3);
+}
+
+void flood(Shard& shard, ManualGrace& grace, Kind kind, uint64_t from, uint64_t cnt) {
+  for (uint64_t i = 0; i < cnt; ++i) {
+    // Sizes vary, so that the flood wanders over the classes.
+    shard.insert(make_key(from + i),
+                 make_answer(i, 1, static_cast<uint16_t>(i % 5 * 100), 3600, kind, 1).view, 2000);
+    shard.reclaim();
+    if (i % 16 == 0) grace.pass();
+  }
+}
+
+TEST_F(ShardTest, AFloodOfNegativesAndFailuresStopsAtItsShare) {
+  make(kRegionBytesMin * 4);
+  uint64_t filled = 0;
+  for (; shard_.gauges().evicted == 0; ++filled) {
+    insert(filled, make_answer(filled, 1, static_cast<uint16_t>(filled % 5 * 100), 3600), 1000);
+    shard_.reclaim();
+    grace_.pass();
+  }
+  const auto& gauges = shard_.gauges();
+  const uint64_t positive_before = gauges.memory_of_kind[0];
+  flood(shard_, grace_, Kind::failure, 1'000'000, 40'000);
+  EXPECT_LE(gauges.memory_of_kind[2], gauges.memory_total / 16);
+  EXPECT_GT(gauges.memory_of_kind[2], gauges.memory_total / 32) << "a budget is there to be used";
+  flood(shard_, grace_, Kind::negative, 2'000'000, 60'000);
+  EXPECT_LE(gauges.memory_of_kind[1] + gauges.memory_of_kind[2], gauges.memory_total / 4);
+  EXPECT_GT(gauges.memory_of_kind[1], gauges.memory_total / 16);
+  settle();
+  EXPECT_GT(gauges.memory_of_kind[0], positive_before - gauges.memory_total * 3 / 10)
+      << "more than their share was taken from the positive ones";
+  ShardProbe(shard_).check();
+}
+
+TEST_F(ShardTest, AFloodIntoAStalledGracePeriodStopsAtItsShareToo) {
+  make();
+  for (uint64_t i = 0; i < 50'000; ++i) {
+    insert(i, make_answer(i, 1, 90, 3600, Kind::negative), 1000);
+    shard_.reclaim();
+  }
+  EXPECT_LE(shard_.gauges().memory_of_kind[1], shard_.gauges().memory_total / 4);
+  EXPECT_EQ(insert(99'999, make_answer(1, 1, 90, 3600), 1000), InsertResult::stored)
+      << "positive answers have the rest";
+}
+
+TEST_F(ShardTest, BudgetsCanBeSet) {
+  make();
+  shard_.set_budgets(Budgets{.failure_64ths = 1, .failure_and_negative_64ths = 2});
+  for (uint64_t i = 0; i < 20'000; ++i) {
+    insert(i, make_answer(i, 1, 90, 3600, i % 2 == 0 ? Kind::negative : Kind::failure), 1000);
+    shard_.reclaim();
+    grace_.pass();
+  }
+  const auto& gauges = shard_.gauges();
+  EXPECT_LE(gauges.memory_of_kind[2], gauges.memory_total / 64);
+  EXPECT_LE(gauges.memory_of_kind[1] + gauges.memory_of_kind[2], gauges.memory_total / 32);
+}
+
+// --- bounded work
+
+TEST_F(ShardTest, ExpireKeepsToItsBudget) {
+  make();
+  for (uint64_t i = 0; i < 2000; ++i) insert(i, make_answer(i, 1, 40, 100), 0);
+  const uint64_t stored = shard_.gauges().entries;
+  uint64_t total = 0;
+  while (total < stored) {
+    const uint32_t fired = shard_.expire(200'000, 50);
+    ASSERT_LE(fired, 50u);
+    ASSERT_GT(fired, 0u);
+    total += fired;
+  }
+  EXPECT_EQ(shard_.expire(200'000, 50), 0u);
+  EXPECT_EQ(shard_.gauges().expired, stored);
+  expect_empty();
+}
+
+TEST_F(ShardTest, ABootClockPastTheWheelsTopLevelStillExpires) {
+  make();
+  const uint64_t late_ms = (uint64_t{1} << 39) + 123;
+  insert(1, make_answer(1, 1, 40, 86'400), late_ms);
+  EXPECT_TRUE(has(1, late_ms + 86'399'999));
+  EXPECT_EQ(shard_.expire(late_ms + 86'399'000, 1000), 0u);
+  EXPECT_EQ(shard_.expire(late_ms + 86'401'000, 1000), 1u);
+  expect_empty();
+}
+
+}  // namespace
+}  // namespace millrace::cache

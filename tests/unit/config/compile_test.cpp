@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// The image: every field from its key, the same bytes for the same config, and good enough for the
+// door of the data plane.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+
+#include "control/config/diff.hpp"
+#include "control/config/dump.hpp"
+#include "control/snapshot/compile.hpp"
+#include "dataplane/snapshot/config_attach.hpp"
+#include "tests/unit/config/support.hpp"
+
+namespace millrace::ctl::testing {
+namespace {
+
+using Image = std::unique_ptr<abi::ConfigImage>;
+
+// Over memory that is not zero, so that a byte that is not written shows.
+Image compiled(const Config& config, uint64_t generation, int fill = 0xa5) {
+  Image image = std::make_unique<abi::ConfigImage>();
+  std::memset(static_cast<void*>(image.get()), fill, sizeof *image);
+  compile(config, generation, *image);
+  return image;
+}
+
+bool same(const void* a, const void* b, std::size_t bytes) { return std::memcmp(a, b, bytes) == 0; }
+
+TEST(Compile, FillsEveryField) {
+  const std::string text =
+      "ports:\n  - {name: lan, interface: eth1}\n  - {name: wan, device: '0000:03:00.0'}\n"
+      "binds:\n  - {name: a, listen_address: 198.18.0.53}\n"
+      "  - {name: b, listen_address: '[fd00:18::53]:5300', pool: two}\n"
+      "backends:\n  - {name: r1, address: '198.18.1.1:5301', pools: [two]}\n"
+      "  - {name: r2, address: 'fd00:18:1::1', pools: [default, two]}\n"
+      "pools:\n  - {name: default}\n  - {name: two, packet_cache: other}\n"
+      "packet_caches:\n  - {name: default, size: 64MiB}\n"
+      "  - {name: other, size: 1MiB, max_ttl: 2h, min_ttl: 7s, min_cacheable_ttl: 8s,\n"
+      "     max_negative_ttl: 9m, failure_ttl: 10s, maximum_entry_size: 2KiB}\n"
+      "dataplane: {workers: 2, cores: [2, 1], main_core: 3, idle: poll, hugepages: false,\n"
+      "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096}\n"
+      "upstream: {port_range: [20000, 30000], try_timeout: 300ms, give_up: 4s, tries: 5,\n"
+      "           down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
+      "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
+      "logging: {level: warning}\n";
+  const LoadResult loaded = load(text);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const Image image = compiled(*loaded.config, 7);
+
+  EXPECT_EQ(image->header.magic, abi::kConfigMagic);
+  EXPECT_EQ(image->header.abi_version, abi::kAbiVersion);
+  EXPECT_EQ(image->header.bytes, sizeof *image);
+  EXPECT_EQ(image->header.generation, 7u);
+
+  const abi::BootSection& boot = image->boot;
+  EXPECT_EQ(boot.workers, 2u);
+  EXPECT_EQ(boot.ports, 2u);
+  EXPECT_EQ(boot.shards, 8u);
+  EXPECT_EQ(boot.frames_per_worker, 4096u);
+  EXPECT_EQ(boot.cache_bytes, 80ull << 20);
+  EXPECT_EQ(boot.hugepages, 0);
+  EXPECT_EQ(boot.cores[0], 3);
+  EXPECT_EQ(boot.cores[1], 2);
+  EXPECT_EQ(boot.cores[2], 1);
+  EXPECT_STREQ(boot.hugepage_dir, "/mnt/huge");
+  EXPECT_STREQ(boot.port[0].name, "lan");
+  EXPECT_STREQ(boot.port[0].interface, "eth1");
+  EXPECT_STREQ(boot.port[0].device, "");
+  EXPECT_STREQ(boot.port[1].interface, "");
+  EXPECT_STREQ(boot.port[1].device, "0000:03:00.0");
+
+  const abi::ServiceSection& service = image->service;
+  EXPECT_EQ(service.binds, 2u);
+  EXPECT_EQ(service.backends, 2u);
+  EXPECT_EQ(service.pools, 2u);
+  EXPECT_EQ(service.packet_caches, 2u);
+  EXPECT_EQ(service.edns_udp_bytes, 1200);
+  EXPECT_EQ(service.upstream_edns_udp_bytes, 1400);
+  EXPECT_EQ(service.upstream_port_first, 20000);
+  EXPECT_EQ(service.upstream_port_end, 30001);
+  EXPECT_EQ(service.upstream_try_ms, 300u);
+  EXPECT_EQ(service.upstream_give_up_ms, 4000u);
+  EXPECT_EQ(service.upstream_tries_max, 5u);
+  EXPECT_EQ(service.down_after, 6u);
+  EXPECT_EQ(service.probe_interval_ms, 7000u);
+  EXPECT_EQ(service.idle, abi::IdleMode::poll);
+  EXPECT_EQ(service.answer_rd0, 1);
+  EXPECT_EQ(service.log_level, 3u);
+  EXPECT_EQ(service.bind[0].address.family, 4);
+  EXPECT_EQ(service.bind[0].pool, 0u);
+  EXPECT_EQ(service.bind[1].address.family, 6);
+  EXPECT_EQ(service.bind[1].address.port_be, __builtin_bswap16(5300));
+  EXPECT_EQ(service.bind[1].pool, 1u);
+  EXPECT_STREQ(service.backend[0].name, "r1");
+  EXPECT_EQ(service.backend[0].address.port_be, __builtin_bswap16(5301));
+  EXPECT_STREQ(service.backend[1].name, "r2");
+  EXPECT_STREQ(service.pool[0].name, "default");
+  EXPECT_EQ(service.pool[0].packet_cache, 0u);
+  EXPECT_EQ(service.pool[0].backends, 0b10u);
+  EXPECT_EQ(service.pool[1].packet_cache, 1u);
+  EXPECT_EQ(service.pool[1].backends, 0b11u);
+  const abi::PacketCacheConfig& cache = service.packet_cache[1];
+  EXPECT_STREQ(cache.name, "other");
+  EXPECT_EQ(cache.ttl_s_max, 7200u);
+  EXPECT_EQ(cache.ttl_s_min, 7u);
+  EXPECT_EQ(cache.ttl_s_min_cacheable, 8u);
+  EXPECT_EQ(cache.negative_ttl_s_max, 540u);
+  EXPECT_EQ(cache.failure_ttl_s, 10u);
+  EXPECT_EQ(cache.entry_bytes_max, 2048u);
+}
+
+TEST(Compile, GivesTheSameBytesForTheSameConfig) {
+  const uint64_t base = seed();
+  for (uint64_t i = 0; i < 100; ++i) {
+    SCOPED_TRACE("MR_SEED=" + std::to_string(base + i));
+    const Config config = RandomConfig(base + i).make();
+    const Config again = *load(dump_yaml(config)).config;
+    const Image a = compiled(config, 3, 0x00);
+    const Image b = compiled(again, 3, 0xff);
+    ASSERT_TRUE(same(a.get(), b.get(), sizeof *a));
+    const Image next = compiled(config, 4);
+    EXPECT_NE(a->header.checksum, next->header.checksum);
+    EXPECT_TRUE(same(&a->boot, &next->boot, sizeof *a - sizeof a->header));
+  }
+}
+
+TEST(Compile, IsTakenByTheDataPlane) {
+  const uint64_t base = seed();
+  for (uint64_t i = 0; i < 300; ++i) {
+    SCOPED_TRACE("MR_SEED=" + std::to_string(base + i));
+    const Image image = compiled(RandomConfig(base + i).make(), i + 1);
+    ASSERT_EQ(snapshot::verify_config(image.get(), sizeof *image), "");
+  }
+}
+
+// The data plane refuses another boot section in a running process, so what diff() calls live must
+// leave it alone, and what changes it must not be called live.
+TEST(Compile, LiveChangesLeaveTheBootSectionAlone) {
+  const uint64_t base = seed();
+  for (uint64_t i = 0; i < 200; ++i) {
+    SCOPED_TRACE("MR_SEED=" + std::to_string(base + i));
+    const Config running = RandomConfig(base + i).make();
+    const Config other = RandomConfig(base + i + 1).make();
+    Config wanted = other;
+    wanted.ports = running.ports;
+    wanted.dataplane = running.dataplane;
+    wanted.dataplane.idle = other.dataplane.idle;
+    wanted.packet_caches = running.packet_caches;
+    for (PacketCache& cache : wanted.packet_caches) cache.max_ttl_s = 604800;
+    for (Pool& pool : wanted.pools) pool.packet_cache = wanted.packet_caches[0].name;
+    const bool is_live = reload_class(diff(running, wanted)) == ReloadClass::live;
+    const Image a = compiled(running, 1);
+    const Image b = compiled(wanted, 1);
+    ASSERT_TRUE(is_live);
+    ASSERT_TRUE(same(&a->boot, &b->boot, sizeof a->boot));
+
+    wanted = running;
+    wanted.dataplane = other.dataplane;
+    wanted.dataplane.shards = running.dataplane.shards;
+    if (wanted.dataplane.workers > wanted.dataplane.shards) continue;
+    const Image c = compiled(wanted, 1);
+    if (!same(&a->boot, &c->boot, sizeof a->boot)) {
+      ASSERT_NE(reload_class(diff(running, wanted)), ReloadClass::live);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::ctl::testing

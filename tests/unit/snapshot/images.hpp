@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Images that verification accepts, for tests to break.
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "dataplane/snapshot/config_attach.hpp"
+
+namespace millrace::test {
+
+inline abi::Address address_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint16_t port) {
+  abi::Address address{};
+  const uint8_t bytes[4] = {a, b, c, d};
+  std::memcpy(address.bytes, bytes, sizeof bytes);
+  address.family = 4;
+  address.port_be = __builtin_bswap16(port);
+  return address;
+}
+
+inline abi::Address address_v6(uint8_t subnet, uint8_t host, uint16_t port) {
+  abi::Address address{};
+  const uint8_t bytes[16] = {0xfd, 0x00, 0x00, 0x18, 0, subnet, 0, 0, 0, 0, 0, 0, 0, 0, 0, host};
+  std::memcpy(address.bytes, bytes, sizeof bytes);
+  address.family = 6;
+  address.port_be = __builtin_bswap16(port);
+  return address;
+}
+
+template <class Image>
+void seal_checksum(Image& image) {
+  image.header.checksum = snapshot::image_checksum(&image, sizeof image);
+}
+
+inline void fill_header(abi::ImageHeader& header, uint64_t magic, uint32_t bytes,
+                        uint64_t generation) {
+  header.magic = magic;
+  header.abi_version = abi::kAbiVersion;
+  header.bytes = bytes;
+  header.generation = generation;
+}
+
+inline void fill_boot(abi::BootSection& boot) {
+  boot.workers = 2;
+  boot.ports = 2;
+  boot.shards = 4;
+  boot.frames_per_worker = 4096;
+  boot.cache_bytes = 4 * 2 * snapshot::kShardUnitBytes;
+  boot.hugepages = 1;
+  boot.cores[1] = 1;
+  boot.cores[2] = 2;
+  std::strcpy(boot.hugepage_dir, "/dev/hugepages/millrace");
+  std::strcpy(boot.port[0].name, "clients");
+  std::strcpy(boot.port[0].interface, "va");
+  std::strcpy(boot.port[1].name, "upstream");
+  std::strcpy(boot.port[1].device, "net_tap0,iface=tap0");
+}
+
+inline void fill_service(abi::ServiceSection& service) {
+  service.binds = 2;
+  service.backends = 2;
+  service.pools = 2;
+  service.packet_caches = 1;
+  service.edns_udp_bytes = 1232;
+  service.upstream_edns_udp_bytes = 1232;
+  service.upstream_port_first = 20'000;
+  service.upstream_port_end = 60'000;
+  service.upstream_try_ms = 800;
+  service.upstream_give_up_ms = 4000;
+  service.upstream_tries_max = 4;
+  service.probe_interval_ms = 1000;
+  service.down_after = 5;
+  service.log_level = 2;
+  service.bind[0] = {address_v4(198, 18, 0, 53, 53), 0};
+  service.bind[1] = {address_v6(0, 0x53, 53), 1};
+  std::strcpy(service.backend[0].name, "one");
+  service.backend[0].address = address_v4(198, 18, 1, 1, 53);
+  std::strcpy(service.backend[1].name, "two");
+  service.backend[1].address = address_v6(1, 1, 5300);
+  std::strcpy(service.pool[0].name, "default");
+  service.pool[0].backends = 0b11;
+  std::strcpy(service.pool[1].name, "six");
+  service.pool[1].backends = 0b10;
+  std::strcpy(service.packet_cache[0].name, "main");
+  service.packet_cache[0] = {{'m', 'a', 'i', 'n'}, 86'400, 0, 1, 3600, 20, 4096};
+}
+
+inline std::unique_ptr<abi::ConfigImage> good_config(uint64_t generation = 1) {
+  auto image = std::make_unique<abi::ConfigImage>();
+  fill_header(image->header, abi::kConfigMagic, sizeof *image, generation);
+  fill_boot(image->boot);
+  fill_service(image->service);
+  seal_checksum(*image);
+  return image;
+}
+
+inline std::unique_ptr<abi::RoutesImage> good_routes(const abi::ConfigImage& config) {
+  auto image = std::make_unique<abi::RoutesImage>();
+  fill_header(image->header, abi::kRoutesMagic, sizeof *image, 1);
+  image->config_generation = config.header.generation;
+  image->backends = config.service.backends;
+  image->hop[0] = {address_v4(198, 18, 1, 2, 0), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, 1, 0, 0,
+                   1500, 0};
+  image->hop[1] = {address_v6(1, 2, 0), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 3}, 1, 1, 0, 1500, 0};
+  seal_checksum(*image);
+  return image;
+}
+
+}  // namespace millrace::test
