@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/control.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "dataplane/snapshot/config_attach.hpp"
+#include "tests/support/packet_reader.hpp"
+
+namespace millrace::sim {
+
+using namespace millrace::test;
+
+namespace {
+
+constexpr const char* kPoolName[] = {"near", "far", "spare"};
+
+template <std::size_t kBytes>
+void put_text(char (&to)[kBytes], const std::string& text) {
+  std::snprintf(to, kBytes, "%s", text.c_str());
+}
+
+template <class Image>
+void seal(Image& image, uint64_t magic, uint64_t generation) {
+  image.header.magic = magic;
+  image.header.abi_version = abi::kAbiVersion;
+  image.header.bytes = sizeof(Image);
+  image.header.generation = generation;
+  image.header.checksum = snapshot::image_checksum(&image, sizeof image);
+}
+
+template <class Image>
+void spoil(Image& image) {
+  std::memset(static_cast<void*>(&image), 0xa5, sizeof image);
+}
+
+}  // namespace
+
+Control::Control(const Plan& plan, Plane& plane, Oracle& oracle, Trace& trace, Random random)
+    : plan_(plan), plane_(plane), oracle_(oracle), trace_(trace), random_(random) {
+  for (uint32_t b = 0; b < kBackends; ++b) backends_.push_back(b);
+  pools_ = {0, 1};
+  binds_ = {0, 1, 2, 3};
+  routed_.fill(true);
+}
+
+Control::~Control() {
+  plane_.config().publish(nullptr);
+  plane_.routes().publish(nullptr);
+}
+
+void Control::write_boot(abi::BootSection& boot) const {
+  boot.workers = plan_.workers;
+  boot.ports = 2;
+  boot.shards = plan_.shards;
+  boot.frames_per_worker = 4096;
+  boot.cache_bytes = plan_.shards * (2ULL << 20);
+  for (uint32_t p = 0; p < boot.ports; ++p) {
+    put_text(boot.port[p].name, "port" + std::to_string(p));
+    put_text(boot.port[p].interface, "eth" + std::to_string(p));
+  }
+}
+
+void Control::write_pools(abi::ServiceSection& service) {
+  service.backends = static_cast<uint32_t>(backends_.size());
+  for (uint32_t i = 0; i < service.backends; ++i) {
+    const Place& place = kBackend[backends_[i]];
+    put_text(service.backend[i].name, "backend" + std::to_string(backends_[i]));
+    service.backend[i].address = address_of(place.text, place.port);
+  }
+  service.pools = static_cast<uint32_t>(pools_.size());
+  for (uint32_t p = 0; p < service.pools; ++p) {
+    put_text(service.pool[p].name, kPoolName[pools_[p]]);
+    service.pool[p].packet_cache = std::min(pools_[p], kViews - 1);
+    for (uint32_t i = 0; i < service.backends; ++i) {
+      if (kBackend[backends_[i]].view == pools_[p]) service.pool[p].backends |= 1u << i;
+    }
+  }
+  service.binds = static_cast<uint32_t>(binds_.size());
+  for (uint32_t i = 0; i < service.binds; ++i) {
+    const Place& place = kBind[binds_[i]];
+    service.bind[i].address = address_of(place.text, place.port);
+    const auto pool = std::find(pools_.begin(), pools_.end(), place.view);
+    service.bind[i].pool = static_cast<uint32_t>(pool - pools_.begin());
+  }
+}
+
+void Control::write_service(abi::ServiceSection& service) {
+  service.packet_caches = kViews;
+  for (uint32_t c = 0; c < kViews; ++c) {
+    abi::PacketCacheConfig& cache = service.packet_cache[c];
+    put_text(cache.name, "cache" + std::to_string(c));
+    cache.ttl_s_max = ttl_s_max_;
+    cache.ttl_s_min = std::min(ttl_s_min_, ttl_s_max_);
+    cache.negative_ttl_s_max = negative_ttl_s_max_;
+    cache.failure_ttl_s = 1;
+    cache.entry_bytes_max = 4096;
+  }
+  service.edns_udp_bytes = plan_.edns_udp_bytes;
+  service.upstream_edns_udp_bytes = 1232;
+  service.upstream_port_first = kUpstreamPortFirst;
+  service.upstream_port_end = kUpstreamPortEnd;
+  service.upstream_try_ms = plan_.try_ms;
+  service.upstream_give_up_ms = plan_.give_up_ms;
+  service.upstream_tries_max = plan_.tries_max;
+  service.probe_interval_ms = plan_.probe_interval_ms;
+  service.down_after = plan_.down_after;
+  service.answer_rd0 = plan_.answer_rd0 ? 1 : 0;
+}
+
+std::unique_ptr<abi::ConfigImage> Control::compile() {
+  auto image = std::make_unique<abi::ConfigImage>();
+  std::memset(static_cast<void*>(image.get()), 0, sizeof *image);
+  write_boot(image->boot);
+  write_service(image->service);
+  write_pools(image->service);
+  seal(*image, abi::kConfigMagic, ++generation_);
+  return image;
+}
+
+void Control::publish_config() {
+  std::unique_ptr<abi::ConfigImage> image = compile();
+  oracle_.config_published(*image);
+  trace_.event("config", generation_);
+  plane_.config().publish(image.get());
+  std::swap(config_, image);
+  const GracePeriod grace = plane_.grace();
+  if (image != nullptr) old_configs_.push_back({std::move(image), grace.start(grace.context)});
+}
+
+void Control::publish_routes() {
+  if (config_ == nullptr) return;
+  auto image = std::make_unique<abi::RoutesImage>();
+  std::memset(static_cast<void*>(image.get()), 0, sizeof *image);
+  image->config_generation = generation_;
+  image->backends = static_cast<uint32_t>(backends_.size());
+  for (uint32_t i = 0; i < image->backends; ++i) {
+    abi::NextHop& hop = image->hop[i];
+    const uint32_t b = backends_[i];
+    hop.source = address_of(is_v6(kBackend[b].text) ? kSourceV6 : kSourceV4);
+    hop.usable = routed_[b] ? 1 : 0;
+    hop.mtu = 1500;
+    const uint8_t source_mac[6] = {0x02, 0, 0, 0, 0, 0x53};
+    const uint8_t target_mac[6] = {0x02, 0, 0, 0, 1, static_cast<uint8_t>(b)};
+    std::memcpy(hop.source_mac, source_mac, 6);
+    std::memcpy(hop.target_mac, target_mac, 6);
+    if (b == 3) hop.vlan_tci_be = 0x0700;
+    hop.port = static_cast<uint8_t>(b % 2);
+  }
+  seal(*image, abi::kRoutesMagic, ++routes_generation_);
+  const std::string why = snapshot::verify_routes(image.get(), sizeof *image, *config_);
+  if (!why.empty()) violate("simulator", why);
+  oracle_.routes_published(*image);
+  trace_.event("routes", routes_generation_);
+  plane_.routes().publish(image.get());
+  std::swap(routes_, image);
+  const GracePeriod grace = plane_.grace();
+  if (image != nullptr) old_routes_.push_back({std::move(image), grace.start(grace.context)});
+}
+
+void Control::restore() {
+  backends_.clear();
+  for (uint32_t b = 0; b < kBackends; ++b) backends_.push_back(b);
+  routed_.fill(true);
+  publish_config();
+  publish_routes();
+}
+
+void Control::change_something() {
+  const auto shuffle = [this](std::vector<uint32_t>& list) {
+    for (std::size_t i = list.size(); i > 1; --i) {
+      std::swap(list[i - 1], list[random_.below(static_cast<uint32_t>(i))]);
+    }
+  };
+  switch (random_.below(6)) {
+    case 0: shuffle(backends_); return;
+    case 1: shuffle(pools_); return;
+    case 2: shuffle(binds_); return;
+    case 3: {
+      const uint32_t b = random_.below(kBackends);
+      const auto found = std::find(backends_.begin(), backends_.end(), b);
+      if (found == backends_.end()) {
+        backends_.insert(backends_.begin() + random_.below(static_cast<uint32_t>(backends_.size() + 1)), b);
+      } else if (backends_.size() > 1) {
+        backends_.erase(found);
+      }
+      return;
+    }
+    case 4: {
+      const auto found = std::find(pools_.begin(), pools_.end(), 2u);
+      if (found != pools_.end()) {
+        pools_.erase(found);
+      } else {
+        pools_.insert(pools_.begin() + random_.below(3), 2u);
+      }
+      return;
+    }
+    default: {
+      static constexpr uint32_t kMax[] = {5, 60, 86400};
+      static constexpr uint32_t kMin[] = {0, 0, 2, 10};
+      ttl_s_max_ = random_.pick(kMax);
+      negative_ttl_s_max_ = random_.pick(kMax);
+      ttl_s_min_ = random_.pick(kMin);
+      return;
+    }
+  }
+}
+
+void Control::act(uint64_t now_ns, const std::vector<Bytes>& names) {
+  const auto due = [this](uint32_t per_100000) { return random_.below(100'000) < per_100000; };
+  if (due(plan_.reconfigure)) {
+    change_something();
+    publish_config();
+    if (random_.chance(700)) publish_routes();
+  }
+  if (due(plan_.reroute)) {
+    bool& routed = random_.pick(routed_);
+    routed = !routed;
+    publish_routes();
+  }
+  if (!mail_pending_ && due(plan_.mail)) post_mail(now_ns, names);
+  collect(now_ns);
+}
+
+void Control::collect(uint64_t now_ns) {
+  if (mail_pending_) take_mail(now_ns);
+  const GracePeriod grace = plane_.grace();
+  const auto passed = [&grace](auto& old) {
+    if (!grace.passed(grace.context, old.token)) return false;
+    spoil(*old.image);
+    return true;
+  };
+  std::erase_if(old_configs_, passed);
+  std::erase_if(old_routes_, passed);
+}
+
+void Control::post_mail(uint64_t now_ns, const std::vector<Bytes>& names) {
+  mail_ = {};
+  mail_removes_ = random_.chance(700);
+  mail_.packet_cache = random_.chance(700) ? 0xff : static_cast<uint8_t>(random_.below(kViews));
+  mail_.qtype = random_.chance(700) ? 0 : kTypeA;
+  mail_.negative_only = mail_removes_ && random_.chance(200) ? 1 : 0;
+  Bytes name;
+  switch (random_.below(4)) {
+    case 0: mail_.match = abi::NameMatch::all; break;
+    case 1: mail_.match = abi::NameMatch::suffix; name = Name("mr.test").bytes(); break;
+    case 2: mail_.match = abi::NameMatch::suffix; name = names[random_.below(static_cast<uint32_t>(names.size()))]; break;
+    default: mail_.match = abi::NameMatch::exact; name = names[0]; break;
+  }
+  mail_.name_bytes = static_cast<uint8_t>(name.size());
+  const Bytes lower = folded(name);
+  std::copy(lower.begin(), lower.end(), mail_.name);
+  mail_number_ += 1;
+  mail_pending_ = true;
+  trace_.event(mail_removes_ ? "flush" : "lookup", mail_number_);
+  for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
+    dp::Mailbox& mailbox = plane_.core(w).mailbox;
+    mailbox.remove = mail_removes_;
+    mailbox.query = mail_;
+    // Release pairs with the worker's acquire.
+    mailbox.asked.store(mail_number_, std::memory_order_release);
+  }
+  if (mail_removes_) oracle_.flush_asked(mail_, now_ns);
+}
+
+void Control::take_mail(uint64_t now_ns) {
+  for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
+    // Acquire pairs with the worker's release.
+    if (plane_.core(w).mailbox.answered.load(std::memory_order_acquire) != mail_number_) return;
+  }
+  mail_pending_ = false;
+  trace_.event("mail done", mail_number_);
+  if (mail_removes_) {
+    oracle_.flush_answered(now_ns);
+    return;
+  }
+  for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) check_rows(plane_.core(w).mailbox);
+}
+
+void Control::check_rows(const dp::Mailbox& mailbox) const {
+  demand(mailbox.rows <= mailbox.rows_total && mailbox.rows <= abi::kCacheRowsMax, "lookup",
+         "more rows than there are");
+  for (uint32_t i = 0; i < mailbox.rows; ++i) {
+    const abi::CacheRow& row = mailbox.row[i];
+    demand(row.ttl_s <= row.lifetime_s && row.ttl_s != 0, "lookup", "a row past its time");
+    demand(mail_.qtype == 0 || row.qtype == mail_.qtype, "lookup", "a row of another type");
+    demand(mail_.packet_cache == 0xff || row.packet_cache == mail_.packet_cache, "lookup",
+           "a row of another cache");
+  }
+}
+
+}  // namespace millrace::sim

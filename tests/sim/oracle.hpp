@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Checks the laws on what goes into the data plane and what comes out of it.
+//
+// The oracle sees frames, the clock, the public counters and the configs that were published; it
+// knows nothing of what is inside a worker, and takes packets apart with the tests' own reader.
+//
+//   oracle_client.cpp    replies: A1, A2, A130, laws 4 and 6, headers and sizes, silence
+//   oracle_upstream.cpp  queries that we send: A57, A129, probes, tuples, next hops
+//   oracle_counts.cpp    law 3, law 5, gauges; flushes (A125)
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "tests/sim/geography.hpp"
+#include "tests/sim/plane.hpp"
+#include "tests/sim/trace.hpp"
+#include "tests/sim/zone.hpp"
+
+namespace millrace::sim {
+
+enum class Expect : uint8_t {
+  data,      // a good query: what the upstreams say, or SERVFAIL
+  cached,    // RD=0 under a policy that answers from the cache: data, or REFUSED
+  formerr,
+  notimp,
+  badvers,
+  refused,
+  silence,
+  anything,  // mutated: any answer that is well-formed, or none
+};
+
+// One packet of a client; the network may bring it more than once.
+struct Query {
+  Expect expect = Expect::data;
+  uint8_t bind = 0;
+  uint8_t port = 0;
+  uint16_t tag = 0;
+  abi::Address client{};
+  abi::Address service{};
+  Bytes payload;
+  Bytes frame;
+  // What a good query says.
+  Bytes name;
+  uint16_t type = 0;
+  bool has_opt = false, flag_do = false, flag_cd = false, flag_rd = true;
+  uint16_t udp_bytes = 512;
+  std::string key;
+
+  uint32_t seen_cnt = 0;
+  uint32_t reply_cnt = 0;
+  uint64_t first_seen_ns = 0;
+  uint64_t last_seen_ns = 0;
+};
+
+// A query of ours on its way to an upstream.
+struct Sent {
+  uint32_t backend = 0;  // in the world's numbering
+  uint32_t worker = 0;
+  bool probe = false;
+  abi::Address source{};  // with our port
+  Ask ask{};
+};
+
+class Oracle {
+ public:
+  Oracle(const Plan& plan, Plane& plane, Zone& zone, Trace& trace);
+
+  // --- clients
+  uint32_t add(Query query);
+  Query& query(uint32_t index) { return queries_[index]; }
+  uint32_t query_cnt() const { return static_cast<uint32_t>(queries_.size()); }
+  void query_seen(uint32_t index, uint64_t now_ns);
+  void reply(uint32_t worker, const Bytes& frame, const test::ReadFrame& read, uint8_t port,
+             uint64_t now_ns);
+  void check_silence(uint64_t now_ns);
+  // Cores stopped or the clock jumped: what was due before is due later.
+  void time_was_lost(uint64_t now_ns) { awake_ns_ = now_ns; }
+  uint32_t unanswered() const { return static_cast<uint32_t>(waiting_.size()); }
+
+  // --- upstreams
+  Sent sent(uint32_t worker, const Bytes& frame, const test::ReadFrame& read, uint64_t now_ns);
+  void answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns);
+
+  // --- any frame that came back without being sent
+  void given_back(uint32_t worker, const Cargo& cargo, uint64_t now_ns);
+
+  // --- control
+  void config_published(const abi::ConfigImage& image);
+  void routes_published(const abi::RoutesImage& image);
+  void flush_asked(const abi::CacheQuery& query, uint64_t now_ns);
+  void flush_answered(uint64_t now_ns);
+  void packets_delivered(uint64_t n) { delivered_ += n; }
+
+  void after_step(uint32_t worker, uint64_t now_ns);
+  // Nothing is on its way any more.
+  void check_quiet();
+
+  uint64_t answered_with_data() const { return data_cnt_; }
+  uint64_t hits() const { return plane_.outcome(abi::Outcome::hit); }
+
+ private:
+  struct Waiting {
+    uint32_t query;
+    uint32_t nth;  // which of its copies
+    uint64_t seen_ns;
+    bool overdue = false;
+    std::array<uint64_t, 4> steps{};
+  };
+  struct KeyState {
+    std::vector<uint32_t> open;  // queries that wait
+    uint32_t worker = 0;         // that sends for it
+    uint64_t sent_ns = 0;
+    uint32_t sent_in_row = 0;    // without an answer that ends the question
+    uint64_t failed_then = 0;    // the sender's waiter_failed at the last packet
+    uint64_t progress_ns = 0;    // a true answer was looked at
+    uint64_t bare_ns = 0;        // ... one without any number
+    uint64_t truncated_ns = 0;
+    uint64_t failure_ns = 0;
+    uint32_t newest = kNoNumber;
+    std::size_t bytes_max = 0;
+  };
+  struct Flush {
+    abi::CacheQuery query;
+    uint64_t asked_ns;
+    std::array<uint64_t, 4> accepted_ns{};
+    uint64_t done_ns = 0;
+  };
+  struct Health {
+    uint64_t probe_ns = 0;  // 0: none since it was last heard or the config changed
+  };
+
+  // oracle_client.cpp
+  Query& asked_by(const Bytes& frame, const test::ReadFrame& read);
+  void check_frame(const Query& query, const Bytes& frame, const test::ReadFrame& read,
+                   uint8_t port) const;
+  void check_header(const Query& query, const test::ReadMessage& message, const Bytes& frame) const;
+  void check_opt(const Query& query, const test::ReadMessage& message, const Bytes& frame) const;
+  void check_error(const Query& query, const test::ReadMessage& message, std::size_t bytes,
+                   const Bytes& frame) const;
+  void check_data(Query& query, const test::ReadMessage& message, const Bytes& frame,
+                  uint64_t now_ns);
+  void check_empty(const Query& query, const test::ReadMessage& message, const Bytes& frame);
+  void check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns);
+  void check_sections(const Query& query, const Answer& answer, const test::ReadMessage& message,
+                      const Bytes& frame, uint64_t now_ns) const;
+  void check_servfail(const Query& query, const Bytes& frame) const;
+  void close(Query& query, uint32_t index);
+  std::vector<std::string> may_ask(const Query& query) const;
+  std::string tell(const Query& query) const;
+
+  // oracle_upstream.cpp
+  uint32_t backend_at(uint32_t worker, const test::ReadFrame& read, const Bytes& frame) const;
+  void check_question(const test::ReadMessage& message, const Sent& sent, const Bytes& frame) const;
+  void check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns);
+  void check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const;
+  void check_probe(const Sent& sent, const Bytes& frame, uint64_t now_ns);
+
+  // oracle_counts.cpp
+  bool flushed(const Query& query, const Answer& answer, const KeyState& state) const;
+  bool flush_covers(const Flush& flush, const Query& query, const Answer& answer) const;
+  void check_page(uint32_t worker) const;
+
+  const Plan& plan_;
+  Plane& plane_;
+  Zone& zone_;
+  Trace& trace_;
+
+  std::deque<Query> queries_;
+  std::unordered_map<std::string, uint32_t> by_tuple_;
+  std::unordered_map<std::string, KeyState> keys_;
+  std::deque<Waiting> waiting_;
+  uint64_t awake_ns_ = 0;
+  uint64_t delivered_ = 0;
+  uint64_t data_cnt_ = 0;
+  uint64_t mail_changes_ = 0;
+
+  std::map<uint64_t, abi::ServiceSection> configs_;
+  std::map<uint64_t, abi::RoutesImage> routes_;
+  std::array<uint64_t, 4> generation_{};
+  std::vector<Flush> flushes_;
+  std::array<Health, kBackends> health_{};
+};
+
+}  // namespace millrace::sim

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// What adds up, what only grows, and what a flush promises.
+#include <algorithm>
+
+#include "dataplane/snapshot/config_attach.hpp"
+#include "tests/sim/oracle.hpp"
+
+namespace millrace::sim {
+
+using namespace millrace::test;
+using abi::Event;
+using abi::Outcome;
+
+Oracle::Oracle(const Plan& plan, Plane& plane, Zone& zone, Trace& trace)
+    : plan_(plan), plane_(plane), zone_(zone), trace_(trace) {}
+
+void Oracle::config_published(const abi::ConfigImage& image) {
+  const std::string why = snapshot::verify_config(&image, sizeof image);
+  if (!why.empty()) violate("simulator", why);
+  configs_[image.header.generation] = image.service;
+  for (Health& health : health_) health.probe_ns = 0;  // another core may be in charge of it
+}
+
+void Oracle::routes_published(const abi::RoutesImage& image) {
+  routes_[image.header.generation] = image;
+}
+
+void Oracle::after_step(uint32_t worker, uint64_t now_ns) {
+  const dp::Worker& subject = *plane_.core(worker).worker;
+  const stats::CoreCounters& counters = subject.counters();
+  demand(counters.rx_packets == counters.outcome_sum(), "law 3", "rx is not the sum of outcomes");
+  demand(plane_.rx_packets() <= delivered_, "law 3", "more packets counted than there were");
+  demand(plane_.event(Event::ring_received) <= plane_.event(Event::ring_sent), "law 3",
+         "more items came out of the rings than went in");
+
+  demand(subject.generation() >= generation_[worker], "law 5", "a generation went back");
+  generation_[worker] = subject.generation();
+  const abi::ConfigImage* running = plane_.config().load();
+  demand(running == nullptr || subject.generation() == running->header.generation, "law 5",
+         "a turn under a config that is not the published one");
+
+  for (Flush& flush : flushes_) {
+    if (flush.accepted_ns[worker] == 0) flush.accepted_ns[worker] = now_ns;
+  }
+  if (plane_.core(worker).steps % 64 == 0) check_page(worker);
+}
+
+// What the control plane sees is the state between two bursts.
+void Oracle::check_page(uint32_t worker) const {
+  const stats::CoreSnapshot page = plane_.page(worker);
+  uint64_t sum = 0;
+  for (const uint64_t n : page.outcome) sum += n;
+  demand(page.rx_packets == sum, "law 3", "a statistics page that does not add up");
+  demand(page.memory_used <= page.memory_total, "law 7", "more memory in use than there is");
+  demand(page.waiters <= plan_.waiters && page.inflight <= plan_.pendings, "law 7",
+         "more in flight than the tables hold");
+}
+
+void Oracle::check_quiet() {
+  demand(plane_.in_rings() == 0, "law 3", "items were lost in the rings");
+  demand(plane_.rx_packets() == delivered_, "law 3", "not every packet was counted once");
+  const uint64_t misses = plane_.outcome(Outcome::miss);
+  const uint64_t ended = plane_.event(Event::waiter_answered) +
+                         plane_.event(Event::waiter_failed) + plane_.event(Event::waiter_dropped);
+  demand(misses == ended, "law 3", "misses are not the waiters that were answered or failed");
+  const auto all_of = [this](Outcome which) { return plane_.outcome(which); };
+  demand(plan_.hostile != 0 || all_of(Outcome::fmt_counts) == 0, "law 3", "FORMERR for good queries");
+  for (const Query& query : queries_) {
+    if (query.expect == Expect::silence || query.expect == Expect::anything) continue;
+    demand(query.reply_cnt == query.seen_cnt, "A64", "a query was never answered", query.frame);
+  }
+}
+
+void Oracle::flush_asked(const abi::CacheQuery& query, uint64_t now_ns) {
+  flushes_.push_back({.query = query, .asked_ns = now_ns});
+}
+
+void Oracle::flush_answered(uint64_t now_ns) { flushes_.back().done_ns = now_ns; }
+
+bool Oracle::flush_covers(const Flush& flush, const Query& query, const Answer& answer) const {
+  const abi::CacheQuery& what = flush.query;
+  if (what.packet_cache != 0xff && what.packet_cache != kBind[query.bind].view) return false;
+  if (what.qtype != 0 && what.qtype != query.type) return false;
+  if (what.negative_only != 0 && !answer.negative) return false;
+  if (what.match == abi::NameMatch::all) return true;
+  const Bytes name = folded(query.name);
+  const Bytes wanted = folded(Bytes(what.name, what.name + what.name_bytes));
+  if (what.match == abi::NameMatch::exact) return name == wanted;
+  for (std::size_t at = 0; at < name.size(); at += 1u + name[at]) {
+    if (Bytes(name.begin() + static_cast<std::ptrdiff_t>(at), name.end()) == wanted) return true;
+    if (name[at] == 0) break;
+  }
+  return false;
+}
+
+// After a flush was reported done, a hit may not show an answer to a question asked before it.
+bool Oracle::flushed(const Query& query, const Answer& answer, const KeyState& state) const {
+  return std::any_of(flushes_.begin(), flushes_.end(), [&](const Flush& flush) {
+    return flush.done_ns != 0 && flush.done_ns < query.first_seen_ns &&
+           answer.sent_ns <= flush.accepted_ns[state.worker] && flush_covers(flush, query, answer);
+  });
+}
+
+}  // namespace millrace::sim

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// What upstreams may be asked.
+#include <algorithm>
+
+#include "tests/sim/oracle.hpp"
+
+namespace millrace::sim {
+
+using namespace millrace::test;
+using abi::Event;
+
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint32_t kTriesMax = dp::kTriesMax;
+
+uint16_t host_port(const abi::Address& address) {
+  return static_cast<uint16_t>(address.port_be >> 8 | address.port_be << 8);
+}
+
+}  // namespace
+
+// The backend that a packet goes to, if the config this worker runs and the routes allow it.
+uint32_t Oracle::backend_at(uint32_t worker, const ReadFrame& read, const Bytes& frame) const {
+  const dp::Worker& sender = *plane_.core(worker).worker;
+  const abi::ServiceSection& service = configs_.at(sender.generation());
+  uint32_t index = service.backends;
+  for (uint32_t i = 0; i < service.backends; ++i) {
+    if (octets(service.backend[i].address) == octets(read.target)) index = i;
+  }
+  demand(index < service.backends, "law 5", "sent to what is no backend of this generation", frame);
+  const auto routes = routes_.find(sender.routes_generation());
+  if (routes != routes_.end() && routes->second.config_generation == sender.generation()) {
+    demand(routes->second.hop[index].usable != 0, "A64", "sent without a route", frame);
+  }
+  for (uint32_t b = 0; b < kBackends; ++b) {
+    const std::string text = octets(address_of(kBackend[b].text, kBackend[b].port));
+    if (text == octets(read.target)) {
+      const uint8_t mac[6] = {0x02, 0, 0, 0, 1, static_cast<uint8_t>(b)};
+      demand(std::equal(mac, mac + 6, read.destination_mac), "A99", "the wrong next hop", frame);
+      return b;
+    }
+  }
+  violate("law 5", "sent to an address of nobody", frame);
+}
+
+void Oracle::check_question(const ReadMessage& message, const Sent& sent, const Bytes& frame) const {
+  demand(message.questions.size() == 1 && message.records.size() == 1 && message.opt() != nullptr,
+         "A79", "not one question and one OPT", frame);
+  demand((message.flags & ~kFlagCd) == (kFlagRd | kFlagAd), "A15", "flags", frame);
+  const ReadRecord& opt = *message.opt();
+  demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && opt.rdata.empty(), "A96", "OPT", frame);
+  demand(message.questions[0].cls == kClassIn, "A22", "class", frame);
+  const uint16_t port = host_port(sent.source);
+  demand(port >= kUpstreamPortFirst && port < kUpstreamPortEnd, "A56", "source port", frame);
+  demand((port - kUpstreamPortFirst) % plane_.worker_cnt() == sent.worker, "A56",
+         "the port of another core", frame);
+}
+
+Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, uint64_t now_ns) {
+  Sent sent;
+  sent.worker = worker;
+  sent.backend = backend_at(worker, read, frame);
+  sent.source = read.source;
+  const char* source = read.source.family == 4 ? kSourceV4 : kSourceV6;
+  demand(octets(address_of(source, host_port(read.source))) == octets(read.source), "A55",
+         "source address", frame);
+  demand(read.udp_checksum_present, "A93", "no UDP checksum", frame);
+  const auto message = read_message(read.payload);
+  demand(message.has_value(), "A79", "a malformed query of ours", frame);
+  check_question(*message, sent, frame);
+  const ReadQuestion& question = message->questions[0];
+  sent.ask = {.id = message->id, .name = question.name, .type = question.type,
+              .flag_do = (message->opt()->ttl & 0x8000) != 0, .flag_cd = message->has(kFlagCd),
+              .view = kBackend[sent.backend].view, .sent_ns = now_ns};
+  sent.probe = question.name == Bytes{0};
+  trace_.event("ask", sent.backend, [&] {
+    return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) + " " +
+           text_of(question.name) + " " + std::to_string(question.type);
+  });
+  if (sent.probe) {
+    check_probe(sent, frame, now_ns);
+    return sent;
+  }
+  KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do,
+                                   sent.ask.flag_cd, sent.ask.view)];
+  demand(!state.open.empty(), "A129", "asked what nobody waits for", frame);
+  check_once(state, sent, frame, now_ns);
+  check_not_known(state, frame, now_ns);
+  return sent;
+}
+
+// One question at a time, from one core; a packet more only when the one before failed or was given
+// its time; and never more packets than a question may have.
+void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns) {
+  const uint64_t failed = plane_.core(sent.worker).worker->counters().of(Event::waiter_failed);
+  if (state.sent_ns != 0) {
+    demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
+    const bool ended = failed != state.failed_then;
+    const bool answered = state.progress_ns >= state.sent_ns;
+    const bool waited = now_ns >= state.sent_ns + plan_.try_ms * kMs;
+    demand(ended || answered || waited, "A57", "asked again while the question is outstanding",
+           frame);
+    if (ended) state.sent_in_row = 0;
+  }
+  state.worker = sent.worker;
+  state.sent_ns = now_ns;
+  state.failed_then = failed;
+  state.sent_in_row += 1;
+  demand(state.sent_in_row <= std::min(plan_.tries_max, kTriesMax), "A129",
+         "more packets than a question may have", frame);
+}
+
+// What was stored is served, not asked for again (as long as nothing had to give way).
+void Oracle::check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const {
+  if (state.newest == kNoNumber) return;
+  const Answer& answer = zone_.at(state.newest);
+  if (!answer.served || plane_.evicted() != 0 || plane_.event(Event::cache_no_memory) != 0) return;
+  const Times times = times_of(answer, answer.limits);
+  if (now_ns / kMs >= answer.seen_ns / kMs + uint64_t{times.lifetime_s} * 1000) return;
+  for (const Flush& flush : flushes_) {
+    if (flush.done_ns == 0 || flush.done_ns >= answer.sent_ns) return;
+  }
+  violate("A21", "asked for what is in the cache: answer " + std::to_string(state.newest), frame);
+}
+
+void Oracle::check_probe(const Sent& sent, const Bytes& frame, uint64_t now_ns) {
+  Health& health = health_[sent.backend];
+  const uint64_t interval_ns = plan_.probe_interval_ms * kMs;
+  demand(health.probe_ns == 0 || now_ns >= health.probe_ns + interval_ns, "A64",
+         "two probes in one interval", frame);
+  health.probe_ns = now_ns;
+}
+
+void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
+  // A core that only passes the packet on does not look into it.
+  if ((cargo.port - kUpstreamPortFirst) % plane_.worker_cnt() != worker) return;
+  Answer& answer = zone_.at(cargo.index);
+  if (answer.forged) return;
+  trace_.event("answer", cargo.index, [&] { return "number " + std::to_string(cargo.index); });
+  if (answer.seen_ns == 0) {
+    answer.seen_ns = now_ns;
+    const abi::ServiceSection& service = configs_.at(plane_.core(worker).worker->generation());
+    answer.limits = service.packet_cache[static_cast<uint8_t>(answer.key.back())];
+  }
+  KeyState& state = keys_[answer.key];
+  state.progress_ns = now_ns;
+  if (answer.failure) {
+    state.failure_ns = now_ns;
+    return;
+  }
+  state.sent_in_row = 0;
+  state.newest = cargo.index;
+  state.bytes_max = std::max(state.bytes_max, answer.body_bytes);
+  if (answer.truncated) state.truncated_ns = now_ns;
+  if (answer.bare) state.bare_ns = now_ns;
+}
+
+}  // namespace millrace::sim

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/plan.hpp"
+
+#include <bit>
+
+namespace millrace::sim {
+namespace {
+
+void choose_sizes(Plan& plan, Random& random) {
+  plan.workers = static_cast<uint32_t>(random.between(1, 4));
+  plan.shards = std::bit_ceil(plan.workers) << random.below(2);
+  static constexpr uint32_t kPendings[] = {8, 32, 128, 256};
+  static constexpr uint32_t kWaiters[] = {16, 64, 256, 1024};
+  plan.pendings = random.pick(kPendings);
+  plan.waiters = random.pick(kWaiters);
+  static constexpr uint32_t kFrames[] = {1200, 2048, 3000};
+  plan.frames = random.pick(kFrames);
+}
+
+void choose_tempo(Plan& plan, Random& random) {
+  static constexpr uint64_t kTurns[] = {5'000, 50'000, 400'000, 2'000'000, 8'000'000};
+  plan.turn_ns = random.pick(kTurns);
+  static constexpr uint32_t kQueries[] = {100, 300, 300, 900};
+  plan.query_per_mille = random.pick(kQueries);
+  static constexpr uint32_t kNames[] = {3, 20, 50, 300};
+  plan.popular_names = random.pick(kNames);
+  static constexpr uint32_t kOneShots[] = {0, 50, 200, 700};
+  plan.one_shot_per_mille = random.pick(kOneShots);
+  if (random.chance(250)) plan.storm_per_mille = 1;
+  if (random.chance(150)) {
+    // A flood of large answers into one small shard.
+    plan.large_one_shots = true;
+    plan.one_shot_per_mille = 900;
+    plan.query_per_mille = 600;
+    plan.workers = plan.shards = 1 + random.below(2);
+  }
+}
+
+// Each kind of trouble is there in some seeds and not in others, so that seeds differ in character.
+void choose_trouble(Plan& plan, Random& random) {
+  const auto maybe = [&random](uint32_t per_mille, uint32_t value) {
+    return random.chance(per_mille) ? value : 0;
+  };
+  plan.client_loss = maybe(500, 50);
+  plan.client_duplicate = maybe(500, 50);
+  plan.upstream_loss = maybe(500, random.chance(300) ? 400 : 80);
+  plan.upstream_duplicate = maybe(500, 80);
+  plan.failing_names = maybe(600, 120);
+  plan.hostile = maybe(700, 150);
+  plan.forged = maybe(700, 300);
+  plan.backend_trouble = maybe(600, 300);
+  plan.stall = maybe(400, 100);
+  plan.starve = maybe(300, 100);
+  plan.tx_drop = maybe(200, 20);
+  plan.clock_jump = maybe(300, 50);
+  plan.reconfigure = maybe(500, random.chance(300) ? 2000 : 200);
+  plan.reroute = maybe(500, 300);
+  plan.mail = maybe(500, 300);
+  plan.answer_rd0 = random.chance(500);
+  plan.late_start = random.chance(200);
+}
+
+void choose_config(Plan& plan, Random& random) {
+  static constexpr uint16_t kEdns[] = {512, 700, 1232, 1232};
+  plan.edns_udp_bytes = random.pick(kEdns);
+  static constexpr uint32_t kTry[] = {30, 200, 400};
+  plan.try_ms = random.pick(kTry);
+  plan.give_up_ms = plan.try_ms * static_cast<uint32_t>(random.between(1, 8));
+  plan.tries_max = static_cast<uint32_t>(random.between(1, 5));
+  plan.down_after = static_cast<uint32_t>(random.between(1, 4));
+  static constexpr uint32_t kProbe[] = {100, 500, 2000};
+  plan.probe_interval_ms = random.pick(kProbe);
+}
+
+}  // namespace
+
+Plan make_plan(Random& random) {
+  Plan plan;
+  choose_sizes(plan, random);
+  choose_tempo(plan, random);
+  choose_config(plan, random);
+  plan.calm = random.chance(200);
+  if (plan.calm) {
+    // Room for everything and nothing lost: whatever is asked must be answered with data, whatever
+    // is forged.
+    plan.pendings = 1024;
+    plan.waiters = 2048;
+    plan.frames = 3000;
+    plan.storm_per_mille = 0;
+    plan.give_up_ms = 2000;
+    plan.try_ms = 200;
+    plan.forged = random.chance(700) ? 300 : 0;
+    plan.client_duplicate = 30;
+    plan.upstream_duplicate = 30;
+    plan.turn_ns = plan.turn_ns > 2'000'000 ? 2'000'000 : plan.turn_ns;
+  } else {
+    choose_trouble(plan, random);
+  }
+  return plan;
+}
+
+}  // namespace millrace::sim

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The data plane under test: the appliance's own workers, rings, shards, boards and statistics, put
+// together in ordinary memory, with the simulator in the place of DPDK and of the main core.
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "dataplane/base/qsbr.hpp"
+#include "dataplane/stats/stats_page_reader.hpp"
+#include "dataplane/worker/worker.hpp"
+#include "tests/sim/frame_pool.hpp"
+#include "tests/sim/plan.hpp"
+
+namespace millrace::sim {
+
+// What waits in a port's queue for a core to take it.
+struct Arrival {
+  Cargo cargo;
+  Bytes bytes;
+  uint8_t port = 0;
+};
+
+struct Core {
+  std::unique_ptr<dp::Worker> worker;
+  dp::StepIo io;
+  dp::Mailbox mailbox;
+  std::deque<Arrival> queue;
+  uint64_t steps = 0;
+  uint64_t stalled_until_ns = 0;
+  uint64_t starved_until_ns = 0;
+  bool asleep = false;  // offline for the grace period
+};
+
+class Plane {
+ public:
+  Plane(const Plan& plan, Random& random);
+
+  uint32_t worker_cnt() const { return static_cast<uint32_t>(cores_.size()); }
+  Core& core(uint32_t w) { return *cores_[w]; }
+  const std::vector<std::unique_ptr<cache::Shard>>& shards() const { return shards_; }
+  abi::StatsArea& stats() { return *stats_; }
+  dp::ConfigBoard& config() { return config_; }
+  dp::RoutesBoard& routes() { return routes_; }
+  GracePeriod grace() { return qsbr_.grace(); }
+
+  // One turn between reporting online and quiescent.
+  void step(uint32_t w, uint64_t now_ns);
+  void sleep(uint32_t w);
+
+  // Sums over the cores.
+  uint64_t outcome(abi::Outcome which) const;
+  uint64_t event(abi::Event which) const;
+  uint64_t rx_packets() const;
+  uint64_t evicted() const;
+  uint64_t in_rings() const {
+    return event(abi::Event::ring_sent) - event(abi::Event::ring_received);
+  }
+  stats::CoreSnapshot page(uint32_t w) const;
+
+ private:
+  struct alignas(64) RegionBlock {
+    std::byte bytes[64];
+  };
+  using Region = std::vector<RegionBlock>;
+
+  void make_shards(const Plan& plan);
+
+  Qsbr<4> qsbr_;
+  HashSecret secret_;
+  std::vector<Region> regions_;
+  std::vector<std::unique_ptr<cache::Shard>> shards_;
+  std::vector<cache::Shard*> shard_list_;
+  std::vector<std::unique_ptr<dp::WorkRing>> rings_;
+  std::vector<std::vector<dp::WorkRing*>> from_, to_;
+  dp::ConfigBoard config_;
+  dp::RoutesBoard routes_;
+  std::unique_ptr<abi::StatsArea> stats_;
+  std::vector<std::unique_ptr<Core>> cores_;
+};
+
+}  // namespace millrace::sim

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The resolvers behind the data plane, and whoever pretends to be one of them.
+
+#include <array>
+#include <cstdint>
+
+#include "tests/sim/network.hpp"
+#include "tests/sim/plan.hpp"
+#include "tests/sim/zone.hpp"
+
+namespace millrace::sim {
+
+class Upstreams {
+ public:
+  Upstreams(const Plan& plan, Zone& zone, Network& network, Trace& trace, Random random);
+
+  // A query of ours has left: it is lost or arrives, and an attacker may answer first.
+  void sent(const Sent& sent, uint64_t now_ns);
+  // A query of ours has arrived.
+  void arrived(const Sent& sent, uint64_t now_ns);
+  // One chance for a backend to fail, slow down or recover.
+  void act();
+  void heal();
+  bool heard(uint32_t backend) const { return mood_[backend] != Mood::dead; }
+
+ private:
+  enum class Mood : uint8_t { good, slow, dead };
+
+  uint64_t delay_ns(Mood mood);
+  void deliver(uint64_t at_ns, Cargo cargo, const abi::Address& from, const abi::Address& to,
+               Bytes message);
+  void forge(const Sent& sent, uint64_t now_ns);
+
+  const Plan& plan_;
+  Zone& zone_;
+  Network& network_;
+  Trace& trace_;
+  Random random_;
+  std::array<Mood, kBackends> mood_{};
+};
+
+}  // namespace millrace::sim

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the upstreams know: a function from question to answer, and the book of all answers made.
+//
+// Every answer has a number of its own in its data (24 bits, with 8 bits that tell its records apart):
+// in the last octets of an address, in front of a text, in the serial of a SOA. So whoever reads a
+// reply knows which packet of which upstream its data came from, when, and for which question; forged
+// answers are numbered too, and no client may ever see such a number.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/abi/config_image.hpp"
+#include "tests/sim/names.hpp"
+#include "tests/support/packet_reader.hpp"
+
+namespace millrace::sim {
+
+// A question as an upstream got it.
+struct Ask {
+  uint16_t id = 0;
+  Bytes name;
+  uint16_t type = 0;
+  bool flag_do = false;
+  bool flag_cd = false;
+  uint8_t view = 0;
+  uint64_t sent_ns = 0;
+};
+
+struct Answer {
+  std::string key;
+  Shape shape = Shape::plain;
+  bool forged = false;
+  bool truncated = false;
+  bool failure = false;
+  bool negative = false;
+  bool bare = false;       // no record that could tell the number
+  bool cacheable = false;  // as far as content goes; TTLs depend on the config
+  uint64_t sent_ns = 0;    // when the question was sent
+  test::ReadMessage message{};  // by the tests' own reader
+  std::size_t body_bytes = 0;
+
+  // Filled in by the oracle when the core that asked has looked at it for the first time.
+  uint64_t seen_ns = 0;
+  bool served = false;
+  abi::PacketCacheConfig limits{};
+};
+
+struct MadeAnswer {
+  uint32_t number;
+  Bytes message;
+};
+
+inline constexpr uint32_t kNoNumber = 0xffff'ffff;
+
+class Zone {
+ public:
+  explicit Zone(Random random) : random_(random) {}
+
+  MadeAnswer answer(const Ask& ask);
+  // Well-formed data for the question, as an attacker would like to see it believed.
+  MadeAnswer forge(const Ask& ask);
+
+  Answer& at(uint32_t number) { return *answers_[number]; }
+  uint32_t size() const { return static_cast<uint32_t>(answers_.size()); }
+
+  // The number in a record; kNoNumber: it carries none, or one that was never given out.
+  uint32_t number_of(const test::ReadRecord& record) const;
+
+ private:
+  struct Draft;
+  uint32_t new_answer(const Ask& ask, Shape shape);
+  void write_shape(Draft& draft);
+  void write_positive(Draft& draft);
+  void write_negative(Draft& draft);
+  void write_failure(Draft& draft);
+  void write_data(Draft& draft, const test::Name& owner, uint32_t records);
+  Bytes rdata(uint32_t number, uint32_t index, uint16_t type, uint32_t filler);
+  Bytes soa(uint32_t number);
+  uint32_t ttl_s();
+
+  Random random_;
+  std::vector<std::unique_ptr<Answer>> answers_;
+};
+
+// Times in an answer once it went through a packet cache with `limits`, counted from the answer alone.
+struct Times {
+  std::vector<uint32_t> base_s;  // per record of Answer::message, before aging
+  uint32_t lifetime_s;           // 0: not to be stored
+};
+Times times_of(const Answer& answer, const abi::PacketCacheConfig& limits);
+
+}  // namespace millrace::sim
