@@ -86,14 +86,12 @@ void BackendSet::on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexce
 
 void BackendSet::on_failure(uint32_t backend) noexcept { add(cell(backend).failures); }
 
-void BackendSet::on_timeout(uint32_t backend, uint32_t down_after, uint64_t now_ns) noexcept {
+void BackendSet::on_timeout(uint32_t backend, uint32_t down_after) noexcept {
   State& state = state_[backend];
   state.timeouts_in_row += 1;
   add(cell(backend).timeouts);
-  if (state.up && state.timeouts_in_row >= down_after) {
-    set_up(backend, false);
-    state.probe_due_ns = now_ns;
-  }
+  // probe_due_ns stays: a probe may have gone out for another worker a moment ago.
+  if (state.up && state.timeouts_in_row >= down_after) set_up(backend, false);
 }
 
 void BackendSet::on_abandoned(uint32_t backend) noexcept {

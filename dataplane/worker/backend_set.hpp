@@ -39,7 +39,7 @@ class BackendSet {
   void on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexcept;
   void on_failure(uint32_t backend) noexcept;  // an answer without data; comes after on_answer
   // A try ended without an answer and the question went on: counts against the backend.
-  void on_timeout(uint32_t backend, uint32_t down_after, uint64_t now_ns) noexcept;
+  void on_timeout(uint32_t backend, uint32_t down_after) noexcept;
   // A try was answered elsewhere, so nobody waits for this one any more; says nothing about health.
   void on_abandoned(uint32_t backend) noexcept;
 

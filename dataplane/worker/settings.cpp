@@ -44,8 +44,8 @@ Remap Settings::apply(const abi::ConfigImage& image) noexcept {
 }
 
 bool Settings::apply(const abi::RoutesImage& image) noexcept {
-  routes_generation_ = image.header.generation;
   if (image.config_generation != generation_) return false;
+  routes_generation_ = image.header.generation;
   for (uint32_t i = 0; i < image.backends; ++i) hop_[i] = image.hop[i];
   derive_endpoints();
   return true;

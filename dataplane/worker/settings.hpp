@@ -35,7 +35,7 @@ class Settings {
 
   // Takes a verified config over. The result says how to translate what was kept by index.
   Remap apply(const abi::ConfigImage& image) noexcept;
-  // Takes verified routes over; ignored (false) if they were made for another config.
+  // Takes verified routes over; false, and nothing changes, if they were made for another config.
   bool apply(const abi::RoutesImage& image) noexcept;
 
   const abi::ServiceSection& service() const noexcept { return service_; }

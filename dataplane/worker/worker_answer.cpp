@@ -207,7 +207,7 @@ uint32_t Worker::run_deadlines(StepIo& io) noexcept {
       last.overdue = true;
       counters_.count(Event::up_timeout);
       if (last.backend != kNoBackend) {
-        backends_.on_timeout(last.backend, settings_.service().down_after, now_ns_);
+        backends_.on_timeout(last.backend, settings_.service().down_after);
       }
     }
     retry_or_fail(io, idx);

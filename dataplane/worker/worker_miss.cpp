@@ -210,7 +210,8 @@ void Worker::send_probes(StepIo& io) noexcept {
   key.bytes[3] = static_cast<uint8_t>(0x80 | backend);
   key.len = kKeyHeadBytes + 1;
   key.hash = hash_key(*to_.secret, key.bytes, key.len);
-  if (inflight_.find(key) != kNone) return;
+  const uint32_t last = inflight_.find(key);
+  if (last != kNone) end(last);  // its interval has passed without an answer
   const uint32_t idx = inflight_.open(key, now_ns_);
   Pending& pending = inflight_.at(idx);
   pending.probe = true;

@@ -52,9 +52,9 @@ void Worker::load_snapshots() noexcept {
     publish_due_ns_ = 0;
   }
   const abi::RoutesImage* routes = to_.routes->load();
-  if (routes != nullptr && routes->header.generation != settings_.routes_generation())
-      [[unlikely]] {
-    settings_.apply(*routes);
+  // Routes ahead of the config are looked at again when it has come.
+  if (routes != nullptr && routes->header.generation != settings_.routes_generation() &&
+      settings_.apply(*routes)) [[unlikely]] {
     publish_due_ns_ = 0;
   }
 }

@@ -123,13 +123,13 @@ TEST_F(NextHopTest, WhatStandsInTheWayIsSaid) {
 }
 
 TEST_F(NextHopTest, NeighbourStates) {
-  for (const uint16_t good : {NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE, NUD_PERMANENT,
+  for (const int good : {NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE, NUD_PERMANENT,
                               NUD_NOARP}) {
-    kernel.the_neighbour->state = good;
+    kernel.the_neighbour->state = static_cast<uint16_t>(good);
     EXPECT_TRUE(resolve().usable()) << good;
   }
-  for (const uint16_t bad : {NUD_INCOMPLETE, NUD_FAILED, NUD_NONE}) {
-    kernel.the_neighbour->state = bad;
+  for (const int bad : {NUD_INCOMPLETE, NUD_FAILED, NUD_NONE}) {
+    kernel.the_neighbour->state = static_cast<uint16_t>(bad);
     EXPECT_FALSE(resolve().usable()) << bad;
   }
   kernel.the_neighbour = KernelNeighbour{NUD_REACHABLE, false, std::nullopt};

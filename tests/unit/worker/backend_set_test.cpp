@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/worker/backend_set.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/unit/worker/images.hpp"
+
+namespace millrace::dp {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kNow = 50'000 * kMs;
+
+class BackendSetTest : public testing::Test {
+ protected:
+  BackendSetTest() : stats_(new abi::StatsArea{}) { run(3); }
+
+  // Every worker runs a config with this many backends, all reachable.
+  void run(uint32_t backends) {
+    config_ = test::make_config(backends);
+    routes_ = test::make_routes(*config_);
+    const Remap remap = settings_.apply(*config_);
+    settings_.apply(*routes_);
+    for (BackendSet* set : {&first_, &second_}) set->apply(remap, backends);
+  }
+  void take_down(BackendSet& set, uint32_t backend) {
+    for (int i = 0; i < 2; ++i) set.on_timeout(backend, 2);
+  }
+  uint8_t choose(uint32_t tried = 0) { return first_.choose(settings_, 0, tried, random_); }
+
+  static constexpr uint8_t kSeed[Csprng::kSeedBytes] = {7};
+  Csprng random_{kSeed};
+  std::unique_ptr<abi::StatsArea> stats_;
+  std::unique_ptr<abi::ConfigImage> config_;
+  std::unique_ptr<abi::RoutesImage> routes_;
+  Settings settings_;
+  BackendSet first_{0, 2, stats_->backends};
+  BackendSet second_{1, 2, stats_->backends};
+};
+
+TEST_F(BackendSetTest, IdleBackendsAreChosenAtRandom) {
+  uint32_t chosen[3] = {};
+  for (int i = 0; i < 3000; ++i) chosen[choose()] += 1;
+  for (const uint32_t n : chosen) EXPECT_NEAR(n, 1000, 150);
+}
+
+TEST_F(BackendSetTest, TheLeastLoadedIsChosen) {
+  first_.on_sent(0);
+  first_.on_sent(0);
+  first_.on_sent(1);
+  first_.on_sent(2);
+  first_.on_sent(2);
+  EXPECT_EQ(choose(), 1);
+  first_.on_answer(0, kMs, false);
+  first_.on_abandoned(0);
+  EXPECT_EQ(choose(), 0) << "answered and abandoned queries are not outstanding";
+}
+
+TEST_F(BackendSetTest, ThoseNotYetAskedComeFirst) {
+  for (int i = 0; i < 5; ++i) first_.on_sent(2);
+  EXPECT_EQ(choose(0b011), 2) << "loaded, but not yet asked";
+  std::set<uint8_t> again;
+  for (int i = 0; i < 100; ++i) again.insert(choose(0b111));
+  EXPECT_EQ(again, (std::set<uint8_t>{0, 1})) << "all were asked: any that is up, by load";
+}
+
+TEST_F(BackendSetTest, WithoutARouteABackendIsNotChosen) {
+  routes_->header.generation = 2;
+  routes_->hop[0].usable = routes_->hop[2].usable = 0;
+  settings_.apply(*routes_);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(choose(), 1);
+  EXPECT_EQ(choose(0b010), 1);
+}
+
+TEST_F(BackendSetTest, TimeoutsInARowTakeItDownAndAnAnswerBringsItBack) {
+  first_.on_timeout(1, 2);
+  EXPECT_TRUE(first_.up(1));
+  first_.on_answer(1, kMs, false);
+  first_.on_timeout(1, 2);
+  EXPECT_TRUE(first_.up(1)) << "an answer between the two";
+  first_.on_timeout(1, 2);
+  EXPECT_FALSE(first_.up(1));
+  EXPECT_EQ(stats_->backends[0][1].up.load(), 0u);
+  for (int i = 0; i < 50; ++i) EXPECT_NE(choose(), 1);
+  EXPECT_TRUE(second_.up(1)) << "another worker has its own opinion";
+  first_.on_answer(1, kMs, false);
+  EXPECT_TRUE(first_.up(1));
+}
+
+TEST_F(BackendSetTest, WithAllOfThemDownThereIsNothingToChoose) {
+  for (uint32_t b = 0; b < 3; ++b) take_down(first_, b);
+  EXPECT_EQ(choose(), Remap::kGone);
+}
+
+TEST_F(BackendSetTest, OnlyItsHomeProbesOncePerInterval) {
+  take_down(first_, 1);
+  EXPECT_EQ(first_.take_probe(settings_, kNow), Remap::kGone) << "backend 1 is at home at worker 1";
+  EXPECT_EQ(second_.take_probe(settings_, kNow), 1);
+  EXPECT_EQ(second_.take_probe(settings_, kNow + 999 * kMs), Remap::kGone);
+  EXPECT_EQ(second_.take_probe(settings_, kNow + 1000 * kMs), 1);
+}
+
+TEST_F(BackendSetTest, NoProbeForWhatIsUpOrUnreachable) {
+  EXPECT_EQ(first_.take_probe(settings_, kNow), Remap::kGone);
+  take_down(first_, 0);
+  routes_->header.generation = 2;
+  routes_->hop[0].usable = 0;
+  settings_.apply(*routes_);
+  EXPECT_EQ(first_.take_probe(settings_, kNow), Remap::kGone);
+}
+
+// The home sends a probe for another worker and then finds the backend down itself.
+TEST_F(BackendSetTest, GoingDownDoesNotShortenTheInterval) {
+  take_down(second_, 0);
+  EXPECT_EQ(first_.take_probe(settings_, kNow), 0);
+  take_down(first_, 0);
+  EXPECT_EQ(first_.take_probe(settings_, kNow + 20 * kMs), Remap::kGone);
+  EXPECT_EQ(first_.take_probe(settings_, kNow + 1000 * kMs), 0);
+}
+
+TEST_F(BackendSetTest, RecoveryIsToldToTheOthers) {
+  take_down(first_, 1);
+  take_down(second_, 1);
+  ASSERT_EQ(second_.take_probe(settings_, kNow), 1);
+  second_.on_sent(1);
+  first_.share();
+  EXPECT_FALSE(first_.up(1));
+  second_.on_answer(1, kMs, true);
+  EXPECT_TRUE(second_.up(1));
+  first_.share();
+  EXPECT_TRUE(first_.up(1));
+  EXPECT_EQ(second_.take_probe(settings_, kNow + 5000 * kMs), Remap::kGone) << "nobody wants one";
+}
+
+// The home never noticed that the backend was down: its probe's answer must still help the other.
+TEST_F(BackendSetTest, AProbeForAnotherWorkerIsToldEvenIfItWasNeverDownHere) {
+  take_down(first_, 1);
+  ASSERT_EQ(second_.take_probe(settings_, kNow), 1);
+  second_.on_sent(1);
+  second_.on_answer(1, kMs, true);
+  first_.share();
+  EXPECT_TRUE(first_.up(1));
+}
+
+TEST_F(BackendSetTest, HealthAndLoadMoveAlongWithTheBackend) {
+  take_down(first_, 0);
+  first_.on_sent(2);
+  config_->service.backends = 0;
+  for (const uint32_t b : {2u, 0u, 7u}) test::add_backend(config_->service, b);
+  config_->header.generation = 2;
+  const Remap remap = settings_.apply(*config_);
+  first_.apply(remap, 3);
+  EXPECT_TRUE(first_.up(0));
+  EXPECT_FALSE(first_.up(1));
+  EXPECT_TRUE(first_.up(2)) << "a new one begins in use";
+  routes_ = test::make_routes(*config_, 2);
+  settings_.apply(*routes_);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(choose(), 2) << "0 carries a query, 1 is down";
+  EXPECT_EQ(stats_->backends[0][1].up.load(), 0u);
+  EXPECT_EQ(stats_->backends[0][0].up.load(), 1u);
+}
+
+TEST_F(BackendSetTest, CountsGoIntoItsOwnCells) {
+  first_.on_sent(2);
+  first_.on_answer(2, 8000 * 1000, false);
+  first_.on_failure(2);
+  first_.on_timeout(2, 5);
+  const abi::BackendCell& cell = stats_->backends[0][2];
+  EXPECT_EQ(cell.sent.load(), 1u);
+  EXPECT_EQ(cell.answered.load(), 1u);
+  EXPECT_EQ(cell.failures.load(), 1u);
+  EXPECT_EQ(cell.timeouts.load(), 1u);
+  EXPECT_EQ(cell.rtt_us.load(), 8000u);
+  EXPECT_EQ(stats_->backends[1][2].sent.load(), 0u);
+}
+
+}  // namespace
+}  // namespace millrace::dp

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Small configs and routes for tests: two binds (IPv4, IPv6), as many backends as wanted, one pool.
+
+#include <cstdio>
+#include <memory>
+
+#include "dataplane/abi/routes_image.hpp"
+#include "tests/support/packet_builder.hpp"
+
+namespace millrace::test {
+
+inline constexpr const char* kServiceV4 = "198.18.0.53";
+inline constexpr const char* kServiceV6 = "fd00:18::53";
+inline constexpr const char* kSourceV4 = "198.18.1.2";
+
+inline abi::Address backend_address(uint32_t number) {
+  return address_of("198.18.1." + std::to_string(10 + number), 53);
+}
+
+inline void add_backend(abi::ServiceSection& service, uint32_t number) {
+  abi::BackendConfig& backend = service.backend[service.backends++];
+  std::snprintf(backend.name, sizeof backend.name, "backend%u", number);
+  backend.address = backend_address(number);
+}
+
+// Backends 0..backends-1 in the pool "pool0" behind both binds.
+inline std::unique_ptr<abi::ConfigImage> make_config(uint32_t backends, uint64_t generation = 1) {
+  auto image = std::make_unique<abi::ConfigImage>();
+  image->header.generation = generation;
+  abi::ServiceSection& service = image->service;
+  for (uint32_t b = 0; b < backends; ++b) add_backend(service, b);
+  service.pools = 1;
+  std::snprintf(service.pool[0].name, sizeof service.pool[0].name, "pool0");
+  service.pool[0].backends = (1u << backends) - 1;
+  service.binds = 2;
+  service.bind[0].address = address_of(kServiceV4, 53);
+  service.bind[1].address = address_of(kServiceV6, 53);
+  service.packet_caches = 1;
+  std::snprintf(service.packet_cache[0].name, sizeof service.packet_cache[0].name, "cache0");
+  service.packet_cache[0].ttl_s_max = 86400;
+  service.packet_cache[0].negative_ttl_s_max = 3600;
+  service.packet_cache[0].failure_ttl_s = 5;
+  service.packet_cache[0].entry_bytes_max = 4096;
+  service.edns_udp_bytes = service.upstream_edns_udp_bytes = 1232;
+  service.upstream_port_first = 20000;
+  service.upstream_port_end = 21000;
+  service.upstream_try_ms = 400;
+  service.upstream_give_up_ms = 2000;
+  service.upstream_tries_max = 3;
+  service.probe_interval_ms = 1000;
+  service.down_after = 2;
+  return image;
+}
+
+// Routes to every backend of `config`.
+inline std::unique_ptr<abi::RoutesImage> make_routes(const abi::ConfigImage& config,
+                                                     uint64_t generation = 1) {
+  auto image = std::make_unique<abi::RoutesImage>();
+  image->header.generation = generation;
+  image->config_generation = config.header.generation;
+  image->backends = config.service.backends;
+  for (uint32_t i = 0; i < image->backends; ++i) {
+    abi::NextHop& hop = image->hop[i];
+    hop.source = address_of(kSourceV4);
+    hop.usable = 1;
+    hop.mtu = 1500;
+    hop.target_mac[0] = 0x02;
+    hop.target_mac[5] = static_cast<uint8_t>(i);
+  }
+  return image;
+}
+
+}  // namespace millrace::test

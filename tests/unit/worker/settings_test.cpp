@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/worker/settings.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/worker/images.hpp"
+
+namespace millrace::dp {
+namespace {
+
+using test::add_backend;
+using test::make_config;
+using test::make_routes;
+
+TEST(Settings, BackendsAreKnownByNameAndAddress) {
+  Settings settings;
+  const auto first = make_config(3);
+  settings.apply(*first);
+  settings.apply(*make_routes(*first));
+
+  auto next = make_config(0, 2);
+  add_backend(next->service, 2);
+  add_backend(next->service, 9);
+  add_backend(next->service, 0);
+  add_backend(next->service, 1);
+  next->service.backend[3].address = test::backend_address(77);  // the name stays, the place not
+  const Remap remap = settings.apply(*next);
+  EXPECT_EQ(remap.backend[0], 2);
+  EXPECT_EQ(remap.backend[1], Remap::kGone);
+  EXPECT_EQ(remap.backend[2], 0);
+  EXPECT_EQ(settings.hop(0).usable, 1) << "its next hop moves along until there are new routes";
+  EXPECT_EQ(settings.hop(0).target_mac[5], 2);
+  EXPECT_EQ(settings.hop(1).usable, 0);
+  EXPECT_EQ(settings.hop(2).target_mac[5], 0);
+  EXPECT_EQ(settings.hop(3).usable, 0);
+}
+
+TEST(Settings, PoolsAreKnownByName) {
+  Settings settings;
+  auto first = make_config(1);
+  first->service.pools = 2;
+  std::snprintf(first->service.pool[1].name, abi::kNameMax, "other");
+  settings.apply(*first);
+  auto next = make_config(1, 2);
+  next->service.pools = 2;
+  std::swap(next->service.pool[0], next->service.pool[1]);
+  std::snprintf(next->service.pool[0].name, abi::kNameMax, "new");
+  const Remap remap = settings.apply(*next);
+  EXPECT_EQ(remap.pool[0], 1);
+  EXPECT_EQ(remap.pool[1], Remap::kGone);
+}
+
+TEST(Settings, EndpointsAreTheBindsAndTheSourcesWithoutRepeats) {
+  Settings settings;
+  const auto config = make_config(3);
+  settings.apply(*config);
+  EXPECT_EQ(settings.endpoints().service_cnt, 2u);
+  EXPECT_EQ(settings.endpoints().source_cnt, 0u) << "no routes yet";
+  auto routes = make_routes(*config);
+  routes->hop[1].source = test::address_of("198.18.1.3");
+  routes->hop[2].usable = 0;
+  routes->hop[2].source = test::address_of("198.18.1.4");
+  EXPECT_TRUE(settings.apply(*routes));
+  EXPECT_EQ(settings.endpoints().source_cnt, 2u);
+  EXPECT_EQ(settings.endpoints().upstream_port_first, 20000);
+}
+
+TEST(Settings, RoutesForAnotherConfigAreNotUsed) {
+  Settings settings;
+  const auto config = make_config(1);
+  settings.apply(*config);
+  auto routes = make_routes(*config);
+  routes->config_generation = 2;
+  EXPECT_FALSE(settings.apply(*routes));
+  EXPECT_EQ(settings.hop(0).usable, 0);
+}
+
+}  // namespace
+}  // namespace millrace::dp

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker and its upstreams: joining, retries, failures, health, what counts as an answer.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/unit/worker/rig.hpp"
+
+namespace millrace::test {
+namespace {
+
+Rig& miss(Rig& rig, const std::string& name = "www.example") {
+  rig.ask(rig.query(name).opt(), 4000);
+  rig.step();
+  return rig;
+}
+
+// Answers nothing for as long as one try takes.
+void let_a_try_pass(Rig& rig, uint64_t ms = 420) { rig.wait_ms(ms); }
+
+TEST(WorkerMiss, IdenticalQuestionsAreAskedOnce) {
+  Rig rig;
+  rig.ask(rig.query("Www.Example").id(1), 4001);
+  rig.ask(rig.query("wWW.eXAMPLE").id(2), 4002);
+  rig.step();
+  rig.ask(rig.query("www.example").id(3), 4003);
+  rig.ask(rig.query("www.example").id(3), 4003);  // sent again by its client
+  rig.step();
+  const Out asked = rig.only_asked();
+  EXPECT_EQ(rig.event(Event::waiter_joined), 3u);
+  rig.answer(asked, rig.data_for(asked));
+  rig.clear();
+  rig.step();
+  const auto replies = rig.replies();
+  ASSERT_EQ(replies.size(), 4u);
+  EXPECT_EQ(replies[0].name(), std::string("\3Www\7Example\0", 13));
+  EXPECT_EQ(replies[0].message.id, 1);
+  EXPECT_EQ(replies[1].name(), std::string("\3wWW\7eXAMPLE\0", 13));
+  EXPECT_EQ(replies[1].message.id, 2);
+  EXPECT_EQ(replies[2].message.id, 3);
+}
+
+TEST(WorkerMiss, AnotherKeyIsAnotherQuestion) {
+  Rig rig;
+  rig.ask(rig.query("a.test"), 4001);
+  rig.ask(rig.query("a.test", kTypeAaaa), 4002);
+  rig.ask(rig.query("a.test").opt({.flag_do = true}), 4003);
+  rig.ask(rig.query("a.test").add_flags(kFlagCd), 4004);
+  rig.step();
+  ASSERT_EQ(rig.asked().size(), 4u);
+  std::set<std::pair<uint16_t, uint16_t>> tuples;
+  for (const Out& out : rig.asked()) tuples.emplace(out.frame.source.port_be, out.message.id);
+  EXPECT_EQ(tuples.size(), 4u);
+}
+
+TEST(WorkerMiss, ATimeoutAsksAnotherBackendAndTheFirstMayStillAnswer) {
+  Rig rig;
+  miss(rig);
+  const Out first = rig.only_asked();
+  let_a_try_pass(rig);
+  ASSERT_EQ(rig.asked().size(), 2u);
+  const Out second = rig.asked()[1];
+  EXPECT_NE(first.backend(), second.backend());
+  EXPECT_NE(first.message.id, second.message.id);
+  EXPECT_EQ(rig.event(Event::up_timeout), 1u);
+  rig.answer(first, rig.data_for(first));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 0);
+  rig.answer(second, rig.data_for(second));
+  rig.step();
+  EXPECT_EQ(rig.replies().size(), 1u) << "one answer";
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_port), 1u);
+}
+
+TEST(WorkerMiss, TriesAreBoundedAndThenItIsGivenUp) {
+  Rig rig;
+  miss(rig);
+  rig.wait_ms(1990);
+  EXPECT_EQ(rig.asked().size(), 3u);
+  EXPECT_TRUE(rig.replies().empty());
+  rig.wait_ms(40);
+  EXPECT_EQ(rig.asked().size(), 3u);
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  EXPECT_EQ(rig.only_reply().message.extended_errors(), std::vector<uint16_t>{22});
+  EXPECT_EQ(rig.event(Event::waiter_failed), 1u);
+}
+
+TEST(WorkerMiss, AFailureIsAskedElsewhereOnceAndThenRemembered) {
+  Rig rig(1, 3);
+  miss(rig);
+  rig.answer(rig.asked()[0], rig.answer_to(rig.asked()[0]).rcode(5));
+  rig.step();
+  ASSERT_EQ(rig.asked().size(), 2u) << "at once, without waiting";
+  EXPECT_NE(rig.asked()[0].backend(), rig.asked()[1].backend());
+  EXPECT_TRUE(rig.replies().empty());
+  rig.answer(rig.asked()[1], rig.answer_to(rig.asked()[1]).rcode(2));
+  rig.step();
+  EXPECT_EQ(rig.asked().size(), 2u);
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2) << "never the upstream's own REFUSED";
+
+  rig.clear();
+  for (uint16_t i = 0; i < 30; ++i) rig.ask(rig.query("www.example").opt(), static_cast<uint16_t>(5000 + i));
+  rig.step();
+  EXPECT_TRUE(rig.asked().empty());
+  ASSERT_EQ(rig.replies().size(), 30u);
+  EXPECT_EQ(rig.replies()[7].message.extended_errors(), std::vector<uint16_t>{13});
+  EXPECT_EQ(rig.outcome(Outcome::servfail_cached), 30u);
+
+  rig.clear();
+  rig.jump_ms(5001);
+  miss(rig);
+  rig.only_asked();
+}
+
+TEST(WorkerMiss, TheOnlyBackendsFailureIsNotRepeated) {
+  Rig rig(1, 1);
+  miss(rig);
+  rig.answer(rig.only_asked(), rig.answer_to(rig.only_asked()).rcode(2));
+  rig.step();
+  rig.only_asked();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+}
+
+TEST(WorkerMiss, WithEverythingDownFailuresAreAtOnceAndProbesAreFew) {
+  Rig rig(1, 2);
+  // Two questions that nobody answers take both backends down.
+  for (const char* name : {"a.test", "b.test", "c.test"}) rig.ask(name, 4000);
+  rig.step();
+  rig.wait_ms(2100);
+  EXPECT_EQ(rig.plane.stats().backends[0][0].up.load(), 0u);
+  EXPECT_EQ(rig.plane.stats().backends[0][1].up.load(), 0u);
+  rig.clear();
+
+  rig.ask(rig.query("d.test").opt(), 4001);
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  EXPECT_EQ(rig.only_reply().message.extended_errors(), std::vector<uint16_t>{22});
+  EXPECT_TRUE(rig.asked().empty());
+
+  rig.clear();
+  for (int i = 0; i < 100; ++i) {
+    rig.ask("q" + std::to_string(i) + ".test", 4002);
+    rig.wait_ms(50);
+  }
+  EXPECT_TRUE(rig.asked().empty());
+  EXPECT_EQ(rig.replies().size(), 100u);
+  EXPECT_GE(rig.probes().size(), 8u) << "5 s, two backends, one interval of 1 s";
+  EXPECT_LE(rig.probes().size(), 12u);
+
+  const Out probe = rig.probes().back();
+  rig.answer(probe, rig.answer_to(probe).rcode(5));  // any sign of life will do
+  rig.step();
+  rig.clear();
+  rig.ask("e.test", 4003);
+  rig.step();
+  EXPECT_EQ(rig.only_asked().backend(), probe.backend());
+}
+
+TEST(WorkerMiss, WhatDoesNotMatchIsDroppedAndTheQuestionStays) {
+  Rig rig;
+  miss(rig);
+  const Out asked = rig.only_asked();
+  const std::string right = "198.18.1." + std::to_string(10 + asked.backend());
+  const std::string wrong = "198.18.1." + std::to_string(10 + (1 - asked.backend()));
+  const uint16_t port = __builtin_bswap16(asked.frame.source.port_be);
+  const auto other_port = static_cast<uint16_t>(port == 20000 ? port + 1 : port - 1);
+  const DnsBuilder good = rig.data_for(asked);
+  DnsBuilder other_id = good, other_name, a_query, notify = good;
+  other_id.id(static_cast<uint16_t>(asked.message.id + 1));
+  other_name.id(asked.message.id).response().question("bank.example", kTypeA);
+  a_query.id(asked.message.id).rd().question("www.example", kTypeA);
+  notify.opcode(4);
+
+  rig.answer_from(good, wrong, 53, port, 0);
+  rig.answer_from(good, right, 5353, port, 0);
+  rig.answer_from(good, right, 53, other_port, 0);
+  rig.answer_from(other_id, right, 53, port, 0);
+  rig.answer_from(other_name, right, 53, port, 0);
+  rig.answer_from(a_query, right, 53, port, 0);
+  rig.answer_from(notify, right, 53, port, 0);
+  DnsBuilder lying = good;
+  rig.answer_from(lying.ancount(9), right, 53, port, 0);
+  rig.step();
+  EXPECT_TRUE(rig.replies().empty());
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_addr), 2u);
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_port), 2u);
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_question), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_qr), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_opcode), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_malformed), 1u);
+
+  rig.answer(asked, good);
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 0);
+  EXPECT_EQ(rig.outcome(Outcome::up_accepted), 1u);
+}
+
+TEST(WorkerMiss, ATruncatedAnswerIsPassedOnAsSuchAndNotKept) {
+  Rig rig;
+  miss(rig);
+  rig.answer(rig.only_asked(), rig.data_for(rig.only_asked()).add_flags(kFlagTc));
+  rig.step();
+  EXPECT_TRUE(rig.only_reply().message.has(kFlagTc));
+  EXPECT_EQ(rig.only_reply().message.count(Section::answer), 0u);
+  EXPECT_EQ(rig.event(Event::ins_skip_tc), 1u);
+  rig.clear();
+  miss(rig);
+  rig.only_asked();
+}
+
+TEST(WorkerMiss, TtlZeroIsForThoseWhoWaitOnly) {
+  Rig rig;
+  miss(rig);
+  rig.ask("www.example", 4001);
+  rig.step();
+  rig.answer(rig.only_asked(), rig.data_for(rig.only_asked(), 0));
+  rig.step();
+  EXPECT_EQ(rig.replies().size(), 2u);
+  rig.clear();
+  rig.wait_ms(5);
+  miss(rig);
+  rig.only_asked();
+}
+
+TEST(WorkerMiss, AFullTableSaysSo) {
+  Rig rig(1, 2, 2, 64);
+  rig.ask("a.test", 4000);
+  rig.ask("b.test", 4001);
+  rig.ask("c.test", 4002);
+  rig.ask("a.test", 4003);
+  rig.step();
+  EXPECT_EQ(rig.asked().size(), 2u);
+  EXPECT_EQ(rig.only_reply().frame.target.port_be, __builtin_bswap16(4002));
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  EXPECT_EQ(rig.outcome(Outcome::servfail_inflight_full), 1u);
+  EXPECT_EQ(rig.event(Event::waiter_joined), 1u);
+}
+
+TEST(WorkerMiss, ClientsBeyondTheTableAreToldSo) {
+  Rig rig(1, 2, 8, 3);
+  for (uint16_t i = 0; i < 5; ++i) rig.ask("a.test", static_cast<uint16_t>(4000 + i));
+  rig.step();
+  EXPECT_EQ(rig.replies().size(), 2u);
+  EXPECT_EQ(rig.outcome(Outcome::servfail_inflight_full), 2u);
+  EXPECT_EQ(rig.outcome(Outcome::miss), 3u);
+}
+
+TEST(WorkerMiss, WithoutASpareFrameAClientIsTurnedAwayNotForgotten) {
+  Rig rig;
+  rig.stocked = false;
+  miss(rig);
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  EXPECT_EQ(rig.event(Event::up_no_frame), 1u);
+  rig.stocked = true;
+}
+
+TEST(WorkerMiss, ManyWaitersAreAnsweredOverSeveralTurns) {
+  Rig rig(1, 2, 8, 600);
+  uint16_t port = 4000;
+  for (int burst = 0; burst < 10; ++burst) {
+    for (int i = 0; i < 32; ++i) rig.ask("a.test", port++);
+    rig.step();
+  }
+  const Out asked = rig.only_asked();
+  rig.answer(asked, rig.data_for(asked));
+  rig.step();
+  EXPECT_LT(rig.replies().size(), 320u);
+  for (int i = 0; i < 10; ++i) rig.step();
+  EXPECT_EQ(rig.replies().size(), 320u);
+}
+
+TEST(WorkerMiss, WhatIsFlushedInFlightIsNotKept) {
+  Rig rig;
+  miss(rig, "www.example");
+  const Out asked = rig.only_asked();
+  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
+  mailbox.remove = true;
+  mailbox.query.match = abi::NameMatch::suffix;
+  mailbox.query.packet_cache = 0xff;
+  const Bytes suffix = Name("example").bytes();
+  std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
+  mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
+  mailbox.asked.store(1);
+  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i) rig.step();
+  ASSERT_EQ(mailbox.answered.load(), 1u);
+  rig.answer(asked, rig.data_for(asked));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 0) << "who waits is answered";
+  EXPECT_EQ(rig.event(Event::ins_skip_flush), 1u);
+  rig.clear();
+  miss(rig, "www.example");
+  rig.only_asked();
+}
+
+TEST(WorkerMiss, AFlushTakesOutWhatItNamesAndNothingElse) {
+  Rig rig;
+  for (const char* name : {"a.example", "b.example", "notexample"}) {
+    rig.clear();
+    miss(rig, name);
+    rig.answer(rig.only_asked(), rig.data_for(rig.only_asked()));
+    rig.step();
+  }
+  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
+  mailbox.remove = true;
+  mailbox.query.match = abi::NameMatch::suffix;
+  mailbox.query.packet_cache = 0xff;
+  const Bytes suffix = Name("example").bytes();
+  std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
+  mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
+  mailbox.asked.store(1);
+  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i) rig.step();
+  EXPECT_EQ(mailbox.removed, 2u);
+  rig.clear();
+  for (const char* name : {"a.example", "b.example", "notexample"}) rig.ask(name, 4001);
+  rig.step();
+  EXPECT_EQ(rig.asked().size(), 2u);
+  EXPECT_EQ(rig.replies().size(), 1u);
+}
+
+TEST(WorkerMiss, AnAnswerIsAcceptedAfterItsBackendMovedInTheConfig) {
+  Rig rig(1, 2);
+  miss(rig);
+  const Out asked = rig.only_asked();
+  std::swap(rig.service().backend[0], rig.service().backend[1]);
+  rig.publish();
+  rig.step();
+  rig.answer(asked, rig.data_for(asked));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 0);
+}
+
+TEST(WorkerMiss, WhenItsPoolIsGoneAQuestionEndsWithItsTries) {
+  Rig rig(1, 2);
+  miss(rig);
+  std::snprintf(rig.service().pool[0].name, abi::kNameMax, "renamed");
+  rig.publish();
+  rig.wait_ms(2040);
+  rig.only_asked();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+}
+
+}  // namespace
+}  // namespace millrace::test
