@@ -95,7 +95,8 @@ TEST_F(ControlServerTest, OversizedLineIsRefusedAndTheClientClosed) {
   std::size_t sent = 0;
   ASSERT_TRUE(loop.run_until(
       [&] {
-        const ssize_t now = ::send(one.get(), part.data(), part.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t now =
+            ::send(one.get(), part.data(), part.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         if (now > 0) sent += static_cast<std::size_t>(now);
         return sent > ControlServer::kRequestBytesMax || (now < 0 && errno == EPIPE);
       },

@@ -62,7 +62,7 @@ TEST(EnvironmentTest, BindThatIsOnNoInterfaceIsAWarning) {
 
 TEST(EnvironmentTest, Hugepages) {
   Config config;
-  config.packet_caches = {PacketCache{}};
+  resolve(config, Host::here());
   const uint64_t page = 2 << 20;
   const uint64_t needed = (hugepage_bytes_needed(config) + page - 1) / page;
   EXPECT_GT(needed, config.packet_caches[0].size_bytes / page);
@@ -215,8 +215,13 @@ TEST(EventLoopTest, CallbackMayRemoveTheOtherWatch) {
   EventLoop loop;
   UniqueFd a(::eventfd(1, 0)), b(::eventfd(1, 0));
   int calls = 0;
-  loop.watch(a.get(), EPOLLIN, [&](uint32_t) { ++calls; loop.unwatch(a.get()); loop.unwatch(b.get()); });
-  loop.watch(b.get(), EPOLLIN, [&](uint32_t) { ++calls; loop.unwatch(a.get()); loop.unwatch(b.get()); });
+  const auto remove_both = [&](uint32_t) {
+    ++calls;
+    loop.unwatch(a.get());
+    loop.unwatch(b.get());
+  };
+  loop.watch(a.get(), EPOLLIN, remove_both);
+  loop.watch(b.get(), EPOLLIN, remove_both);
   loop.run_until([] { return false; }, std::chrono::milliseconds(50));
   EXPECT_EQ(calls, 1);
 }
