@@ -110,18 +110,23 @@ void BackendSet::set_up(uint32_t backend, bool up) noexcept {
 }
 
 uint8_t BackendSet::take_probe(const Settings& settings, uint64_t now_ns) noexcept {
+  uint8_t longest = Remap::kGone;
   for (uint32_t i = worker_; i < backends_; i += workers_) {
-    State& state = state_[i];
-    if (settings.hop(i).usable == 0 || now_ns < state.probe_due_ns) continue;
+    if (settings.hop(i).usable == 0 || now_ns < state_[i].probe_due_ns) continue;
     bool wanted = false;
     for (uint32_t w = 0; w < workers_; ++w) {
       wanted = wanted || cells_[w][i].reserved[kWantsProbe].load(std::memory_order_relaxed) != 0;
     }
     if (!wanted) continue;
-    state.probe_due_ns = now_ns + uint64_t{settings.service().probe_interval_ms} * 1'000'000;
-    return static_cast<uint8_t>(i);
+    if (longest == Remap::kGone || state_[i].probe_due_ns < state_[longest].probe_due_ns) {
+      longest = static_cast<uint8_t>(i);
+    }
   }
-  return Remap::kGone;
+  if (longest != Remap::kGone) {
+    const uint64_t interval_ns = uint64_t{settings.service().probe_interval_ms} * 1'000'000;
+    state_[longest].probe_due_ns = now_ns + interval_ns;
+  }
+  return longest;
 }
 
 void BackendSet::share() noexcept {

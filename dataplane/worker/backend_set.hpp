@@ -50,7 +50,8 @@ class BackendSet {
   void on_abandoned(uint32_t backend) noexcept;
 
   bool up(uint32_t backend) const noexcept { return state_[backend].up; }
-  // A backend of which this worker is home and whose probe is due; kGone: none. Marks it as sent.
+  // Of the backends at home here, the one whose probe is due for longest; kGone: none is due. Marks it
+  // as sent.
   uint8_t take_probe(const Settings& settings, uint64_t now_ns) noexcept;
   // Reads the other workers' words; to be called a few times a second.
   void share() noexcept;

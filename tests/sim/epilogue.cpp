@@ -15,7 +15,7 @@ constexpr uint32_t kShareQueries = 64;
 
 void World::epilogue() {
   // Every backend that was out of use is back within one probe interval, at every core (A64).
-  const uint64_t until_ns = now_ns_ + (2ull * plan_.probe_interval_ms + 500) * kMs;
+  const uint64_t until_ns = now_ns_ + (2ull * plan_.probe_interval_ms + 1500) * kMs;
   while (now_ns_ < until_ns) {
     advance_clock(2 * kMs);
     deliver();

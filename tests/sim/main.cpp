@@ -59,6 +59,7 @@ void report(uint64_t seed, const World& world, const Violation& violation) {
     for (const uint8_t octet : violation.packet) std::printf("%02x", octet);
     std::printf("\n");
   }
+  std::printf("  counters:%s\n", world.counters().c_str());
   std::printf("  replay: millrace-sim --seed %llu --verbose\n", static_cast<unsigned long long>(seed));
 }
 

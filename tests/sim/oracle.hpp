@@ -117,6 +117,7 @@ class Oracle {
     uint32_t worker = 0;         // that sends for it
     uint64_t sent_ns = 0;
     uint32_t sent_in_row = 0;    // without an answer that ends the question
+    uint64_t opened_ns = 0;      // 0: surely no question is outstanding
     uint64_t failed_then = 0;    // the sender's waiter_failed at the last packet
     uint64_t progress_ns = 0;    // a true answer was looked at
     uint64_t bare_ns = 0;        // ... one without any number

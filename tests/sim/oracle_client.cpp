@@ -99,6 +99,7 @@ void Oracle::close(Query& query, uint32_t index) {
     std::vector<uint32_t>& open = keys_[key].open;
     const auto found = std::find(open.begin(), open.end(), index);
     if (found != open.end()) open.erase(found);
+    if (open.empty()) keys_[key].opened_ns = 0;
   }
 }
 

@@ -87,6 +87,7 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   demand(!state.open.empty(), "A129", "asked what nobody waits for", frame);
   check_once(state, sent, frame, now_ns);
   check_not_known(state, frame, now_ns);
+  sent.ask.opened_ns = state.opened_ns;
   return sent;
 }
 
@@ -107,6 +108,7 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   state.sent_ns = now_ns;
   state.failed_then = failed;
   state.sent_in_row += 1;
+  if (state.opened_ns == 0) state.opened_ns = now_ns;
   demand(state.sent_in_row <= std::min(plan_.tries_max, kTriesMax), "A129",
          "more packets than a question may have", frame);
 }
@@ -119,7 +121,7 @@ void Oracle::check_not_known(const KeyState& state, const Bytes& frame, uint64_t
   const Times times = times_of(answer, answer.limits);
   if (now_ns / kMs >= answer.seen_ns / kMs + uint64_t{times.lifetime_s} * 1000) return;
   for (const Flush& flush : flushes_) {
-    if (flush.done_ns == 0 || flush.done_ns >= answer.sent_ns) return;
+    if (flush.done_ns == 0 || flush.done_ns >= answer.opened_ns) return;
   }
   violate("A21", "asked for what is in the cache: answer " + std::to_string(state.newest), frame);
 }
@@ -150,6 +152,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
     return;
   }
   state.sent_in_row = 0;
+  state.opened_ns = 0;
   state.newest = cargo.index;
   state.bytes_max = std::max(state.bytes_max, answer.body_bytes);
   if (answer.truncated) state.truncated_ns = now_ns;

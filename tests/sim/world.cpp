@@ -266,4 +266,18 @@ std::string World::describe() const {
          (plan_.calm ? ", calm" : "");
 }
 
+std::string World::counters() const {
+  std::string text;
+  const auto add = [&text](std::string_view name, uint64_t value) {
+    if (value != 0) text += "  " + std::string(name) + " " + std::to_string(value);
+  };
+  for (std::size_t i = 0; i < abi::kOutcomeCnt; ++i) {
+    add(abi::kOutcomes[i].name, plane_.outcome(static_cast<Outcome>(i)));
+  }
+  for (std::size_t i = 0; i < abi::kEventCnt; ++i) {
+    add(abi::kEvents[i].name, plane_.event(static_cast<Event>(i)));
+  }
+  return text;
+}
+
 }  // namespace millrace::sim

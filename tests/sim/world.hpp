@@ -47,6 +47,7 @@ class World {
   uint64_t step() const { return step_; }
   uint64_t now_ns() const { return now_ns_; }
   std::string describe() const;
+  std::string counters() const;
 
  private:
   void turn();

@@ -42,6 +42,7 @@ uint32_t Zone::new_answer(const Ask& ask, Shape shape) {
   auto answer = std::make_unique<Answer>();
   answer->key = key_text(ask.name, ask.type, ask.flag_do, ask.flag_cd, ask.view);
   answer->shape = shape;
+  answer->opened_ns = ask.opened_ns;
   answer->sent_ns = ask.sent_ns;
   answers_.push_back(std::move(answer));
   return static_cast<uint32_t>(answers_.size()) - 1;

@@ -26,7 +26,8 @@ struct Ask {
   bool flag_do = false;
   bool flag_cd = false;
   uint8_t view = 0;
-  uint64_t sent_ns = 0;
+  uint64_t opened_ns = 0;  // when the first packet for this question left, or earlier
+  uint64_t sent_ns = 0;    // when this one left
 };
 
 struct Answer {
@@ -38,7 +39,8 @@ struct Answer {
   bool negative = false;
   bool bare = false;       // no record that could tell the number
   bool cacheable = false;  // as far as content goes; TTLs depend on the config
-  uint64_t sent_ns = 0;    // when the question was sent
+  uint64_t opened_ns = 0;  // of the question, as in Ask
+  uint64_t sent_ns = 0;
   test::ReadMessage message{};  // by the tests' own reader
   std::size_t body_bytes = 0;
 

@@ -137,6 +137,18 @@ TEST_F(BackendSetTest, GoingDownDoesNotShortenTheInterval) {
   EXPECT_EQ(first_.take_probe(settings_, kNow + 1000 * kMs), 0);
 }
 
+// However short the interval is: a dead backend does not keep the probes from the others.
+TEST_F(BackendSetTest, ProbesGoToTheOneThatIsDueForLongest) {
+  config_->service.probe_interval_ms = 100;
+  settings_.apply(*config_);
+  settings_.apply(*routes_);
+  take_down(first_, 0);
+  take_down(first_, 2);
+  std::set<uint8_t> probed;
+  for (uint64_t i = 0; i < 4; ++i) probed.insert(first_.take_probe(settings_, kNow + i * 100 * kMs));
+  EXPECT_EQ(probed, (std::set<uint8_t>{0, 2}));
+}
+
 TEST_F(BackendSetTest, RecoveryIsToldToTheOthers) {
   take_down(first_, 1);
   take_down(second_, 1);
