@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Who asks: good queries for popular and one-shot names, and hostile packets of every kind in table B.
+// Who asks: good queries for popular and one-shot names, and hostile packets of every kind in table
+// B.
 
 #include <cstdint>
 #include <vector>

@@ -181,7 +181,8 @@ void Control::change_something() {
       const uint32_t b = random_.below(kBackends);
       const auto found = std::find(backends_.begin(), backends_.end(), b);
       if (found == backends_.end()) {
-        backends_.insert(backends_.begin() + random_.below(static_cast<uint32_t>(backends_.size() + 1)), b);
+        backends_.insert(
+            backends_.begin() + random_.below(static_cast<uint32_t>(backends_.size() + 1)), b);
       } else if (backends_.size() > 1) {
         backends_.erase(found);
       }
@@ -245,7 +246,10 @@ void Control::post_mail(uint64_t now_ns, const std::vector<Bytes>& names) {
   switch (random_.below(4)) {
     case 0: mail_.match = abi::NameMatch::all; break;
     case 1: mail_.match = abi::NameMatch::suffix; name = Name("mr.test").bytes(); break;
-    case 2: mail_.match = abi::NameMatch::suffix; name = names[random_.below(static_cast<uint32_t>(names.size()))]; break;
+    case 2:
+      mail_.match = abi::NameMatch::suffix;
+      name = names[random_.below(static_cast<uint32_t>(names.size()))];
+      break;
     default: mail_.match = abi::NameMatch::exact; name = names[0]; break;
   }
   mail_.name_bytes = static_cast<uint8_t>(name.size());

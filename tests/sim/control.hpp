@@ -2,8 +2,8 @@
 #pragma once
 // The control plane of a run: publishes configs and routes, frees old ones, flushes and looks up.
 //
-// Old images are freed as soon as the grace period allows and filled with garbage first, so a worker
-// that still looks at one reads nonsense (and AddressSanitizer says where).
+// Old images are freed as soon as the grace period allows and filled with garbage first, so a
+// worker that still looks at one reads nonsense (and AddressSanitizer says where).
 
 #include <array>
 #include <cstdint>

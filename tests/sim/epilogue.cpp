@@ -34,8 +34,8 @@ void World::epilogue() {
   for (uint32_t view = 0; view < kViews; ++view) check_shares(view);
 }
 
-// With nothing outstanding anywhere, all backends of a pool are alike: none may be left out, which is
-// what a count of outstanding queries that was never taken back would do.
+// With nothing outstanding anywhere, all backends of a pool are alike: none may be left out, which
+// is what a count of outstanding queries that was never taken back would do.
 void World::check_shares(uint32_t view) {
   asked_.fill(0);
   const uint64_t before = oracle_.answered_with_data();

@@ -32,40 +32,57 @@ const std::vector<BadMessage>& bad_messages() {
   using D = DnsBuilder;
   using N = Name;
   static const std::vector<BadMessage> kAll = {
-      {Expect::formerr, [](D& d, const N&) { asked(d, N::pointer(12)); }},                    // B1
-      {Expect::formerr, [](D& d, const N&) { asked(d, N::pointer(4)); }},                     // B4
-      {Expect::formerr, [](D& d, const N&) { asked(d, N::wire({0x41, 'a', 0})); }},           // B6
-      {Expect::formerr, [](D& d, const N&) { d.rd().qdcount(1).raw({9, 'a'}); }},             // B7
-      {Expect::formerr, [](D& d, const N&) { asked(d, N::wire(too_long())); }},               // B8
-      {Expect::formerr, [](D& d, const N&) { d.rd().qdcount(1).raw({1, 'a', 0, 0}); }},       // B10
-      {Expect::formerr, [](D& d, const N&) { d.rd().qdcount(1); }},                           // B11
+      {Expect::formerr, [](D& d, const N&) { asked(d, N::pointer(12)); }},  // B1
+      {Expect::formerr, [](D& d, const N&) { asked(d, N::pointer(4)); }},   // B4
+      {Expect::formerr,
+       [](D& d, const N&) {
+         asked(d, N::wire({0x41, 'a', 0}));
+       }},  // B6
+      {Expect::formerr,
+       [](D& d, const N&) {
+         d.rd().qdcount(1).raw({9, 'a'});
+       }},                                                                       // B7
+      {Expect::formerr, [](D& d, const N&) { asked(d, N::wire(too_long())); }},  // B8
+      {Expect::formerr,
+       [](D& d, const N&) {
+         d.rd().qdcount(1).raw({1, 'a', 0, 0});
+       }},                                                           // B10
+      {Expect::formerr, [](D& d, const N&) { d.rd().qdcount(1); }},  // B11
       {Expect::formerr, [](D& d, const N& n) { asked(d, n).arcount(1); }},
       {Expect::formerr, [](D& d, const N& n) { asked(d, n).arcount(65535); }},
-      {Expect::formerr, [](D& d, const N& n) { asked(d, n).question(n, kTypeA); }},           // B12
-      {Expect::formerr, [](D& d, const N&) { d.rd(); }},                                      // B13
+      {Expect::formerr, [](D& d, const N& n) { asked(d, n).question(n, kTypeA); }},  // B12
+      {Expect::formerr, [](D& d, const N&) { d.rd(); }},                             // B13
       {Expect::formerr,
-       [](D& d, const N& n) { asked(d, n).answer(n, kTypeA, 9, rdata_a("198.18.9.9")); }},    // B14
+       [](D& d, const N& n) { asked(d, n).answer(n, kTypeA, 9, rdata_a("198.18.9.9")); }},  // B14
       {Expect::formerr,
        [](D& d, const N& n) {
          asked(d, n).record_with_rdlen(Section::additional, N("."), kTypeA, 0, 50, {1, 2});
-       }},                                                                                    // B15
-      {Expect::formerr, [](D& d, const N& n) { asked(d, n).opt().opt(); }},                   // B17
-      {Expect::formerr, [](D& d, const N& n) { asked(d, n).opt({.owner = N("a.test")}); }},   // B18
-      {Expect::formerr, [](D& d, const N& n) { asked(d, n).opt({.raw = {0, 3, 0, 9, 1}}); }}, // B19
+       }},                                                                                   // B15
+      {Expect::formerr, [](D& d, const N& n) { asked(d, n).opt().opt(); }},                  // B17
+      {Expect::formerr, [](D& d, const N& n) { asked(d, n).opt({.owner = N("a.test")}); }},  // B18
       {Expect::formerr,
-       [](D& d, const N& n) { asked(d, n).opt({.options = {{10, Bytes(5, 'c')}}}); }},        // B21
-      {Expect::badvers, [](D& d, const N& n) { asked(d, n).opt({.version = 255}); }},         // B22
-      {Expect::notimp, [](D& d, const N& n) { asked(d, n).opcode(5); }},                      // B24
-      {Expect::notimp, [](D& d, const N&) { d.opcode(15).raw({0xff, 0xff, 0xff}); }},
-      {Expect::silence, [](D& d, const N& n) { asked(d, n).response(); }},                    // B25
-      {Expect::silence, [](D& d, const N& n) { asked(d, n).response().rcode(1); }},           // B26
-      {Expect::formerr, [](D& d, const N& n) { asked(d, n).add_flags(kFlagTc); }},            // A109
-      {Expect::formerr, [](D& d, const N& n) { asked(d, n, 0); }},                            // A116
+       [](D& d, const N& n) {
+         asked(d, n).opt({.raw = {0, 3, 0, 9, 1}});
+       }},  // B19
+      {Expect::formerr,
+       [](D& d, const N& n) {
+         asked(d, n).opt({.options = {{10, Bytes(5, 'c')}}});
+       }},                                                                             // B21
+      {Expect::badvers, [](D& d, const N& n) { asked(d, n).opt({.version = 255}); }},  // B22
+      {Expect::notimp, [](D& d, const N& n) { asked(d, n).opcode(5); }},               // B24
+      {Expect::notimp,
+       [](D& d, const N&) {
+         d.opcode(15).raw({0xff, 0xff, 0xff});
+       }},
+      {Expect::silence, [](D& d, const N& n) { asked(d, n).response(); }},           // B25
+      {Expect::silence, [](D& d, const N& n) { asked(d, n).response().rcode(1); }},  // B26
+      {Expect::formerr, [](D& d, const N& n) { asked(d, n).add_flags(kFlagTc); }},   // A109
+      {Expect::formerr, [](D& d, const N& n) { asked(d, n, 0); }},                   // A116
       {Expect::formerr, [](D& d, const N& n) { asked(d, n, kTypeOpt); }},
-      {Expect::refused, [](D& d, const N& n) { asked(d, n, kTypeAxfr); }},                    // A113
-      {Expect::refused, [](D& d, const N& n) { asked(d, n, kTypeTxt, kClassCh); }},           // A115
+      {Expect::refused, [](D& d, const N& n) { asked(d, n, kTypeAxfr); }},           // A113
+      {Expect::refused, [](D& d, const N& n) { asked(d, n, kTypeTxt, kClassCh); }},  // A115
       {Expect::refused,
-       [](D& d, const N& n) { asked(d, n).additional(n, kTypeTsig, 0, Bytes(20, 0)); }},      // A114
+       [](D& d, const N& n) { asked(d, n).additional(n, kTypeTsig, 0, Bytes(20, 0)); }},  // A114
   };
   return kAll;
 }
@@ -157,8 +174,12 @@ void Clients::mutate(Query& query) {
     const auto at = static_cast<std::ptrdiff_t>(
         random_.below(static_cast<uint32_t>(query.payload.size())));
     switch (random_.below(4)) {
-      case 0: query.payload[static_cast<std::size_t>(at)] = static_cast<uint8_t>(random_.below(256)); break;
-      case 1: query.payload.insert(query.payload.begin() + at, static_cast<uint8_t>(random_.below(256))); break;
+      case 0:
+        query.payload[static_cast<std::size_t>(at)] = static_cast<uint8_t>(random_.below(256));
+        break;
+      case 1:
+        query.payload.insert(query.payload.begin() + at, static_cast<uint8_t>(random_.below(256)));
+        break;
       case 2: query.payload.erase(query.payload.begin() + at); break;
       default: query.payload.resize(static_cast<std::size_t>(at)); break;
     }

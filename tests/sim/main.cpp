@@ -3,10 +3,10 @@
 //
 //   millrace-sim [--seed N] [--seeds COUNT] [--steps N] [--verbose]
 //
-// Runs COUNT worlds (default 1) from seed N on (default 1), each of N turns (default 3000) and then to
-// rest, checks the laws after every turn, and runs the first seed of all twice: both runs must leave
-// the same trace. --verbose prints every event. Ends with 0, or with 1 and the seed, step, time, law and
-// packet of the first violation; with 2 if the arguments are wrong.
+// Runs COUNT worlds (default 1) from seed N on (default 1), each of N turns (default 3000) and then
+// to rest, checks the laws after every turn, and runs the first seed of all twice: both runs must
+// leave the same trace. --verbose prints every event. Ends with 0, or with 1 and the seed, step,
+// time, law and packet of the first violation; with 2 if the arguments are wrong.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -60,7 +60,8 @@ void report(uint64_t seed, const World& world, const Violation& violation) {
     std::printf("\n");
   }
   std::printf("  counters:%s\n", world.counters().c_str());
-  std::printf("  replay: millrace-sim --seed %llu --verbose\n", static_cast<unsigned long long>(seed));
+  std::printf("  replay: millrace-sim --seed %llu --verbose\n",
+              static_cast<unsigned long long>(seed));
 }
 
 bool run(uint64_t seed, const Arguments& arguments, bool verbose, Summary& summary) {
@@ -109,7 +110,8 @@ void print(const Arguments& arguments, const Summary& total) {
 int main(int argc, char** argv) {
   Arguments arguments;
   if (!parse(argc, argv, arguments)) {
-    std::fprintf(stderr, "usage: millrace-sim [--seed N] [--seeds COUNT] [--steps N] [--verbose]\n");
+    std::fprintf(stderr,
+                 "usage: millrace-sim [--seed N] [--seeds COUNT] [--steps N] [--verbose]\n");
     return 2;
   }
   Summary total;

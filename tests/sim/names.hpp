@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Names that say themselves what their answers look like: <label>.<shape>.mr.test, with as many labels
-// in front as make the wanted length.
+// Names that say themselves what their answers look like: <label>.<shape>.mr.test, with as many
+// labels in front as make the wanted length.
 
 #include <cstdint>
 #include <string>

@@ -50,8 +50,9 @@ bool same_record(const ReadRecord& a, const ReadRecord& b) {
 }  // namespace
 
 std::string Oracle::tell(const Query& query) const {
-  return text_of(query.name) + " type " + std::to_string(query.type) + (query.flag_do ? " DO" : "") +
-         (query.flag_cd ? " CD" : "") + " at bind " + std::to_string(query.bind);
+  return text_of(query.name) + " type " + std::to_string(query.type) +
+         (query.flag_do ? " DO" : "") + (query.flag_cd ? " CD" : "") + " at bind " +
+         std::to_string(query.bind);
 }
 
 uint32_t Oracle::add(Query query) {
@@ -157,7 +158,8 @@ void Oracle::check_frame(const Query& query, const Bytes& frame, const ReadFrame
   demand(read.payload.size() <= limit, "A90", "larger than the client takes", frame);
 }
 
-void Oracle::check_header(const Query& query, const ReadMessage& message, const Bytes& frame) const {
+void Oracle::check_header(const Query& query, const ReadMessage& message,
+                          const Bytes& frame) const {
   demand(message.has(kFlagQr) && message.has(kFlagRa), "A7", "QR or RA is 0", frame);
   demand(!message.has(kFlagAa), "A10", "AA is set", frame);
   demand(!message.has(kFlagZ), "A7", "the reserved bit is set", frame);
@@ -199,7 +201,10 @@ void Oracle::check_error(const Query& query, const ReadMessage& message, std::si
   const bool badvers = message.opt() != nullptr && message.opt()->ttl >> 24 == 1;
   const uint8_t rcode = message.rcode();
   switch (query.expect) {
-    case Expect::data: check_servfail(query, frame); demand(rcode == 2, "A54", "RCODE", frame); return;
+    case Expect::data:
+      check_servfail(query, frame);
+      demand(rcode == 2, "A54", "RCODE", frame);
+      return;
     case Expect::cached: demand(rcode == 5 || rcode == 2, "A111", "RCODE", frame); return;
     case Expect::formerr: demand(rcode == 1, "table B", "not FORMERR", frame); return;
     case Expect::notimp: demand(rcode == 4, "table B", "not NOTIMP", frame); return;
@@ -212,7 +217,8 @@ void Oracle::check_error(const Query& query, const ReadMessage& message, std::si
 
 void Oracle::check_servfail(const Query& query, const Bytes& frame) const {
   if (!plan_.calm || fails(shape_of(query.name))) return;
-  violate("calm", "SERVFAIL though every upstream is up and nothing was lost: " + tell(query), frame);
+  violate("calm", "SERVFAIL though every upstream is up and nothing was lost: " + tell(query),
+          frame);
 }
 
 void Oracle::check_data(Query& query, const ReadMessage& message, const Bytes& frame,
@@ -265,7 +271,8 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
 }
 
 // Is the data the right question's, true, and of its time?
-void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns) {
+void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& frame,
+                          uint64_t now_ns) {
   const Answer& answer = zone_.at(number);
   const std::string what = tell(query) + ", answer " + std::to_string(number);
   if (answer.forged) violate("law 6", "forged data: " + what, frame);
@@ -284,8 +291,8 @@ void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& fram
 void Oracle::check_sections(const Query& query, const Answer& answer, const ReadMessage& message,
                             const Bytes& frame, uint64_t now_ns) const {
   demand(message.rcode() == answer.message.rcode(), "A16", "RCODE", frame);
-  // A client that waited may be told the TTLs of the moment the answer came, if its reply had to wait
-  // for room; a hit is written and sent in one turn.
+  // A client that waited may be told the TTLs of the moment the answer came, if its reply had to
+  // wait for room; a hit is written and sent in one turn.
   const bool waited = query.first_seen_ns <= answer.seen_ns;
   const uint64_t youngest_s = waited ? 0 : (ms(query.first_seen_ns) - ms(answer.seen_ns)) / 1000;
   const uint64_t oldest_s = (ms(now_ns) - ms(answer.seen_ns)) / 1000;
@@ -339,7 +346,8 @@ void Oracle::given_back(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
     case Cargo::Kind::query: {
       const Query& query = queries_[cargo.index];
       trace_.event("dropped", cargo.index);
-      if (must_answer(query.expect)) violate("A64", "dropped in silence: " + tell(query), query.frame);
+      if (must_answer(query.expect))
+        violate("A64", "dropped in silence: " + tell(query), query.frame);
       return;
     }
     case Cargo::Kind::answer: answer_seen(worker, cargo, now_ns); return;

@@ -64,7 +64,8 @@ void Oracle::check_quiet() {
                          plane_.event(Event::waiter_failed) + plane_.event(Event::waiter_dropped);
   demand(misses == ended, "law 3", "misses are not the waiters that were answered or failed");
   const auto all_of = [this](Outcome which) { return plane_.outcome(which); };
-  demand(plan_.hostile != 0 || all_of(Outcome::fmt_counts) == 0, "law 3", "FORMERR for good queries");
+  demand(plan_.hostile != 0 || all_of(Outcome::fmt_counts) == 0, "law 3",
+         "FORMERR for good queries");
   for (const Query& query : queries_) {
     if (query.expect == Expect::silence || query.expect == Expect::anything) continue;
     demand(query.reply_cnt == query.seen_cnt, "A64", "a query was never answered", query.frame);

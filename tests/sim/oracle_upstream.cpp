@@ -44,7 +44,8 @@ uint32_t Oracle::backend_at(uint32_t worker, const ReadFrame& read, const Bytes&
   violate("law 5", "sent to an address of nobody", frame);
 }
 
-void Oracle::check_question(const ReadMessage& message, const Sent& sent, const Bytes& frame) const {
+void Oracle::check_question(const ReadMessage& message, const Sent& sent,
+                            const Bytes& frame) const {
   demand(message.questions.size() == 1 && message.records.size() == 1 && message.opt() != nullptr,
          "A79", "not one question and one OPT", frame);
   demand((message.flags & ~kFlagCd) == (kFlagRd | kFlagAd), "A15", "flags", frame);
@@ -75,8 +76,8 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
               .view = kBackend[sent.backend].view, .sent_ns = now_ns};
   sent.probe = question.name == Bytes{0};
   trace_.event("ask", sent.backend, [&] {
-    return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) + " " +
-           text_of(question.name) + " " + std::to_string(question.type);
+    return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) +
+           " " + text_of(question.name) + " " + std::to_string(question.type);
   });
   if (sent.probe) {
     check_probe(sent, frame, now_ns);

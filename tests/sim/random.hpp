@@ -2,8 +2,8 @@
 #pragma once
 // Where a run's choices come from: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 //
-// Every actor has a stream of its own, forked from the seed, so that a change in what one of them asks
-// for does not change what the others get.
+// Every actor has a stream of its own, forked from the seed, so that a change in what one of them
+// asks for does not change what the others get.
 
 #include <cstddef>
 #include <cstdint>

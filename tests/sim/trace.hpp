@@ -2,8 +2,8 @@
 #pragma once
 // What happened in a run: folded into one number always, printed line by line on request.
 //
-// Two runs of one seed must give the same number; it takes in every event with its time and every byte
-// that a worker sent.
+// Two runs of one seed must give the same number; it takes in every event with its time and every
+// byte that a worker sent.
 
 #include <cstdint>
 #include <cstdio>

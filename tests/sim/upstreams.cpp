@@ -88,14 +88,16 @@ void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
     const std::size_t record_at = 12 + ask.name.size() + 4;
     switch (fault) {
       case Fault::port: {
-        const auto other = static_cast<uint16_t>(port_of(to) + (random_.chance(500) ? 1 : plan_.workers));
+        const auto other =
+            static_cast<uint16_t>(port_of(to) + (random_.chance(500) ? 1 : plan_.workers));
         to = address_of(text_of_address(to), other);
         break;
       }
       case Fault::address:
         from = address_of(place.port == 53 && from.family == 4 ? "198.18.1.13" : place.text, 53);
         if (sent.backend == 3) from = address_of("198.18.1.20", 53);
-        if (from.family == 6) from = address_of(sent.backend == 2 ? kBackend[5].text : kBackend[2].text, 53);
+        if (from.family == 6)
+          from = address_of(sent.backend == 2 ? kBackend[5].text : kBackend[2].text, 53);
         if (place.port != 53) from = address_of(place.text, 53);
         break;
       case Fault::source_port: from = address_of(place.text, 5300); break;
@@ -111,7 +113,8 @@ void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
       case Fault::two_questions: message[5] = 2; break;
       default: break;
     }
-    trace_.event("forged", made.number, [&] { return "fault " + std::to_string(static_cast<int>(fault)); });
+    trace_.event("forged", made.number,
+                 [&] { return "fault " + std::to_string(static_cast<int>(fault)); });
     deliver(now_ns + random_.below(1000), {Cargo::Kind::answer, made.number, port_of(to)}, from, to,
             std::move(message));
   }

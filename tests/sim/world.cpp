@@ -112,7 +112,8 @@ void World::ask(Query query) {
     index = oracle_.add(query);
   }
   const Query& asked = oracle_.query(index);
-  trace_.event("query", index, [&] { return text_of(asked.name) + " " + std::to_string(asked.type); });
+  trace_.event("query", index,
+               [&] { return text_of(asked.name) + " " + std::to_string(asked.type); });
   if (random_.chance(plan_.client_loss)) return;
   uint32_t copies = random_.chance(plan_.client_duplicate) ? 2 : 1;
   // One client's packets come to one core, save when the port is set up anew.

@@ -162,7 +162,9 @@ void Zone::write_negative(Draft& draft) {
   }
   if (shape != Shape::nodata && shape != Shape::bare_nodata) draft.dns.rcode(3);
   if (!answer.bare) {
-    const Name owner(shape == Shape::wrong_soa ? "elsewhere" : random_.chance(500) ? "mr.test" : "test");
+    const Name owner(shape == Shape::wrong_soa ? "elsewhere"
+                     : random_.chance(500)     ? "mr.test"
+                                               : "test");
     draft.dns.authority(owner, kTypeSoa, ttl_s(), soa(draft.number));
     if (draft.ask.flag_do) {
       draft.dns.authority(owner, kTypeRrsig, ttl_s(),
@@ -211,7 +213,8 @@ Bytes Zone::rdata(uint32_t number, uint32_t index, uint16_t type, uint32_t fille
 }
 
 Bytes Zone::soa(uint32_t number) {
-  return rdata_soa({.serial = number << 8, .minimum = static_cast<uint32_t>(random_.between(1, 60))});
+  return rdata_soa(
+      {.serial = number << 8, .minimum = static_cast<uint32_t>(random_.between(1, 60))});
 }
 
 uint32_t Zone::ttl_s() {

@@ -145,7 +145,8 @@ TEST_F(BackendSetTest, ProbesGoToTheOneThatIsDueForLongest) {
   take_down(first_, 0);
   take_down(first_, 2);
   std::set<uint8_t> probed;
-  for (uint64_t i = 0; i < 4; ++i) probed.insert(first_.take_probe(settings_, kNow + i * 100 * kMs));
+  for (uint64_t i = 0; i < 4; ++i)
+    probed.insert(first_.take_probe(settings_, kNow + i * 100 * kMs));
   EXPECT_EQ(probed, (std::set<uint8_t>{0, 2}));
 }
 

@@ -106,7 +106,8 @@ TEST(Inflight, TriesAreFoundByPortAndIdUntilTheQuestionEnds) {
   EXPECT_FALSE(inflight.tuple_in_use(102, 5));
   for (uint32_t i = 0; i < 8; ++i) {
     for (uint16_t n = 0; n < kTriesMax; ++n) {
-      EXPECT_EQ(inflight.tuple_in_use(static_cast<uint16_t>(100 + n), static_cast<uint16_t>(i)), i != 5);
+      EXPECT_EQ(inflight.tuple_in_use(static_cast<uint16_t>(100 + n), static_cast<uint16_t>(i)),
+                i != 5);
     }
   }
 }

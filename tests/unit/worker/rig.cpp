@@ -62,7 +62,8 @@ void Rig::publish_routes(uint32_t usable) {
   for (uint32_t i = 0; i < routes->backends; ++i) {
     routes->hop[i].usable = static_cast<uint8_t>(usable >> i & 1);
     // The backend's number, so that Out::backend() tells who was asked in whatever order.
-    routes->hop[i].target_mac[5] = static_cast<uint8_t>(config->service.backend[i].address.bytes[3] - 10);
+    routes->hop[i].target_mac[5] =
+        static_cast<uint8_t>(config->service.backend[i].address.bytes[3] - 10);
   }
   old_routes_.push_back(std::make_unique<abi::RoutesImage>(*routes));
   plane.routes().publish(old_routes_.back().get());
@@ -105,8 +106,9 @@ void Rig::answer(const Out& asked, const DnsBuilder& message) {
 
 void Rig::answer_from(const DnsBuilder& message, const std::string& from,
                       uint16_t from_port, uint16_t to_port, uint32_t worker) {
-  arrive(FrameBuilder().from(from, from_port).to(kSourceV4, to_port).payload(message.build()).build(),
-         worker);
+  arrive(
+      FrameBuilder().from(from, from_port).to(kSourceV4, to_port).payload(message.build()).build(),
+      worker);
 }
 
 void Rig::step(uint32_t worker) {

@@ -43,7 +43,7 @@ class Rig {
 
   // --- config
   abi::ServiceSection& service() { return config->service; }
-  void publish();         // `config` as it stands, under the next generation, and routes to all of it
+  void publish();  // `config` as it stands, under the next generation, and routes to all of it
   void publish_config();
   void publish_routes(uint32_t usable = 0xffff'ffff);  // bit i: backend i
 

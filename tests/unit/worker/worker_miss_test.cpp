@@ -99,7 +99,8 @@ TEST(WorkerMiss, AFailureIsAskedElsewhereOnceAndThenRemembered) {
   EXPECT_EQ(rig.only_reply().message.rcode(), 2) << "never the upstream's own REFUSED";
 
   rig.clear();
-  for (uint16_t i = 0; i < 30; ++i) rig.ask(rig.query("www.example").opt(), static_cast<uint16_t>(5000 + i));
+  for (uint16_t i = 0; i < 30; ++i)
+    rig.ask(rig.query("www.example").opt(), static_cast<uint16_t>(5000 + i));
   rig.step();
   EXPECT_TRUE(rig.asked().empty());
   ASSERT_EQ(rig.replies().size(), 30u);

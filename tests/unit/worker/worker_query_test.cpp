@@ -158,8 +158,8 @@ TEST(WorkerQuery, WithoutAConfigNothingIsOurs) {
   sim::Plane plane(plan, random);
   sim::FramePool frames(4);
   dp::StepIo& io = plane.core(0).io;
-  io.rx[io.rx_cnt++] =
-      frames.take({}, FrameBuilder().payload(DnsBuilder().rd().question("a", 1).build()).build(), 0);
+  io.rx[io.rx_cnt++] = frames.take(
+      {}, FrameBuilder().payload(DnsBuilder().rd().question("a", 1).build()).build(), 0);
   plane.step(0, 5);
   EXPECT_EQ(io.tx_cnt, 0u);
   ASSERT_EQ(io.done_cnt, 1u);
@@ -177,8 +177,8 @@ TEST(WorkerQuery, WithoutARouteAQueryIsToldThatWeAreStarting) {
   EXPECT_EQ(rig.outcome(Outcome::servfail_starting), 1u);
 }
 
-// Between a worker's two loads both snapshots may be replaced: it then sees routes for a config that
-// it does not run yet. They must not be lost.
+// Between a worker's two loads both snapshots may be replaced: it then sees routes for a config
+// that it does not run yet. They must not be lost.
 TEST(WorkerQuery, RoutesThatAreAheadOfTheConfigAreUsedLater) {
   Rig rig;
   rig.step();
