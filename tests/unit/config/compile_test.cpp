@@ -118,7 +118,7 @@ TEST(Compile, GivesTheSameBytesForTheSameConfig) {
   for (uint64_t i = 0; i < 100; ++i) {
     SCOPED_TRACE("MR_SEED=" + std::to_string(base + i));
     const Config config = RandomConfig(base + i).make();
-    const Config again = *load(dump_yaml(config)).config;
+    const Config again = load(dump_yaml(config)).config.value();
     const Image a = compiled(config, 3, 0x00);
     const Image b = compiled(again, 3, 0xff);
     ASSERT_TRUE(same(a.get(), b.get(), sizeof *a));
