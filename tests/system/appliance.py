@@ -149,7 +149,7 @@ IDLE_EVENTS = ("steps", "sleeps")
 
 @dataclasses.dataclass(frozen=True)
 class Stats:
-    """`millrace stats --json`, summed over all cores; names are those of outcomes.def, events.def and
+    """`millrace stats --json`, summed over all cores; names: outcomes.def, events.def and
     the prefilter's reasons (with `xdp:` in front)."""
 
     json: dict

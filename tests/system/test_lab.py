@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab itself: comes up, says so, comes up again, and leaves nothing behind after any accident."""
+"""The lab itself: comes up, says so, comes up again, and leaves nothing after any accident."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages that are wrong, or that we refuse: the right answer, the right counter, nothing upstream.
+"""Messages that are wrong, or that we refuse: the right answer and counter, nothing upstream.
 
 The rows are those of table B and group A-IX of the behaviour list (docs/testing.md). Each row is
 sent over IPv4 and IPv6.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators and accidents do while 30 000 queries a second arrive, and what it may cost: nothing."""
+"""What operators and accidents do under 30 000 queries a second may cost nothing."""
 
 import os
 import signal

@@ -24,7 +24,7 @@ def silent_upstream(service):
 
 
 def wait_recovered() -> None:
-    """Until names that nobody has asked for get through; a backend that is down is probed now and then."""
+    """Until names that nobody has asked for get through; a dead backend is probed now and then."""
     appliance.wait_until(
         lambda: ask(f"up-{time.time_ns()}.wild.{ZONE}", timeout=8).rcode == "NOERROR",
         40,
