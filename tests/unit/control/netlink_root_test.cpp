@@ -104,9 +104,10 @@ class NetlinkRoutesTest : public ::testing::Test {
     return routes->resolve(std::array{backend}, kPorts, true)[0];
   }
 
-  // Resolves until usable, as events and refreshes would.
+  // Resolves until usable, as events and refreshes would. IPv6 asks for a neighbour only once its
+  // own link-local address has been checked for duplicates, which takes seconds.
   Resolution settle(const IpAddress& backend) {
-    for (int turn = 0; turn < 100; ++turn) {
+    for (int turn = 0; turn < 400; ++turn) {
       auto resolution = resolve(backend);
       if (resolution.usable()) return resolution;
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
