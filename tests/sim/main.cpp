@@ -3,7 +3,7 @@
 //
 //   millrace-sim [--seed N] [--seeds COUNT] [--steps N] [--verbose]
 //
-// Runs COUNT worlds (default 1) from seed N on (default 1), each of N turns (default 3000) and then to
+// Runs COUNT worlds (default 1) from seed N on (default 1), each of N turns (default 2500) and then to
 // rest, checks the laws after every turn, and runs the first seed of all twice: both runs must leave
 // the same trace. --verbose prints every event. Ends with 0, or with 1 and the seed, step, time, law and
 // packet of the first violation; with 2 if the arguments are wrong.
@@ -21,7 +21,7 @@ using namespace millrace::sim;
 struct Arguments {
   uint64_t seed = 1;
   uint64_t seeds = 1;
-  uint32_t steps = 3000;
+  uint32_t steps = 2500;
   bool verbose = false;
 };
 

@@ -74,6 +74,7 @@ class Oracle {
   // --- clients
   uint32_t add(Query query);
   Query& query(uint32_t index) { return queries_[index]; }
+  std::string tell(const Query& query) const;
   uint32_t query_cnt() const { return static_cast<uint32_t>(queries_.size()); }
   void query_seen(uint32_t index, uint64_t now_ns);
   void reply(uint32_t worker, const Bytes& frame, const test::ReadFrame& read, uint8_t port,
@@ -122,7 +123,7 @@ class Oracle {
     uint64_t progress_ns = 0;    // a true answer was looked at
     uint64_t bare_ns = 0;        // ... one without any number
     uint64_t truncated_ns = 0;
-    uint64_t failure_ns = 0;
+    uint64_t failed_ns = 0;      // a client was told so
     uint32_t newest = kNoNumber;
     std::size_t bytes_max = 0;
   };
@@ -153,7 +154,6 @@ class Oracle {
   void check_servfail(const Query& query, const Bytes& frame) const;
   void close(Query& query, uint32_t index);
   std::vector<std::string> may_ask(const Query& query) const;
-  std::string tell(const Query& query) const;
 
   // oracle_upstream.cpp
   uint32_t backend_at(uint32_t worker, const test::ReadFrame& read, const Bytes& frame) const;

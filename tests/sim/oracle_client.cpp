@@ -108,7 +108,10 @@ void Oracle::reply(uint32_t worker, const Bytes& frame, const ReadFrame& read, u
   Query& query = asked_by(frame, read);
   const auto index = by_tuple_.at(tuple_of(
       query.client, query.service, static_cast<uint16_t>(read.payload[0] << 8 | read.payload[1])));
-  trace_.event("reply", worker, [&] { return "to query " + std::to_string(index); });
+  trace_.event("reply", index, [&] {
+    return "to query " + std::to_string(index) + " from worker " + std::to_string(worker) +
+           ", RCODE " + std::to_string(read.payload[3] & 0xf);
+  });
   close(query, index);
   demand(query.reply_cnt <= query.seen_cnt, "A130", "two answers to one query", frame);
   demand(query.expect != Expect::silence, "table B", "an answer to what is dropped in silence",
@@ -127,6 +130,7 @@ void Oracle::reply(uint32_t worker, const Bytes& frame, const ReadFrame& read, u
     check_data(query, *message, frame, now_ns);
   } else {
     check_error(query, *message, read.payload.size(), frame);
+    if (query.expect == Expect::data) keys_[query.key].failed_ns = now_ns;
   }
 }
 

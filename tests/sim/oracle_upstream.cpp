@@ -76,7 +76,8 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   sent.probe = question.name == Bytes{0};
   trace_.event("ask", sent.backend, [&] {
     return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) + " " +
-           text_of(question.name) + " " + std::to_string(question.type);
+           text_of(question.name) + " " + std::to_string(question.type) +
+           (sent.ask.flag_do ? " DO" : "") + (sent.ask.flag_cd ? " CD" : "");
   });
   if (sent.probe) {
     check_probe(sent, frame, now_ns);
@@ -97,7 +98,7 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   const uint64_t failed = plane_.core(sent.worker).worker->counters().of(Event::waiter_failed);
   if (state.sent_ns != 0) {
     demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
-    const bool ended = failed != state.failed_then;
+    const bool ended = failed != state.failed_then || state.failed_ns >= state.sent_ns;
     const bool answered = state.progress_ns >= state.sent_ns;
     const bool waited = now_ns >= state.sent_ns + plan_.try_ms * kMs;
     demand(ended || answered || waited, "A57", "asked again while the question is outstanding",
@@ -147,10 +148,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   }
   KeyState& state = keys_[answer.key];
   state.progress_ns = now_ns;
-  if (answer.failure) {
-    state.failure_ns = now_ns;
-    return;
-  }
+  if (answer.failure) return;
   state.sent_in_row = 0;
   state.opened_ns = 0;
   state.newest = cargo.index;
