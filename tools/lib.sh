@@ -45,15 +45,11 @@ need_command() {
 
 # need_distribution: the package names, and the versions behind them, are those of Debian 12.
 need_distribution() {
-  local id='' version=''
-  if [[ -r /etc/os-release ]]; then
-    # shellcheck source=/dev/null
-    id=$(. /etc/os-release && printf '%s' "${ID:-}")
-    # shellcheck source=/dev/null
-    version=$(. /etc/os-release && printf '%s' "${VERSION_ID:-}")
-  fi
+  local id version
+  id=$(sed -n 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"') || true
+  version=$(sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null | tr -d '"') || true
   [[ $id == debian && $version == 12 ]] ||
-    die "this is '${id:-unknown} ${version:-}'; millrace is built and tested on Debian 12 (bookworm) only."
+    die "this is '${id:-unknown} ${version}'; millrace is built and tested on Debian 12 (bookworm) only."
 }
 
 # need_af_xdp: asks the running kernel for an AF_XDP socket (address family 44).

@@ -7,7 +7,7 @@
 namespace millrace::cli {
 namespace {
 
-struct Options {
+struct FlushOptions {
   std::string name;
   std::string type;
   bool suffix = false;
@@ -15,7 +15,7 @@ struct Options {
   bool all = false;
 };
 
-void flush(Session& session, const Options& options) {
+void flush(Session& session, const FlushOptions& options) {
   if (options.suffix && options.name.empty()) {
     return session.fail(ctl::Status(ctl::Code::usage, "--suffix needs a NAME"));
   }
@@ -38,7 +38,7 @@ void add_cache_flush(CLI::App& cache, Session& session) {
       "flush", "remove entries: of one name, of a name and all below it (--suffix), or all. "
                "Returns when every core has done so; answers in flight are not stored");
   verb->fallthrough();
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FlushOptions>();
   auto* name = verb->add_option("NAME", options->name, "domain name (default: every name)");
   verb->add_flag("--suffix", options->suffix, "also every name below NAME");
   verb->add_option("--type", options->type, "only this type: AAAA, or TYPE28")->type_name("T");

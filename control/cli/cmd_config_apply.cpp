@@ -12,7 +12,7 @@ namespace {
 // A restart waits for the data plane, which has 30 s.
 constexpr double kApplyTimeoutS = 60;
 
-struct Options {
+struct ApplyOptions {
   std::string file;
   bool dry_run = false;
   bool allow_restart = false;
@@ -31,7 +31,7 @@ void print_changes(const Json& changes) {
   if (!table.empty()) std::printf("%s", table.text().c_str());
 }
 
-void apply(Session& session, const Options& options) {
+void apply(Session& session, const ApplyOptions& options) {
   if (!session.timeout_given) session.timeout_s = kApplyTimeoutS;
   Json request{{"verb", "config-apply"},
                {"dry_run", options.dry_run},
@@ -68,7 +68,7 @@ void add_config_apply(CLI::App& config, Session& session) {
       "every core runs the new generation. A config with an error changes nothing (exit code 4).\n"
       "A file other than the daemon's own runs until millraced starts again");
   verb->fallthrough();
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ApplyOptions>();
   verb->add_option("FILE", options->file, "config file (default: the daemon's own, read again)");
   verb->add_flag("--dry-run", options->dry_run, "only show what would change");
   verb->add_flag("--allow-restart", options->allow_restart,

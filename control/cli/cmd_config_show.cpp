@@ -29,8 +29,9 @@ void add_config_show(CLI::App& config, Session& session) {
   auto defaults = std::make_shared<bool>(false);
   auto* wanted = verb->add_flag("--default", *defaults,
                                 "print the defaults instead; needs no daemon");
-  verb->add_flag("--effective", "what runs now (the default)")->excludes(wanted);
-  verb->callback([&session, defaults] { show(session, *defaults); });
+  auto effective = std::make_shared<bool>(false);
+  verb->add_flag("--effective", *effective, "what runs now (the default)")->excludes(wanted);
+  verb->callback([&session, defaults, effective] { show(session, *defaults); });
 }
 
 }  // namespace millrace::cli

@@ -94,7 +94,8 @@ void add_status(CLI::App& app, Session& session) {
     try {
       status(session);
     } catch (const Json::exception&) {
-      session.fail(ctl::Status(ctl::Code::error, "millraced is of another version; see `millrace version`"));
+      session.fail(ctl::Status(ctl::Code::error,
+                               "millraced is of another version; see `millrace version`"));
     }
   });
 }

@@ -8,8 +8,8 @@
 
 namespace millrace::cli {
 
-// Counters become differences; gauges, names and generations are those of the later reading, and the
-// identities are judged on the differences. Fails when the counters began anew in between.
+// Counters become differences; gauges, names and generations are those of the later reading, and
+// the identities are judged on the differences. Fails when the counters began anew in between.
 ctl::Result<nlohmann::json> stats_delta(const nlohmann::json& before, nlohmann::json after);
 
 }  // namespace millrace::cli

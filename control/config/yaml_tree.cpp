@@ -66,6 +66,9 @@ class Builder : public YAML::EventHandler {
 
   void OnAnchor(const YAML::Mark& mark, const std::string&) override { refuse_anchor(mark, 1); }
 
+  // Where the innermost container that is still open begins.
+  Mark innermost() const { return stack_.empty() ? Mark{1, 1} : stack_.back().node.at; }
+
  private:
   static void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (anchor != 0) {
@@ -199,16 +202,19 @@ std::vector<Error> parse(std::string_view text, Node& root) {
   std::vector<Error> errors = scan_text(text);
   if (!errors.empty()) return errors;
   root = Node{.at = {1, 1}};
+  Builder builder(root);
   try {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
-    Builder builder(root);
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const Refused& refused) {
     errors.push_back(refused.error);
   } catch (const YAML::Exception& e) {
-    errors.push_back({mark_of(e.mark), "not valid YAML: " + e.msg});
+    // What is not closed at the end of the text has no mark of its own.
+    const bool at_end = e.mark.pos <= 0 || static_cast<std::size_t>(e.mark.pos) >= text.size();
+    const Mark at = at_end ? builder.innermost() : mark_of(e.mark);
+    errors.push_back({at, "not valid YAML: " + e.msg});
   } catch (const std::exception& e) {
     errors.push_back({{1, 1}, std::string("cannot be parsed: ") + e.what()});
   }

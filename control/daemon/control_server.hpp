@@ -4,8 +4,8 @@
 //
 //     {"verb":"status", ...}  ->  {"code":0,"message":"","data":{...}}
 //
-// A client's requests are answered in order; the next is read when the reply to the last has left. So
-// a client holds at most one request, one pending reply and one reply being written, whatever it
+// A client's requests are answered in order; the next is read when the reply to the last has left.
+// So a client holds at most one request, one pending reply and one reply being written, whatever it
 // sends and however slowly it reads.
 //
 // Threads: the event loop's. The handler may answer at once or later; a reply to a client that has

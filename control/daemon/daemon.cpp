@@ -21,6 +21,7 @@ log::Level log_level(LogLevel level) {
     case LogLevel::error: return log::Level::error;
     case LogLevel::warning: return log::Level::warning;
     case LogLevel::info: return log::Level::info;
+    case LogLevel::trace:  // of the data plane; we have nothing finer
     case LogLevel::debug: return log::Level::debug;
   }
   return log::Level::info;

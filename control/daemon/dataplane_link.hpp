@@ -2,9 +2,9 @@
 #pragma once
 // The control plane's end of dataplane/abi/control_protocol.hpp.
 //
-// Calls are queued and sent one at a time; each ends exactly once, with its reply, with `timed_out`,
-// or with `unreachable` when the socket closes. A reply that comes after its call was given up is
-// recognised by its sequence number and dropped.
+// Calls are queued and sent one at a time; each ends exactly once, with its reply, with
+// `timed_out`, or with `unreachable` when the socket closes. A reply that comes after its call was
+// given up is recognised by its sequence number and dropped.
 //
 // Threads: the event loop's. Callbacks may make new calls and may close the link.
 // Memory: a request holds its descriptor until it is sent; the queue is bounded by its callers (the

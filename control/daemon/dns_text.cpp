@@ -111,7 +111,8 @@ Result<uint16_t> record_type(const std::string& text) {
   std::transform(upper.begin(), upper.end(), upper.begin(),
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   const Status unknown(Code::usage, "type \"" + text +
-                                        "\" is unknown; use a name such as AAAA, or TYPE1..TYPE65535");
+                                        "\" is unknown; use a name such as AAAA, or "
+                                        "TYPE1..TYPE65535");
   uint32_t number = 0;
   if (upper.starts_with("TYPE")) {
     const char* end = upper.data() + upper.size();

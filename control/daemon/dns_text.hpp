@@ -25,8 +25,9 @@ Result<uint16_t> record_type(const std::string& text);
 std::string record_type_text(uint16_t type);
 std::string rcode_text(uint8_t rcode);
 
-// One cache row: type, rcode, lifetimes, flags and records. Records have a section, owner, ttl (left),
-// class, type and rdata in presentation form, the generic one of RFC 3597 where the type is unknown.
+// One cache row: type, rcode, lifetimes, flags and records. Records have a section, owner, ttl
+// (left), class, type and rdata in presentation form, the generic one of RFC 3597 where the type is
+// unknown.
 nlohmann::json cache_row_json(const abi::CacheRow& row, std::span<const uint8_t> qname);
 
 }  // namespace millrace::ctl

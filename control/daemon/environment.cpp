@@ -16,7 +16,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <numeric>
+
+#include "control/snapshot/compile.hpp"
 
 namespace millrace::ctl {
 namespace {
@@ -117,12 +118,9 @@ HugepageState hugepage_state(const std::string& dir) {
 }
 
 uint64_t hugepage_bytes_needed(const Config& config) {
-  const uint64_t cache = std::accumulate(
-      config.packet_caches.begin(), config.packet_caches.end(), uint64_t{0},
-      [](uint64_t sum, const PacketCache& one) { return sum + one.size_bytes; });
   const uint64_t buffers =
       uint64_t{config.dataplane.workers} * config.dataplane.buffers_per_worker * kBufferBytes;
-  return cache + buffers + kDpdkOwnBytes;
+  return cache_bytes(config) + buffers + kDpdkOwnBytes;
 }
 
 std::vector<Finding> check_hugepages(const Config& config, const HugepageState& state) {

@@ -3,8 +3,8 @@
 // Can this machine run that config? Asked before anything is changed.
 //
 // Each finding is one line: what is missing, where, and what to do. The probes go to the kernel by
-// system call (not through /sys where a namespace may hide it) and change nothing, save that the run
-// directory is made.
+// system call (not through /sys where a namespace may hide it) and change nothing, save that the
+// run directory is made.
 
 #include <string>
 #include <vector>

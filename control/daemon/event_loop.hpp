@@ -3,8 +3,8 @@
 // The one thread of millraced: descriptors and timers, each with a callback.
 //
 // Everything that millraced does waits here and nowhere else, so that no slow client, data plane or
-// kernel answer holds up another. Callbacks run one at a time, may add and remove watches and timers
-// (their own included), and must not block.
+// kernel answer holds up another. Callbacks run one at a time, may add and remove watches and
+// timers (their own included), and must not block.
 //
 // Threads: one, save for stop_from_other_thread().
 // Failure: a watch that cannot be added is a bug or a lack of memory and ends the process.

@@ -5,7 +5,8 @@
 //     <state-dir>/history/00000000000000000042.yaml      generation 42
 //
 // The generation of the newest is where counting goes on, so it never goes back while a data plane
-// runs, whatever happens to us. A text is there whole or not at all (written aside, synced, renamed).
+// runs, whatever happens to us. A text is there whole or not at all (written aside, synced,
+// renamed).
 //
 // Failure: a Status; the config that runs is not affected. Limits: the last kKept texts.
 

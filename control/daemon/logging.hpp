@@ -2,8 +2,8 @@
 #pragma once
 // What millraced says on stderr, one line per event. The only file that knows spdlog.
 //
-// Events that can repeat go through a LogLimit: the first ones of a period are written, the rest are
-// counted and the count is written with the next one.
+// Events that can repeat go through a Limit: the first ones of a period are written, the rest
+// are counted and the count is written with the next one.
 
 #include <chrono>
 #include <cstdint>

@@ -139,8 +139,8 @@ int main(int argc, char** argv) {
   CommandLine line;
   CLI::App app{
       "millraced - control plane of the millrace DNS cache appliance\n\n"
-      "Validates the config, checks the machine, attaches the XDP prefilter, starts (or adopts) the\n"
-      "data plane, keeps its routes equal to the kernel's and serves `millrace` on\n"
+      "Validates the config, checks the machine, attaches the XDP prefilter, starts (or adopts)\n"
+      "the data plane, keeps its routes equal to the kernel's and serves `millrace` on\n"
       "RUN-DIR/millraced.sock. Runs in the foreground and logs to stderr.\n\n"
       "Signals: SIGTERM and SIGINT stop everything and leave nothing behind; SIGHUP applies the\n"
       "config file again, as `millrace config apply` does. After a kill -9 packets keep flowing;\n"

@@ -2,17 +2,17 @@
 #pragma once
 // Routes, links and neighbours of this network namespace, by rtnetlink(7).
 //
-// Two sockets: one listens to changes and only says "look again"; the other asks. The kernel answers
-// a question within the send call, so asking does not block the event loop. Nothing is cached here:
-// at most kBackendsMax backends cost three questions each, a few microseconds apiece.
+// Two sockets: one listens to changes and only says "look again"; the other asks. The kernel
+// answers a question within the send call, so asking does not block the event loop. Nothing is
+// cached here: at most kBackendsMax backends cost three questions each, a few microseconds apiece.
 //
 // Keeping neighbours alive: the data plane's packets do not pass through the kernel, so the kernel
 // would let an unused neighbour go stale and forget it. NTF_EXT_MANAGED (Linux 5.16) makes it probe
 // by itself; older kernels get NTF_USE, which starts one probe, with every refresh. Entries set by
 // hand (PERMANENT, NOARP) are never touched: both flags would turn them into ordinary ones.
 //
-// Threads: the event loop's. Failure: a question that fails counts as "not there" and is asked again
-// at the next refresh.
+// Threads: the event loop's. Failure: a question that fails counts as "not there" and is asked
+// again at the next refresh.
 
 #include <cstdint>
 #include <memory>

@@ -49,8 +49,8 @@ class Process {
   bool child_;
 };
 
-// When process `pid` started, in clock ticks since boot, from /proc: with the pid it names a process
-// for good. Nothing: no such process.
+// When process `pid` started, in clock ticks since boot, from /proc: with the pid it names a
+// process for good. Nothing: no such process.
 std::optional<uint64_t> process_start_ticks(pid_t pid);
 
 // The last lines of a text file, at most `lines` of them and 4 KiB.

@@ -36,13 +36,16 @@ class RouteKeeper {
   ~RouteKeeper();
 
   // Called when a source address towards some backend changed: the prefilter wants to know.
-  void on_sources_changed(std::function<void()> callback) { sources_changed_ = std::move(callback); }
+  void on_sources_changed(std::function<void()> callback) {
+    sources_changed_ = std::move(callback);
+  }
 
   // What to resolve. Resolves at once; publishes if the data plane is up.
   void set_targets(uint64_t config_generation, std::vector<std::string> names,
                    std::vector<IpAddress> backends, std::vector<std::string> port_interfaces);
 
-  // A data plane runs `config_generation` of set_targets() and has seen routes up to this generation.
+  // A data plane runs `config_generation` of set_targets() and has seen routes up to this
+  // generation.
   void data_plane_up(uint64_t routes_generation);
   void data_plane_down();
 

@@ -7,7 +7,8 @@
 //                "waiters":N,"inflight":N,"entries":N,"memory_used":N,"memory_total":N}],
 //      "total":{the same without core and generation},
 //      "identity":{"rx":N,"sum":N,"holds":true,"misses":N,"misses_accounted":N,"misses_hold":true},
-//      "backends":[{"name","address","up","sent","answered","timeouts","failures","rtt_us","usable"}],
+//      "backends":[{"name","address","up","sent","answered","timeouts","failures","rtt_us",
+//                   "usable"}],
 //      "prefilter":{"IFACE":{"reason":n}}}
 //
 // Two identities are checked with every reading (dataplane/abi/outcomes.def, events.def): each

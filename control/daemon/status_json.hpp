@@ -4,8 +4,8 @@
 //
 //     {"millraced":{"pid","uptime_s","version","config"},
 //      "generation":G, "history":[..],
-//      "dataplane":{"state":"up"|"starting"|"waiting"|"stopping","pid","adopted","uptime_s","restarts",
-//                   "cores":[{"core","generation"}], "routes_generation"},
+//      "dataplane":{"state":"up"|"starting"|"waiting"|"stopping","pid","adopted","uptime_s",
+//                   "restarts","cores":[{"core","generation"}], "routes_generation"},
 //      "ports":[{"name","interface"|"device","xdp"}],
 //      "binds":[{"name","listen_address"}],
 //      "backends":[{"name","address","up","usable","why","next_hop":{"interface","gateway","mac",

@@ -118,8 +118,8 @@ void Supervisor::try_connect() {
   give_up_on_process();
 }
 
-// It does not come up. If it is our own, started with this very image, another one like it needs the
-// back-off; a predecessor's makes room for ours.
+// It does not come up. If it is our own, started with this very image, another one like it needs
+// the back-off; a predecessor's makes room for ours.
 void Supervisor::give_up_on_process() {
   failed_start_ = process_->is_child();
   begin_after_end_ = !failed_start_;

@@ -14,8 +14,8 @@
 // The data plane lives in a session of its own and outlives us. Nothing here is needed for it to
 // forward packets. Its process is held by a pidfd, whoever started it.
 //
-// Files in the run directory: dataplane.sock (the data plane's), dataplane.pid ("pid start-ticks", so
-// that a successor finds a data plane that is still starting), dataplane.log (its stdout and
+// Files in the run directory: dataplane.sock (the data plane's), dataplane.pid ("pid start-ticks",
+// so that a successor finds a data plane that is still starting), dataplane.log (its stdout and
 // stderr: a file and not a pipe, because a pipe would break when we die; cut when it has grown to
 // kLogBytesMax).
 //
@@ -74,14 +74,15 @@ class Supervisor {
   Supervisor(EventLoop& loop, SupervisorOptions options, Events events);
   ~Supervisor();
 
-  // `boot_checksum`: of the boot section that a running data plane must have to be adopted; one with
-  // another is ended first.
+  // `boot_checksum`: of the boot section that a running data plane must have to be adopted; one
+  // with another is ended first.
   void start(uint64_t boot_checksum);
 
   // Ends the running data plane and starts one with events.image() at once.
   void restart(uint64_t boot_checksum);
 
-  // Ends the data plane for good: op `stop`, then SIGTERM, then SIGKILL. `done` comes when it is gone.
+  // Ends the data plane for good: op `stop`, then SIGTERM, then SIGKILL. `done` comes when it is
+  // gone.
   void stop(std::function<void()> done);
 
   State state() const { return state_; }

@@ -12,8 +12,8 @@
 //     cache-lookup   {name, type?}                       {name, rows_total, rows: see dns_text.hpp}
 //     cache-flush    {name?, suffix?, type?, negative?}  {removed}
 //
-// config-apply without `yaml` reads the daemon's own file again. An unknown verb, an unknown argument
-// and an argument of the wrong type are usage errors (code 2) that change nothing.
+// config-apply without `yaml` reads the daemon's own file again. An unknown verb, an unknown
+// argument and an argument of the wrong type are usage errors (code 2) that change nothing.
 
 #include <nlohmann/json.hpp>
 

@@ -49,9 +49,19 @@ std::string pin_name(std::string interface) {
   return interface;
 }
 
+// The kernel puts files of its own there (maps.debug); only their names may have a dot. Closes the
+// folder before it returns: an open one would keep it mounted.
+bool has_pins(const fs::path& mount) {
+  std::error_code error;
+  fs::directory_iterator it(mount, error);
+  return error || std::any_of(begin(it), end(it), [](const fs::path& path) {
+           return path.filename().string().find('.') == std::string::npos;
+         });
+}
+
 }  // namespace
 
-Status PinFolder::make() {
+Status PinFolder::make() const {
   const fs::path path(root_);
   if (!path.is_absolute() || path != path.lexically_normal() || !path.has_filename())
     return Status(Code::rejected, "pin folder '" + root_ +
@@ -74,6 +84,8 @@ Status PinFolder::make() {
 }
 
 Result<std::string> PinFolder::make_interface(const std::string& interface) const {
+  const Status made = make();  // detach_all() may have removed the root since
+  if (!made.ok()) return made;
   const fs::path path = version_folder(root_) / pin_name(interface);
   std::error_code error;
   fs::create_directories(path, error);
@@ -120,8 +132,7 @@ Status PinFolder::remove_other_versions(const std::string& interface) const {
 }
 
 void PinFolder::unmount() {
-  std::error_code ignored;
-  if (mounted_here && fs::is_empty(kStandardMount, ignored))
+  if (mounted_here && !has_pins(kStandardMount))
     mounted_here = ::umount2(kStandardMount, 0) != 0;
 }
 

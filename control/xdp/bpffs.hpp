@@ -17,9 +17,9 @@ class PinFolder {
   explicit PinFolder(std::string root) : root_(std::move(root)) {}
 
   // Checks the root, mounts a bpffs at /sys/fs/bpf if one is missing there, makes the root.
-  Status make();
+  Status make() const;
 
-  // Makes and returns the folder of an interface under the current version.
+  // make(), then makes and returns the folder of an interface under the current version.
   Result<std::string> make_interface(const std::string& interface) const;
 
   // Removes every pin but those of `interfaces` under the current version; then, as far as they are

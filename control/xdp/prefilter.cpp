@@ -241,6 +241,7 @@ Status Prefilter::clean(const std::string& pin_dir) {
   libbpf_set_print(keep_library_text);
   const Status detached = detach_all_but({});
   const Status removed = PinFolder(pin_dir).remove_all_but({});
+  PinFolder::unmount();
   return detached.ok() ? removed : detached;
 }
 
@@ -250,6 +251,8 @@ Status Prefilter::attach(const std::string& interface) {
   const auto found = attached_program(index.value());
   if (!found.ok()) return found.status();
 
+  const Result<std::string> folder = impl_->pins.make_interface(interface);
+  if (!folder.ok()) return folder.status();
   Instance instance = {.interface_idx = index.value()};
   Status status;
   if (!found.value().has_value()) {
@@ -265,8 +268,6 @@ Status Prefilter::attach(const std::string& interface) {
   }
   if (!status.ok()) return status;
 
-  const Result<std::string> folder = impl_->pins.make_interface(interface);
-  if (!folder.ok()) return folder.status();
   status = pin_instance(instance, folder.value());
   if (!status.ok()) return status;
   impl_->instances[interface] = std::move(instance);

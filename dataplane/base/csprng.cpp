@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/base/csprng.hpp"
 
+#include <cstring>
+
 #include <sodium/crypto_stream_chacha20.h>
 #include <sodium/utils.h>
-
-#include <cstring>
 
 namespace millrace {
 
@@ -15,7 +15,9 @@ Csprng::Csprng(const uint8_t seed[kSeedBytes]) noexcept {
   refill();
 }
 
-Csprng::~Csprng() { sodium_memzero(buffer_, sizeof buffer_); }
+Csprng::~Csprng() {
+  sodium_memzero(buffer_, sizeof buffer_);
+}
 
 void Csprng::refill() noexcept {
   static constexpr uint8_t kNonce[crypto_stream_chacha20_NONCEBYTES] = {};

@@ -13,9 +13,9 @@
 //     +--------+----------------------------------------------+
 //
 // Threads: one object per worker, used by that worker only.
-// Randomness enters once, as the seed (the appliance: getrandom at start; the simulator: the seed of
-// the run), so equal seeds give equal numbers.
-// Cost: a few instructions; every 480 bytes one refill, about a microsecond, no system call.
+// Randomness enters once, as the seed (the appliance: getrandom at start; the simulator: the seed
+// of the run), so equal seeds give equal numbers. Cost: a few instructions; every 480 bytes one
+// refill, about a microsecond, no system call.
 //
 // Source: D. J. Bernstein, "Fast-key-erasure random-number generators", 2017; RFC 8439 for ChaCha20
 // (here with the 64-bit nonce of the original, which is always zero: no key is used twice).
@@ -46,7 +46,8 @@ class Csprng {
       // The lowest `rejected` products would be hit once too often. Each turn ends the loop with
       // a probability above one half, whatever n is.
       const uint32_t rejected = (0u - n) % n;
-      while (static_cast<uint32_t>(product) < rejected) product = uint64_t{u32()} * n;
+      while (static_cast<uint32_t>(product) < rejected)
+        product = uint64_t{u32()} * n;
     }
     return static_cast<uint32_t>(product >> 32);
   }

@@ -3,8 +3,8 @@
 // The keyed hash of the caches: XXH3-64 with a secret made at start.
 //
 // An attacker who does not know the secret cannot choose names that share a bucket; if one were to
-// succeed, buckets are bounded, so the price is a miss. The secret lives as long as the cache region
-// (it is stored in the region's header, for a later process that adopts the region).
+// succeed, buckets are bounded, so the price is a miss. The secret lives as long as the cache
+// region (it is stored in the region's header, for a later process that adopts the region).
 //
 // Threads: any; the secret is immutable after start. Cost: about 10 ns for a short name.
 

@@ -17,12 +17,12 @@
 // Failure: a reader that stays online and stops reporting makes passed() return false for ever;
 // `straggler` names it.
 
-#include <cstdint>
-
 #include "dataplane/base/atomics.hpp"
 #include "dataplane/base/cache_line.hpp"
 #include "dataplane/base/check.hpp"
 #include "dataplane/base/grace.hpp"
+
+#include <cstdint>
 
 namespace millrace {
 
@@ -82,8 +82,7 @@ class Qsbr {
 
   // This object behind the interface that caches and snapshots use. Must outlive its user.
   GracePeriod grace() noexcept {
-    return {this,
-            [](void* self) noexcept { return static_cast<Qsbr*>(self)->start(); },
+    return {this, [](void* self) noexcept { return static_cast<Qsbr*>(self)->start(); },
             [](void* self, uint64_t token) noexcept {
               return static_cast<Qsbr*>(self)->passed(token);
             }};

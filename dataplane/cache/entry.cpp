@@ -26,8 +26,13 @@ Entry* write_entry(void* object, const EntryShape& shape, const Key& key, const 
   entry->name_len = static_cast<uint8_t>(key.len - kKeyHeadBytes);
   entry->body_bytes = answer.body_bytes;
   if (shape.wide) {
-    const Wide wide{answer.ttl_cnt, answer.an_cnt, answer.ns_cnt, answer.ar_cnt,
-                    answer.an_end,  answer.ns_end, 0};
+    const Wide wide{answer.ttl_cnt,
+                    answer.an_cnt,
+                    answer.ns_cnt,
+                    answer.ar_cnt,
+                    answer.an_end,
+                    answer.ns_end,
+                    0};
     std::memcpy(bytes + sizeof(Entry), &wide, sizeof wide);
   } else {
     entry->ttl_cnt = static_cast<uint8_t>(answer.ttl_cnt);

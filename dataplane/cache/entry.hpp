@@ -15,26 +15,26 @@
 //    .  ttl_offsets                                at the next even offset
 //    .  key                                        up to 259 bytes, the entry ends with it
 //
-// Nearly all answers are narrow: one section holds all the records and no count passes 255, so where
-// the sections end need not be stored. With one A record under a name of 26 octets or less the whole entry
-// is one cache line; 100 bytes of name and body with up to 4 TTLs are two.
-// There is no hash in here: the key is compared in full whatever the hash says, and the index finds
-// its way back without one.
+// Nearly all answers are narrow: one section holds all the records and no count passes 255, so
+// where the sections end need not be stored. With one A record under a name of 26 octets or less
+// the whole entry is one cache line; 100 bytes of name and body with up to 4 TTLs are two. There is
+// no hash in here: the key is compared in full whatever the hash says, and the index finds its way
+// back without one.
 //
 // Threads: written whole by the owner before the slot that names it is stored (release, in
 // Shard::insert); read after that slot was loaded (acquire, in lookup_burst). Immutable until the
 // grace period after its removal, except `visited`, a hint of one byte that carries no other data.
 // Cost: a hit reads the lines of the entry; touch() stores only if the byte was 0.
-// Limits: lifetimes of 2^24 - 1 s (194 days; longer ones are shortened), a boot clock of 2^40 ms (34
-// years), kEntryBytesMax of region_layout.hpp.
+// Limits: lifetimes of 2^24 - 1 s (194 days; longer ones are shortened), a boot clock of 2^40 ms
+// (34 years), kEntryBytesMax of region_layout.hpp.
+
+#include "dataplane/base/answer_view.hpp"
+#include "dataplane/base/key.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-
-#include "dataplane/base/answer_view.hpp"
-#include "dataplane/base/key.hpp"
 
 namespace millrace::cache {
 
@@ -87,7 +87,9 @@ constexpr uint64_t pack_time(uint64_t born_ms, uint32_t lifetime_s) noexcept {
   return born_ms << kLifetimeBits | kept_s;
 }
 
-inline uint64_t born_ms_of(const Entry& entry) noexcept { return entry.time >> kLifetimeBits; }
+inline uint64_t born_ms_of(const Entry& entry) noexcept {
+  return entry.time >> kLifetimeBits;
+}
 inline uint32_t lifetime_s_of(const Entry& entry) noexcept {
   return static_cast<uint32_t>(entry.time) & kLifetimeSecondsMax;
 }

@@ -13,10 +13,10 @@
 // GracePeriod::passed for each call.
 // Failure: readers that never pass keep the objects; Shard then reports no_memory.
 
-#include <cstdint>
-
 #include "dataplane/base/grace.hpp"
 #include "dataplane/cache/region_layout.hpp"
+
+#include <cstdint>
 
 namespace millrace::cache {
 
@@ -59,7 +59,8 @@ class Limbo {
     while (state_.batches > 0 && objects_max > 0) {
       LimboBatch& batch = state_.waiting[state_.oldest];
       if (!grace.passed(grace.context, batch.token)) return;
-      for (; batch.first != kNoRef && objects_max > 0; --objects_max) take(batch.first, free);
+      for (; batch.first != kNoRef && objects_max > 0; --objects_max)
+        take(batch.first, free);
       if (batch.first != kNoRef) return;
       state_.oldest = (state_.oldest + 1) % kLimboBatches;
       --state_.batches;
@@ -71,10 +72,12 @@ class Limbo {
   void take_all(Free&& free) noexcept {
     for (; state_.batches > 0; --state_.batches) {
       LimboBatch& batch = state_.waiting[state_.oldest];
-      while (batch.first != kNoRef) take(batch.first, free);
+      while (batch.first != kNoRef)
+        take(batch.first, free);
       state_.oldest = (state_.oldest + 1) % kLimboBatches;
     }
-    while (state_.open_first != kNoRef) take(state_.open_first, free);
+    while (state_.open_first != kNoRef)
+      take(state_.open_first, free);
   }
 
  private:

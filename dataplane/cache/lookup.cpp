@@ -19,7 +19,8 @@ struct Probe {
 
 void prefetch_entry(const Entry* entry, uint32_t lines) noexcept {
   const auto* line = reinterpret_cast<const std::byte*>(entry);
-  for (uint32_t i = 0; i < lines; ++i) __builtin_prefetch(line + i * kCacheLineBytes);
+  for (uint32_t i = 0; i < lines; ++i)
+    __builtin_prefetch(line + i * kCacheLineBytes);
 }
 
 const Entry* next_candidate(const Shard& shard, Probe& probe) noexcept {

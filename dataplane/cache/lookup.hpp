@@ -10,19 +10,19 @@
 // so that up to kBurstMax memory accesses are in flight at once and a key costs a share of the
 // latency, not all of it.
 //
-// Threads: any that takes part in the grace period of the shard; what is found may be used until its
-// next quiescent state. Runs beside the owner without a lock or a retry: a key that is being inserted
-// or removed at that moment is found or not, a key that is being replaced is found as it was or as it
-// is to be. No store at all, save touch().
+// Threads: any that takes part in the grace period of the shard; what is found may be used until
+// its next quiescent state. Runs beside the owner without a lock or a retry: a key that is being
+// inserted or removed at that moment is found or not, a key that is being replaced is found as it
+// was or as it is to be. No store at all, save touch().
 // Cost: a miss reads one line (two when entries spilled out of the first bucket); a hit reads also
 // the lines of the entry.
 // Failure: none; a miss is a null entry.
 
-#include <cstdint>
-
 #include "dataplane/base/frame.hpp"
 #include "dataplane/base/key.hpp"
 #include "dataplane/cache/entry.hpp"
+
+#include <cstdint>
 
 namespace millrace::cache {
 

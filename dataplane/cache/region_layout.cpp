@@ -4,7 +4,8 @@
 namespace millrace::cache {
 
 std::string_view layout_of(std::size_t bytes, RegionLayout& layout) noexcept {
-  if (bytes < kRegionBytesMin) return "the region is smaller than 512 KiB; give the shard more memory";
+  if (bytes < kRegionBytesMin)
+    return "the region is smaller than 512 KiB; give the shard more memory";
   if (bytes > kRegionBytesMax) return "the region is larger than 256 GiB; use more shards";
   layout.page_cnt = static_cast<uint32_t>(bytes / kPageBytes);
   layout.bucket_cnt = static_cast<uint32_t>(bytes / kRegionBytesPerBucket);

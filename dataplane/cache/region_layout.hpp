@@ -14,25 +14,25 @@
 // A page is 16 KiB. Everything is named by number, so the region may be mapped anywhere:
 //   entry number  offset of an entry / 64; in slots
 //   Ref           page << 8 | index of the object in its page; in links
-// A record holds what only the owner touches (links of the wheel and of the eviction queue, the slot
-// that names the entry), so readers' lines are never written for the owner's book-keeping. The 256
-// records of page 0 belong to no entry: they are the heads of the wheel's and the queues' lists, and
-// being records they need no special case. A Ref below 256 is therefore a head, and 0 is "none" where
-// a list is not circular.
+// A record holds what only the owner touches (links of the wheel and of the eviction queue, the
+// slot that names the entry), so readers' lines are never written for the owner's book-keeping. The
+// 256 records of page 0 belong to no entry: they are the heads of the wheel's and the queues'
+// lists, and being records they need no special case. A Ref below 256 is therefore a head, and 0 is
+// "none" where a list is not circular.
 //
-// Memory: the caller owns the region; it must be 64-byte aligned. It never grows; slab pages are not
-// touched before they are used. An entry of one 128-byte object takes 128 + 20 (record) + 13 (index
-// and headers) bytes.
+// Memory: the caller owns the region; it must be 64-byte aligned. It never grows; slab pages are
+// not touched before they are used. An entry of one 128-byte object takes 128 + 20 (record) + 13
+// (index and headers) bytes.
 // Failure: layout_of says what is wrong with a size.
 // Limits: kRegionBytesMin leaves a page or so to each size class; 2^32 entry units give 256 GiB.
+
+#include "dataplane/base/cache_line.hpp"
+#include "dataplane/cache/slot.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
-
-#include "dataplane/base/cache_line.hpp"
-#include "dataplane/cache/slot.hpp"
 
 namespace millrace::cache {
 
@@ -56,9 +56,15 @@ inline constexpr Ref kNoRef = 0;
 constexpr Ref make_ref(uint32_t page_no, uint32_t index) noexcept {
   return page_no << kRefIndexBits | index;
 }
-constexpr uint32_t ref_page(Ref ref) noexcept { return ref >> kRefIndexBits; }
-constexpr uint32_t ref_index(Ref ref) noexcept { return ref & (kHeads - 1); }
-constexpr bool is_head(Ref ref) noexcept { return ref < kHeads; }
+constexpr uint32_t ref_page(Ref ref) noexcept {
+  return ref >> kRefIndexBits;
+}
+constexpr uint32_t ref_index(Ref ref) noexcept {
+  return ref & (kHeads - 1);
+}
+constexpr bool is_head(Ref ref) noexcept {
+  return ref < kHeads;
+}
 
 struct Record {
   Ref wheel_prev, wheel_next;
@@ -81,8 +87,8 @@ inline constexpr uint32_t kEntryBytesMax = kClassBytes[kClasses - 1];
 
 struct ClassShape {
   uint32_t object_bytes;
-  uint32_t objects;         // in a page
-  uint32_t first_unit;      // of the first object, in its page
+  uint32_t objects;          // in a page
+  uint32_t first_unit;       // of the first object, in its page
   uint32_t unit_reciprocal;  // units_of_object * unit_reciprocal >> 16 == index
 };
 
@@ -94,7 +100,7 @@ struct alignas(kCacheLineBytes) RegionHeader {
   uint32_t page_bytes;
   uint32_t bucket_cnt;
   uint32_t first_slab_page;
-  uint32_t page_cnt;  // all pages, page 0 included
+  uint32_t page_cnt;     // all pages, page 0 included
   uint64_t reserved[3];  // 0
 };
 static_assert(sizeof(RegionHeader) == kCacheLineBytes);
@@ -125,7 +131,8 @@ constexpr ClassShape class_shape(uint32_t size_class) noexcept {
     return static_cast<uint32_t>((kRecordsOffset + n * sizeof(Record) + kEntryUnitBytes - 1) /
                                  kEntryUnitBytes);
   };
-  while (first_unit(objects) * kEntryUnitBytes + objects * bytes > kPageBytes) --objects;
+  while (first_unit(objects) * kEntryUnitBytes + objects * bytes > kPageBytes)
+    --objects;
   const uint32_t units = bytes / kEntryUnitBytes;
   return ClassShape{bytes, objects, first_unit(objects), 65536 / units + 1};
 }
@@ -137,7 +144,8 @@ struct ClassTable {
 
 constexpr ClassTable make_class_table() noexcept {
   ClassTable table{};
-  for (uint32_t i = 0; i < kClasses; ++i) table.shapes[i] = class_shape(i);
+  for (uint32_t i = 0; i < kClasses; ++i)
+    table.shapes[i] = class_shape(i);
   uint32_t size_class = 0;
   for (uint32_t units = 0; units <= kEntryBytesMax / kEntryUnitBytes; ++units) {
     if (units * kEntryUnitBytes > kClassBytes[size_class]) ++size_class;

@@ -2,32 +2,30 @@
 #pragma once
 // One shard of the answer cache: one writer, any number of wait-free readers.
 //
-// The handle is a few addresses that never change after attach(); everything that changes lies in the
-// region (region_layout.hpp), so a handle may be copied and read by any thread.
+// The handle is a few addresses that never change after attach(); everything that changes lies in
+// the region (region_layout.hpp), so a handle may be copied and read by any thread.
 //
-//   insert --> slab (slab.hpp) gives an object --> entry written (entry.hpp) --> one store of a slot
-//   (slot.hpp) publishes it --> timer wheel (timer_wheel.hpp) and eviction queue (sieve.hpp) know it
-//   remove, replace, expire, evict --> one store of the slot --> limbo (limbo.hpp) --> grace period
-//   --> slab
+//   insert --> slab (slab.hpp) gives an object --> entry written (entry.hpp)
+//          --> one store of a slot (slot.hpp) publishes it
+//          --> timer wheel (timer_wheel.hpp) and eviction queue (sieve.hpp) know it
+//   remove, replace, expire, evict --> one store of the slot --> limbo (limbo.hpp)
+//          --> grace period --> slab
 //
-// Threads: exactly one thread at a time, the owner, calls the functions below "owner only"; any thread
-// that takes part in the grace period calls lookup_burst and may use the entries it got until its
-// next quiescent state.
+// Threads: exactly one thread at a time, the owner, calls the functions below "owner only"; any
+// thread that takes part in the grace period calls lookup_burst and may use the entries it got
+// until its next quiescent state.
 // Memory: one region handed to format(); offsets only; never grows. What is retired cannot be used
 // before its grace period has passed, so eviction runs ahead of need by a small reserve.
 // Cost: insert writes one line of the index, the entry, its record and four neighbours' records; it
 // evicts, frees and moves no more than a fixed number of entries. Replacing and removing are alike.
-// Failure: format() and attach() say what is wrong with a region; insert() reports. When memory waits
-// for readers that do not pass, insert() answers no_memory and the cache goes on serving what it has.
+// Failure: format() and attach() say what is wrong with a region; insert() reports. When memory
+// waits for readers that do not pass, insert() answers no_memory and the cache goes on serving what
+// it has.
 //
-// Budgets: failures may hold at most 1/16 of the memory, failures and negative answers together at
-// most 1/4 (set_budgets). At its budget a kind evicts its own; under it, all kinds of a size class are
-// one queue by age. A flood of one kind can thus never take more than its share, and memory that
-// is retired but not yet free counts against it.
-
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
+// Budgets: failures may hold at most 1/16 of the slab's memory and negative answers 3/16, so
+// together a quarter (set_budgets). At its budget a kind evicts its own; under it, all kinds of a
+// size class give way by age. So a flood of one kind can never take more than its share from the
+// others. Memory that is retired but not yet free counts against the share.
 
 #include "dataplane/base/answer_view.hpp"
 #include "dataplane/base/grace.hpp"
@@ -37,6 +35,11 @@
 #include "dataplane/cache/region_layout.hpp"
 #include "dataplane/cache/slot.hpp"
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
 namespace millrace::cache {
 
 struct State;  // of the owner, in the region; shard_state.hpp
@@ -44,7 +47,7 @@ struct State;  // of the owner, in the region; shard_state.hpp
 enum class InsertResult : uint8_t {
   stored,
   replaced,
-  no_memory,  // nothing changed; an older entry of the key stays
+  no_memory,  // not stored; an older entry of the key was not replaced
   too_large,  // entry above kEntryBytesMax, or a key that is none
   kept,       // a failure met a fresh answer of the same key, which stays (RFC 8767 section 4)
 };
@@ -55,18 +58,18 @@ inline constexpr uint64_t kWalkEnd = UINT64_MAX;
 // Shares of the slab memory, in 64ths, that these kinds of entry may hold.
 struct Budgets {
   uint8_t failure_64ths = 4;
-  uint8_t failure_and_negative_64ths = 16;
+  uint8_t negative_64ths = 12;
 };
 
 class Shard {
  public:
   struct Gauges {
-    uint64_t entries;       // that a lookup can find, or could until their time was over
-    uint64_t memory_used;   // bytes of live and retired objects with their records
-    uint64_t memory_total;  // bytes of the slab pages
-    uint64_t evicted;       // entries that gave way while still fresh
-    uint64_t expired;       // entries reclaimed after their time
-    uint64_t memory_retired;  // part of memory_used that waits for readers
+    uint64_t entries;                 // that a lookup can find, or could until their time was over
+    uint64_t memory_used;             // bytes of live and retired objects with their records
+    uint64_t memory_total;            // bytes of the slab pages
+    uint64_t evicted;                 // entries that gave way while still fresh
+    uint64_t expired;                 // entries reclaimed after their time
+    uint64_t memory_retired;          // part of memory_used that waits for readers
     uint64_t memory_of_kind[kKinds];  // memory_used by Kind
     uint64_t entries_of_kind[kKinds];
     uint64_t pages_moved;  // slab pages taken from one size class for another
@@ -76,8 +79,8 @@ class Shard {
   // Touches page 0 and the index only. Returns an empty view, or what is wrong.
   static std::string_view format(void* region, std::size_t bytes, uint32_t shard_idx) noexcept;
 
-  // Attaches this handle to a formatted region that no thread reads at the moment; the entries in it
-  // are kept, retired memory is freed at once. The grace period must outlive the handle.
+  // Attaches this handle to a formatted region that no thread reads at the moment; the entries in
+  // it are kept, retired memory is freed at once. The grace period must outlive the handle.
   std::string_view attach(void* region, std::size_t bytes, GracePeriod grace) noexcept;
 
   // --- owner only. `now_ms` is the boot clock, never going back, <= kClockMsMax.
@@ -90,8 +93,8 @@ class Shard {
   bool remove(const Key& key) noexcept;
 
   // Turns the wheel: looks at no more than `budget` entries and reclaims those whose time is over;
-  // returns how many. Late, never early: up to a second by the wheel's grain, and more while the budget
-  // is short; reads do not depend on it.
+  // returns how many. Late, never early: up to a second by the wheel's grain, and more while the
+  // budget is short; reads do not depend on it.
   uint32_t expire(uint64_t now_ms, uint32_t budget) noexcept;
 
   // Gives retired memory back once its grace period has passed; bounded work. Must be called
@@ -99,9 +102,9 @@ class Shard {
   void reclaim() noexcept;
 
   // Visits `buckets` index buckets from `cursor` (0 at first) on; removes entries for which
-  // match(const Entry&) is true and adds their number to `removed`. Returns the new cursor; kWalkEnd
-  // when the shard has been walked whole. Entries never move, so one that is present during the whole
-  // walk is visited exactly once.
+  // match(const Entry&) is true and adds their number to `removed`. Returns the new cursor;
+  // kWalkEnd when the shard has been walked whole. Entries never move, so one that is present
+  // during the whole walk is visited exactly once.
   template <class Match>
   uint64_t walk_remove(uint64_t cursor, uint32_t buckets, Match&& match,
                        uint32_t& removed) noexcept;

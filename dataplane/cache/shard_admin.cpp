@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Life cycle of a shard: format, attach, budgets. Cold.
-#include <new>
-
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/shard_state.hpp"
+
+#include <new>
 
 namespace millrace::cache {
 
@@ -34,12 +34,14 @@ std::string_view check_address(const void* region) noexcept {
 }
 
 void format_heads(const Region& region) noexcept {
-  for (Ref head = 0; head < kHeads; ++head) region.record(head) = Record{head, head, head, head, 0};
+  for (Ref head = 0; head < kHeads; ++head)
+    region.record(head) = Record{head, head, head, head, 0};
 }
 
 void format_index(const Region& region, uint32_t bucket_cnt) noexcept {
   std::byte* const index = region.page(1);
-  for (uint32_t i = 0; i < bucket_cnt; ++i) new (index + i * sizeof(Bucket)) Bucket{};
+  for (uint32_t i = 0; i < bucket_cnt; ++i)
+    new (index + i * sizeof(Bucket)) Bucket{};
 }
 
 }  // namespace
@@ -85,8 +87,12 @@ std::string_view Shard::attach(void* region, std::size_t bytes, GracePeriod grac
   return {};
 }
 
-void Shard::set_budgets(const Budgets& budgets) noexcept { state_->budgets = budgets; }
+void Shard::set_budgets(const Budgets& budgets) noexcept {
+  state_->budgets = budgets;
+}
 
-const Shard::Gauges& Shard::gauges() const noexcept { return state_->gauges; }
+const Shard::Gauges& Shard::gauges() const noexcept {
+  return state_->gauges;
+}
 
 }  // namespace millrace::cache

@@ -9,9 +9,9 @@ namespace millrace::cache {
 
 namespace {
 
-// Who gives way in a full pair of buckets: the dead, then failures, negatives and positives that were
-// not used, then those that were. An entry yields only to its own kind or a better one, so a flood of
-// random names cannot push answers out through the index either.
+// Who gives way in a full pair of buckets: the dead, then failures, negatives and positives that
+// were not used, then those that were. An entry yields only to its own kind or a better one, so a
+// flood of random names cannot push answers out through the index either.
 constexpr uint32_t kRankNever = UINT32_MAX;
 
 uint32_t victim_rank(const Entry& entry, Kind newcomer, uint64_t now_ms) noexcept {
@@ -85,8 +85,8 @@ uint32_t Shard::evict_from_buckets(uint32_t first, uint32_t second, Kind kind,
   return victim;
 }
 
-// Slot 0's word also carries the bucket's count of spills, hence a new word and release: a reader that
-// takes its entry from this store must see the entry's bytes as if from the first one.
+// Slot 0's word also carries the bucket's count of spills, hence a new word and release: a reader
+// that takes its entry from this store must see the entry's bytes as if from the first one.
 void Shard::count_spill(uint32_t bucket_idx, int change) noexcept {
   std::atomic<SlotWord>& slot = buckets_[bucket_idx].slots[0];
   // Relaxed: the owner wrote it.

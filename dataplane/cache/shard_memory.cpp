@@ -1,34 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory for an entry: budgets, eviction ahead of need, pages moved between size classes.
-#include <algorithm>
-
 #include "dataplane/base/check.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/shard_state.hpp"
+
+#include <algorithm>
 
 namespace millrace::cache {
 
 namespace {
 
-// Counts of bytes that a bounded kind holds, against what it may hold.
-struct Held {
-  uint64_t failure;
-  uint64_t both;
-};
-
-bool fits(const State& state, const Held& held, uint32_t cost_bytes, Kind kind,
-          uint64_t margin_divisor) noexcept {
-  const auto room_of = [&](uint8_t share_64ths) noexcept {
-    const uint64_t bytes = state.gauges.memory_total * share_64ths / 64;
-    return margin_divisor == 0 ? bytes : bytes - bytes / margin_divisor;
-  };
-  if (held.both + cost_bytes > room_of(state.budgets.failure_and_negative_64ths)) return false;
-  return kind != Kind::failure || held.failure + cost_bytes <= room_of(state.budgets.failure_64ths);
-}
-
-uint64_t live_bytes(const State& state, Kind kind) noexcept {
-  const auto i = static_cast<uint32_t>(kind);
-  return state.gauges.memory_of_kind[i] - state.retired_bytes_of_kind[i];
+uint64_t budget_bytes(const State& state, Kind kind) noexcept {
+  const uint8_t share_64ths =
+      kind == Kind::failure ? state.budgets.failure_64ths : state.budgets.negative_64ths;
+  return state.gauges.memory_total * share_64ths / 64;
 }
 
 }  // namespace
@@ -36,39 +21,33 @@ uint64_t live_bytes(const State& state, Kind kind) noexcept {
 // What is in the limbo counts: a flood during a stalled grace period must not creep past its share.
 bool Shard::within_budget(uint32_t size_class, Kind kind) const noexcept {
   if (kind == Kind::positive) return true;
-  const auto& held = state_->gauges.memory_of_kind;
-  const uint64_t failure = held[static_cast<uint32_t>(Kind::failure)];
-  const uint64_t negative = held[static_cast<uint32_t>(Kind::negative)];
-  return fits(*state_, Held{failure, failure + negative}, class_cost_bytes(size_class), kind, 0);
+  const uint64_t held_bytes = state_->gauges.memory_of_kind[static_cast<uint32_t>(kind)];
+  return held_bytes + class_cost_bytes(size_class) <= budget_bytes(*state_, kind);
 }
 
-// Makes a kind that nears its budget evict its own.
+// Makes a kind that nears its budget evict its own. What it evicts is not free at once, hence a
+// margin.
 void Shard::hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept {
   if (kind == Kind::positive) return;
+  const auto kind_idx = static_cast<uint32_t>(kind);
+  const uint64_t budget = budget_bytes(*state_, kind);
+  const uint64_t mark = budget - budget / kBudgetMarginDivisor;
   for (uint32_t i = 0; i < kBudgetEvictionsPerInsert; ++i) {
-    const uint64_t failure = live_bytes(*state_, Kind::failure);
-    const uint64_t both = failure + live_bytes(*state_, Kind::negative);
-    if (fits(*state_, Held{failure, both}, class_cost_bytes(size_class), kind,
-             kBudgetMarginDivisor)) {
-      return;
-    }
+    const uint64_t live_bytes =
+        state_->gauges.memory_of_kind[kind_idx] - state_->retired_bytes_of_kind[kind_idx];
+    if (live_bytes + class_cost_bytes(size_class) <= mark) return;
     if (!evict_from(bounded_queue(size_class, kind), now_ms)) return;
   }
 }
 
-// Where a kind at its budget evicts: its own queue of this size class, its longest, else the longest of
-// the other bounded kind. Failures leave negatives alone as long as there are failures.
+// Where a kind at its budget evicts: its queue of this size class, else its longest.
 uint32_t Shard::bounded_queue(uint32_t size_class, Kind kind) const noexcept {
   const Sieve sieve(region_, state_->queues);
-  const uint32_t own = queue_no(size_class, kind);
-  if (sieve.cnt(own) > 0) return own;
-  uint32_t longest = own;
-  for (const Kind of : {kind, kind == Kind::failure ? Kind::negative : Kind::failure}) {
-    for (uint32_t i = 0; i < kClasses; ++i) {
-      const uint32_t queue = queue_no(i, of);
-      if (sieve.cnt(queue) > sieve.cnt(longest)) longest = queue;
-    }
-    if (sieve.cnt(longest) > 0) return longest;
+  uint32_t longest = queue_no(size_class, kind);
+  if (sieve.cnt(longest) > 0) return longest;
+  for (uint32_t i = 0; i < kClasses; ++i) {
+    const uint32_t queue = queue_no(i, kind);
+    if (sieve.cnt(queue) > sieve.cnt(longest)) longest = queue;
   }
   return longest;
 }
@@ -142,8 +121,8 @@ uint32_t Shard::oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexc
   return oldest;
 }
 
-// A class that has just evicted a page's worth compares the age of what it evicts with the others'. If
-// somewhere candidates are more than twice as old, memory is worth more here: a page moves.
+// A class that has just evicted a page's worth compares the age of what it evicts with the others'.
+// If somewhere candidates are more than twice as old, memory is worth more here: a page moves.
 void Shard::rebalance(uint32_t size_class, uint64_t now_ms) noexcept {
   if (state_->drain.page_no != 0) return;
   uint64_t own_born_ms;

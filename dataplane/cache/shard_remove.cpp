@@ -18,8 +18,8 @@ void Shard::remove_slot(uint32_t slot_no) noexcept {
   // Relaxed: the owner wrote it.
   const SlotWord word = slot.load(std::memory_order_relaxed);
   MR_DCHECK(!slot_is_empty(word));
-  // Relaxed: an empty slot leads to no bytes. That readers have let go of the entry is what the grace
-  // period says, and GracePeriod::start orders this store before its token.
+  // Relaxed: an empty slot leads to no bytes. That readers have let go of the entry is what the
+  // grace period says, and GracePeriod::start orders this store before its token.
   slot.store(word & kSlotSpillsMask, std::memory_order_relaxed);
   if (slot_is_second(word)) {
     count_spill(other_bucket(slot_no / kSlotsPerBucket, slot_tag(word), bucket_cnt_), -1);
@@ -59,8 +59,8 @@ void Shard::free_object(Ref ref) noexcept {
   state_->gauges.memory_of_kind[kind_idx] -= cost_bytes;
   Slab(region_, state_->slab).give(ref);
   const uint32_t page_no = ref_page(ref);
-  const bool drained = page_no == state_->drain.page_no &&
-                       region_.page_header(page_no).state == PageState::unused;
+  const bool drained =
+      page_no == state_->drain.page_no && region_.page_header(page_no).state == PageState::unused;
   if (drained) state_->drain = DrainState{};
 }
 

@@ -4,15 +4,15 @@
 //
 // Threads: the owner's only; readers never come near these lines.
 
-#include <cstdint>
-#include <type_traits>
-
 #include "dataplane/cache/limbo.hpp"
 #include "dataplane/cache/region_layout.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/sieve.hpp"
 #include "dataplane/cache/slab.hpp"
 #include "dataplane/cache/timer_wheel.hpp"
+
+#include <cstdint>
+#include <type_traits>
 
 namespace millrace::cache {
 

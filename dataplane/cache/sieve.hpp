@@ -5,17 +5,18 @@
 //   head -- newest -- ... -- hand -- ... -- oldest -- (head)        queue_next --> older
 //                       <-- the hand moves this way
 //
-// The hand stands still while nothing is evicted. It passes over entries that were used since it last
-// came by and unmarks them; the first that was not used goes, and the hand stays there. Entries
-// are never moved, so a hit costs its reader one byte, once. (Zhang et al., NSDI 2024.)
+// The hand stands still while nothing is evicted. It passes over entries that were used since it
+// last came by and unmarks them; the first that was not used goes, and the hand stays there.
+// Entries are never moved, so a hit costs its reader one byte, once. (Zhang et al., NSDI 2024.)
 //
 // Threads: the owner's, but for the `visited` byte. Memory: links in the records, heads in page 0.
-// Cost: add and remove O(1). pick passes at most kSieveSteps entries, then takes the one it stands on.
-
-#include <cstdint>
+// Cost: add and remove O(1). pick passes at most kSieveSteps entries, then takes the one it stands
+// on.
 
 #include "dataplane/cache/entry.hpp"
 #include "dataplane/cache/region_layout.hpp"
+
+#include <cstdint>
 
 namespace millrace::cache {
 

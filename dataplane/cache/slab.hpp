@@ -3,27 +3,27 @@
 // Objects out of pages: one size class per page, pages given back when they are empty.
 //
 // A page in service with room stands in its class's list; objects are taken from the first of them,
-// given-back ones before untouched ones. A page that is withdrawn (drained for another class) leaves the
-// list: nothing is taken from it any more, and it becomes unused with its last object.
+// given-back ones before untouched ones. A page that is withdrawn (drained for another class)
+// leaves the list: nothing is taken from it any more, and it becomes unused with its last object.
 //
-// Threads: the owner's. Memory: headers and links in the pages; SlabState in page 0. Untouched pages
-// are handed out last, so a region that never fills is never faulted in whole.
+// Threads: the owner's. Memory: headers and links in the pages; SlabState in page 0. Untouched
+// pages are handed out last, so a region that never fills is never faulted in whole.
 // Cost: take and give are O(1) and touch the page's header and one record; so does making or
 // releasing a page.
 // Failure: take() answers kNoRef when the class has no room and no page is unused.
 
-#include <cstdint>
-
 #include "dataplane/cache/region_layout.hpp"
+
+#include <cstdint>
 
 namespace millrace::cache {
 
 struct ClassState {
-  uint32_t room_page;  // first page in service with room; 0: none
-  uint32_t pages;      // in service
-  uint32_t free;       // objects in them that are neither live nor retired
-  uint32_t live;       // entries; kept by Shard
-  uint32_t retired;    // objects in the limbo; kept by Shard
+  uint32_t room_page;      // first page in service with room; 0: none
+  uint32_t pages;          // in service
+  uint32_t free;           // objects in them that are neither live nor retired
+  uint32_t live;           // entries; kept by Shard
+  uint32_t retired;        // objects in the limbo; kept by Shard
   uint32_t evicted_bytes;  // since the shares of the classes were last compared
 };
 
@@ -31,7 +31,7 @@ struct SlabState {
   uint32_t unused_page;     // first of the given-back pages; 0: none
   uint32_t untouched_page;  // pages [untouched_page, end_page) were never used
   uint32_t end_page;
-  uint32_t unused_pages;    // both sorts together
+  uint32_t unused_pages;  // both sorts together
   ClassState classes[kClasses];
 };
 

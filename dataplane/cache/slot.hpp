@@ -12,19 +12,20 @@
 //   lines         how many cache lines the entry takes, less one; 7 means eight or more. A reader
 //                 prefetches by it before it has seen the entry.
 //   S             the entry lives in its second bucket.
-//   spills        slot 0 only: how many entries whose first bucket is this one live in their second.
-//                 While it is 0 a reader that finds nothing here is done: a miss costs one line.
-//                 It stops at 15 and then stays: from there on the second line is always read.
+//   spills        slot 0 only: how many entries whose first bucket is this one live in their
+//                 second. While it is 0 a reader that finds nothing here is done: a miss costs one
+//                 line. It stops at 15 and then stays: from there on the second is always read.
 //   tag           24 bits of the hash.
 //
 // A key has two candidate buckets and no others; entries never move between them, so a reader that
 // runs beside the owner meets a key in its one place or not at all. The second is computed from the
-// first and the tag, and the same sum gives the first from the second; so an entry's removal needs no
-// hash. The number of buckets is any number.
+// first and the tag, and the same sum gives the first from the second; so an entry's removal needs
+// no hash. The number of buckets is any number.
 //
 // Threads: the owner stores whole words with release; a reader loads the word it uses with acquire.
-// The vector compare reads the line with ordinary loads and is a filter only: what it names is loaded
-// again, atomically, before it is believed, and what it overlooks was changing at that moment.
+// The vector compare reads the line with ordinary loads and is a filter only: what it names is
+// loaded again, atomically, before it is believed, and what it overlooks was changing at that
+// moment.
 // Cost: a compare of eight slots is 4 loads and 8 vector instructions (SSE2, the x86-64 baseline).
 // Limits: 2^32 entry units (256 GiB).
 
@@ -70,18 +71,24 @@ constexpr SlotWord pack_slot(uint32_t entry_no, uint32_t tag, uint32_t lines, bo
          SlotWord{tag} << kSlotTagShift;
 }
 
-constexpr uint32_t slot_entry_no(SlotWord word) noexcept { return static_cast<uint32_t>(word); }
+constexpr uint32_t slot_entry_no(SlotWord word) noexcept {
+  return static_cast<uint32_t>(word);
+}
 constexpr uint32_t slot_tag(SlotWord word) noexcept {
   return static_cast<uint32_t>(word >> kSlotTagShift);
 }
 constexpr uint32_t slot_lines(SlotWord word) noexcept {
   return static_cast<uint32_t>(word >> kSlotLinesShift & (kSlotLinesMax - 1)) + 1;
 }
-constexpr bool slot_is_second(SlotWord word) noexcept { return word >> kSlotSecondShift & 1; }
+constexpr bool slot_is_second(SlotWord word) noexcept {
+  return word >> kSlotSecondShift & 1;
+}
 constexpr uint32_t slot_spills(SlotWord word) noexcept {
   return static_cast<uint32_t>(word >> kSlotSpillsShift) & kSpillsMax;
 }
-constexpr bool slot_is_empty(SlotWord word) noexcept { return slot_entry_no(word) == 0; }
+constexpr bool slot_is_empty(SlotWord word) noexcept {
+  return slot_entry_no(word) == 0;
+}
 
 // Where a key may be: its first bucket, and the tag that leads to the second.
 struct Place {
@@ -120,15 +127,16 @@ __attribute__((no_sanitize("thread")))
 #elif defined(__SANITIZE_THREAD__)
 __attribute__((no_sanitize_thread))
 #endif
-inline uint32_t match_tag(const Bucket& bucket, uint32_t tag) noexcept {
+inline uint32_t
+match_tag(const Bucket& bucket, uint32_t tag) noexcept {
   const auto* line = reinterpret_cast<const __m128i*>(&bucket);
   const auto high_words = [](__m128i low_pair, __m128i high_pair) noexcept {
-    return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(low_pair),
-                                           _mm_castsi128_ps(high_pair), _MM_SHUFFLE(3, 1, 3, 1)));
+    return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(low_pair), _mm_castsi128_ps(high_pair),
+                                           _MM_SHUFFLE(3, 1, 3, 1)));
   };
   const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
-  const __m128i tags0 = _mm_srli_epi32(
-      high_words(_mm_load_si128(line), _mm_load_si128(line + 1)), kSlotTagShift - 32);
+  const __m128i tags0 = _mm_srli_epi32(high_words(_mm_load_si128(line), _mm_load_si128(line + 1)),
+                                       kSlotTagShift - 32);
   const __m128i tags4 = _mm_srli_epi32(
       high_words(_mm_load_si128(line + 2), _mm_load_si128(line + 3)), kSlotTagShift - 32);
   const int low = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(tags0, wanted)));

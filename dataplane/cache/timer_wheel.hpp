@@ -7,26 +7,26 @@
 //   level 1  64 slots of 2^6 s     [ . . # . # . ]
 //   level 0  64 slots of 1 s       [ # . . . . . ]    a slot: circular list through the records
 //
-// A timer goes to the level of the highest bit in which its tick differs from the wheel's. So all of
-// level l lies before all of level l+1, the next slot with work is one rotate and one bit scan away,
-// and a slot is opened (its timers moved down, or fired) when the wheel's tick reaches its start.
-// (Varghese and Lauck 1987; the bitmap as in Ahern's timeout wheels.)
+// A timer goes to the level of the highest bit in which its tick differs from the wheel's. So all
+// of level l lies before all of level l+1, the next slot with work is one rotate and one bit scan
+// away, and a slot is opened (its timers moved down, or fired) when the wheel's tick reaches its
+// start. (Varghese and Lauck 1987; the bitmap as in Ahern's timeout wheels.)
 //
 // A turn may stop in the middle of a slot. What is left of a slot above level 0 then lies under the
 // wheel's own position, where no timer is ever put; so next() finds it first and finishes it.
 //
-// Threads: the owner's. Memory: 256 list heads and the records belong to the region; the wheel's own
-// state is WheelState. `Records` maps a Ref to its Record; Refs below 256 are the heads.
+// Threads: the owner's. Memory: 256 list heads and the records belong to the region; the wheel's
+// own state is WheelState. `Records` maps a Ref to its Record; Refs below 256 are the heads.
 // Cost: add and cancel O(1), three records touched; a timer moves down at most three times. A turn
 // with nothing due is a few instructions.
 // Failure: none. Timers fire late (a tick's grain, a short budget, a tick more than kReach ahead is
 // approached in steps), never early.
 
+#include "dataplane/cache/region_layout.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-
-#include "dataplane/cache/region_layout.hpp"
 
 namespace millrace::cache {
 
@@ -60,8 +60,8 @@ class TimerWheel {
     unlink(ref);
   }
 
-  // Looks at no more than `budget` timers. For those that are due calls fire(ref), which must cancel
-  // the timer; due_of(ref) tells a timer's tick again. Returns how many fired.
+  // Looks at no more than `budget` timers. For those that are due calls fire(ref), which must
+  // cancel the timer; due_of(ref) tells a timer's tick again. Returns how many fired.
   template <class DueOf, class Fire>
   uint32_t turn(uint64_t now_tick, uint32_t budget, DueOf&& due_of, Fire&& fire) noexcept {
     uint32_t fired = 0;

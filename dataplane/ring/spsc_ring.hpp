@@ -36,12 +36,12 @@
 // Sources: the cached opposite index and lazy publication are those of MCRingBuffer (P. Lee, T. Bu,
 // G. Chandranmenon, "A lock-free, cache-efficient shared ring buffer", ANCS 2009).
 
+#include "dataplane/base/atomics.hpp"
+#include "dataplane/base/cache_line.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-
-#include "dataplane/base/atomics.hpp"
-#include "dataplane/base/cache_line.hpp"
 
 namespace millrace::ring {
 
@@ -55,8 +55,13 @@ class alignas(kWriterSpacingBytes) SpscRing {
 
   // The indices run freely through 2^32; `first` is where they begin.
   explicit SpscRing(uint32_t first = 0) noexcept
-      : pushed_(first), published_(first), cached_head_(first), tail_(first), popped_(first),
-        cached_tail_(first), head_(first) {}
+      : pushed_(first),
+        published_(first),
+        cached_head_(first),
+        tail_(first),
+        popped_(first),
+        cached_tail_(first),
+        head_(first) {}
   SpscRing(const SpscRing&) = delete;
   SpscRing& operator=(const SpscRing&) = delete;
 
@@ -101,7 +106,8 @@ class alignas(kWriterSpacingBytes) SpscRing {
     const uint32_t visible = cached_tail_ - popped_;
     const uint32_t cnt = visible < max ? visible : max;
     if (cnt == 0) return 0;
-    for (uint32_t i = 0; i < cnt; ++i) out[i] = slots_[(popped_ + i) & kMask];
+    for (uint32_t i = 0; i < cnt; ++i)
+      out[i] = slots_[(popped_ + i) & kMask];
     popped_ += cnt;
     // Release pairs with the acquire of head_ in refresh_head(): our reads of the slots are over
     // before the producer writes them again.

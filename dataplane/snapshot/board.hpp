@@ -2,8 +2,8 @@
 #pragma once
 // Where the running snapshot hangs.
 //
-// One word: a pointer to an immutable image. The writer swaps it; readers load it. What keeps an old
-// image alive until nobody looks at it is the grace period, not this word:
+// One word: a pointer to an immutable image. The writer swaps it; readers load it. What keeps an
+// old image alive until nobody looks at it is the grace period, not this word:
 //
 //     writer:  old = board.publish(next);  Retired<Image> bin(old, grace);
 //              later, until true:  bin.may_free(grace)   -> unmap old, acknowledge
@@ -14,14 +14,14 @@
 // Threads: publish by one writer (the main lcore); load by any reader that is online in the grace
 // period. Memory: the images are the writer's. Cost: load is one move from a line that changes only
 // at a swap.
-// Failure: none here; a core that does not pass its grace period keeps the old image in memory and is
-// named by whoever waits, it never causes a reuse.
-
-#include <cstdint>
+// Failure: none here; a core that does not pass its grace period keeps the old image in memory and
+// is named by whoever waits, it never causes a reuse.
 
 #include "dataplane/base/atomics.hpp"
 #include "dataplane/base/cache_line.hpp"
 #include "dataplane/base/grace.hpp"
+
+#include <cstdint>
 
 namespace millrace::snapshot {
 

@@ -2,7 +2,7 @@
 #include "dataplane/snapshot/config_attach.hpp"
 
 #define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "dataplane/base/check.hpp"
 
 #include <algorithm>
 #include <cinttypes>
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <utility>
 
-#include "dataplane/base/check.hpp"
+#include <xxhash.h>
 
 namespace millrace::snapshot {
 namespace {
@@ -99,7 +99,8 @@ void check_specified(Verdict& verdict, const std::string& field, const Address& 
 
 template <class Row, std::size_t kRows>
 void check_unused(Verdict& verdict, const char* table, const Row (&rows)[kRows], uint32_t used) {
-  for (uint32_t i = used; i < kRows; ++i) verdict.zero(row(table, i) + " (unused)", rows[i]);
+  for (uint32_t i = used; i < kRows; ++i)
+    verdict.zero(row(table, i) + " (unused)", rows[i]);
 }
 
 void check_envelope(Verdict& verdict, const void* bytes, std::size_t len, std::size_t expected,
@@ -176,7 +177,8 @@ void check_boot(Verdict& verdict, const abi::BootSection& boot) {
                      to_string(kCoreMax));
     }
   }
-  for (uint32_t i = 0; i < boot.ports; ++i) check_port(verdict, row("boot.port", i), boot.port[i]);
+  for (uint32_t i = 0; i < boot.ports; ++i)
+    check_port(verdict, row("boot.port", i), boot.port[i]);
   check_unused(verdict, "boot.port", boot.port, boot.ports);
   verdict.zero("boot.reserved", boot.reserved);
   verdict.zero("boot.reserved2", boot.reserved2);

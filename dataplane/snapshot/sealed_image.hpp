@@ -3,8 +3,8 @@
 // Bytes that nobody can change any more, passed between processes as a descriptor.
 //
 // The control plane makes one (seal), sends the descriptor, and the data plane maps it (map). Since
-// the memfd is sealed against writing, growing and shrinking, what was verified once stays verified,
-// and no access to the mapping can fault, whatever the other process does or how it dies.
+// the memfd is sealed against writing, growing and shrinking, what was verified once stays
+// verified, and no access to the mapping can fault, whatever the other process does or how it dies.
 //
 // Threads: none of its own; cold. Memory: a mapping per object, given back by the destructor; the
 // descriptor is not needed after map() and stays the caller's.
@@ -40,8 +40,8 @@ class SealedImage {
   std::size_t size_ = 0;
 };
 
-// A sealed memfd with a copy of the bytes; its descriptor is the caller's to close. -1: `reason` says
-// why.
+// A sealed memfd with a copy of the bytes; its descriptor is the caller's to close. -1: `reason`
+// says why.
 int seal(const char* name, const void* bytes, std::size_t len, std::string& reason);
 
 }  // namespace millrace::snapshot

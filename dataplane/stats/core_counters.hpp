@@ -9,15 +9,16 @@
 // holds (docs of abi/stats_page.hpp; the reader is stats/stats_page_reader.hpp).
 //
 // Threads: one core per object and per page. Readers may be in another process and may only read.
-// Cost: count() one add; publish() 200 plain stores on x86-64, a few hundred times a second at most.
-
-#include <cstddef>
-#include <cstdint>
-#include <numeric>
+// Cost: count() one add; publish() 200 plain stores on x86-64, a few hundred times a second at
+// most.
 
 #include "dataplane/abi/outcomes.hpp"
 #include "dataplane/abi/stats_page.hpp"
 #include "dataplane/base/cache_line.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
 
 namespace millrace::stats {
 

@@ -8,15 +8,15 @@
 // Threads: any number of readers. Cost: a copy of about 1.5 KiB, repeated when the core published
 // meanwhile. A core publishes at most a few hundred times a second and is inside for well under a
 // microsecond, so a second try almost always does.
-// Failure: false after kReadTries, which means that the writer died inside (the sequence stays odd);
-// `out` is then not to be used.
+// Failure: false after kReadTries, which means that the writer died inside (the sequence stays
+// odd); `out` is then not to be used.
+
+#include "dataplane/abi/outcomes.hpp"
+#include "dataplane/abi/stats_page.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
-
-#include "dataplane/abi/outcomes.hpp"
-#include "dataplane/abi/stats_page.hpp"
 
 namespace millrace::stats {
 

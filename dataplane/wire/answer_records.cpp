@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/wire/answer_records.hpp"
 
-#include <xxhash.h>
-
 #include "dataplane/base/byte_order.hpp"
+#include "dataplane/base/key_hash.hpp"
 
 namespace millrace::wire {
 namespace {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <xxhash.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "dataplane/base/byte_order.hpp"
+#include "dataplane/base/key_hash.hpp"
 #include "dataplane/wire/answer_chain.hpp"
 #include "dataplane/wire/answer_records.hpp"
 #include "dataplane/wire/dns_format.hpp"

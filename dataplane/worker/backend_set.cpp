@@ -68,7 +68,9 @@ uint8_t BackendSet::choose(const Settings& settings, uint32_t pool, uint32_t tri
 }
 
 void BackendSet::on_sent(uint32_t backend) noexcept {
-  state_[backend].outstanding += 1;
+  State& state = state_[backend];
+  state.outstanding += 1;
+  if (state.silent_since_ns == 0) state.silent_since_ns = now_ns_;
   add(cell(backend).sent);
 }
 
@@ -76,6 +78,7 @@ void BackendSet::on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexce
   State& state = state_[backend];
   if (state.outstanding > 0) state.outstanding -= 1;
   state.timeouts_in_row = 0;
+  state.silent_since_ns = state.outstanding > 0 ? now_ns_ : 0;
   state.rtt_ns = state.rtt_ns == 0 ? rtt_ns : (state.rtt_ns * 7 + rtt_ns) / 8;
   add(cell(backend).answered);
   cell(backend).rtt_us.store(state.rtt_ns / 1000, std::memory_order_relaxed);
@@ -91,7 +94,8 @@ void BackendSet::on_timeout(uint32_t backend, uint32_t down_after) noexcept {
   state.timeouts_in_row += 1;
   add(cell(backend).timeouts);
   // probe_due_ns stays: a probe may have gone out for another worker a moment ago.
-  if (state.up && state.timeouts_in_row >= down_after) set_up(backend, false);
+  const bool silent = now_ns_ - state.silent_since_ns >= kSilenceNs;
+  if (state.up && silent && state.timeouts_in_row >= down_after) set_up(backend, false);
 }
 
 void BackendSet::on_abandoned(uint32_t backend) noexcept {

@@ -2,11 +2,12 @@
 #pragma once
 // Which upstream to ask: health, load and choice, as one worker sees them.
 //
-// A backend is out of use after `down_after` tries in a row without an answer, and back in use with the
-// first answer of any kind (an RCODE is a sign of life; what it says is another matter). While it is
-// out, its *home* worker (backend index modulo workers) sends one probe per probe interval, and tells
-// the others through a word in its statistics cell when it comes back: no matter how many cores, a dead
-// upstream sees one packet per interval (A64).
+// A backend is out of use after `down_after` tries in a row without an answer, if it has also been
+// silent for kSilenceNs: a burst of misses that a busy resolver answers late is no outage. It is back in
+// use with the first answer of any kind (an RCODE is a sign of life; what it says is another matter).
+// While it is out, its *home* worker (backend index modulo workers) sends one probe per probe interval,
+// and tells the others through a word in its statistics cell when it comes back: no matter how many
+// cores, a dead upstream sees one packet per interval (A64).
 //
 // Choice: among the pool's backends that are reachable, up and not yet tried for this question, the one
 // with the fewest outstanding queries of ours; ties at random.
@@ -25,11 +26,16 @@ namespace millrace::dp {
 
 class BackendSet {
  public:
+  static constexpr uint64_t kSilenceNs = 1'000'000'000;
+
   // `cells`: the backend rows of the statistics area, one array per worker.
   BackendSet(uint32_t worker, uint32_t workers,
              abi::BackendCell (*cells)[abi::kBackendsMax]) noexcept;
 
   void apply(const Remap& remap, uint32_t backends) noexcept;
+
+  // The time of everything that is reported until the next call.
+  void begin_turn(uint64_t now_ns) noexcept { now_ns_ = now_ns; }
 
   // The backend for the next try of a question; kGone: none can be asked now.
   uint8_t choose(const Settings& settings, uint32_t pool, uint32_t tried, Csprng& random) noexcept;
@@ -55,6 +61,7 @@ class BackendSet {
     uint32_t outstanding = 0;
     uint32_t timeouts_in_row = 0;
     bool up = true;
+    uint64_t silent_since_ns = 0; // first packet since the last answer; 0: nothing asked since
     uint64_t rtt_ns = 0;          // smoothed, 7/8 old
     uint64_t probe_due_ns = 0;
     uint64_t recoveries_seen = 0; // of the home worker's cell
@@ -66,6 +73,7 @@ class BackendSet {
 
   uint32_t worker_;
   uint32_t workers_;
+  uint64_t now_ns_ = 0;
   uint32_t backends_ = 0;
   abi::BackendCell (*cells_)[abi::kBackendsMax];
   std::array<State, abi::kBackendsMax> state_;

@@ -26,6 +26,7 @@ Worker::Worker(const Connections& to)
 uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   now_ns_ = now_ns;
   now_ms_ = now_ns / 1'000'000;
+  backends_.begin_turn(now_ns);
   load_snapshots();
   uint32_t work = io.rx_cnt;
   receive(io);

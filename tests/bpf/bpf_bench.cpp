@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include <stdexcept>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <thread>
 #include <xdp/xsk.h>
 
 namespace millrace::test {
@@ -122,7 +124,13 @@ XskSocket::XskSocket(const std::string& interface, uint32_t queue)
   xsk_socket_config config = {};
   config.rx_size = kFrameCnt;
   config.bind_flags = XDP_COPY;
-  error = xsk_socket__create(&s.socket, interface.c_str(), queue, s.umem, &s.rx, nullptr, &config);
+  // The kernel lets go of a queue some time after the socket before was closed.
+  for (int tries = 0; tries < 100; ++tries) {
+    error = xsk_socket__create(&s.socket, interface.c_str(), queue, s.umem, &s.rx, nullptr,
+                               &config);
+    if (error != -EBUSY) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   if (error != 0) fail("xsk_socket__create on " + interface, -error);
   uint32_t at = 0;
   if (xsk_ring_prod__reserve(&s.fill, kFrameCnt, &at) != kFrameCnt) fail("fill ring", ENOSPC);

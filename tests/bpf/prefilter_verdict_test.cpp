@@ -278,7 +278,7 @@ TEST_P(Verdicts, AreThoseOfTheTable) {
 
 INSTANTIATE_TEST_SUITE_P(Prefilter, Verdicts,
                          ::testing::Values(Setup::serving, Setup::no_socket, Setup::no_rules),
-                         [](const auto& info) { return std::string(name_of(info.param)); });
+                         [](const auto& row) { return std::string(name_of(row.param)); });
 
 // Rules without sources accept an answer for any address.
 TEST(Verdict, AnswersGoAnywhereWithoutSources) {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer target: any text is refused with a reason, or loads, dumps, loads back equal and
 // compiles to an image that the data plane takes.
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
-
 #include "control/config/dump.hpp"
 #include "control/config/load.hpp"
 #include "control/snapshot/compile.hpp"
 #include "dataplane/base/check.hpp"
 #include "dataplane/snapshot/config_attach.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   using namespace millrace::ctl;

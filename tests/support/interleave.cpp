@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/interleave.hpp"
 
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <utility>
+
+#include <ucontext.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MR_MODEL_ASAN 1
@@ -60,7 +60,8 @@ struct Decision {
 };
 
 void join(model::Clock& into, const model::Clock& from) {
-  for (uint32_t t = 0; t < kModelThreadsMax; ++t) into[t] = std::max(into[t], from[t]);
+  for (uint32_t t = 0; t < kModelThreadsMax; ++t)
+    into[t] = std::max(into[t], from[t]);
 }
 
 class Machine {
@@ -104,7 +105,8 @@ class Machine {
       clocks_[thread] = clocks_[0];
     }
     switch_to(pick_runnable());
-    for (uint32_t t = 1; t <= bodies.size(); ++t) join(clocks_[0], clocks_[t]);
+    for (uint32_t t = 1; t <= bodies.size(); ++t)
+      join(clocks_[0], clocks_[t]);
   }
 
   // Called before each access to an atomic: somebody else may go first.
@@ -168,7 +170,8 @@ class Machine {
   // To the next path in depth-first order; false when there is none.
   bool advance() {
     path_.resize(position_);
-    while (!path_.empty() && path_.back().taken + 1 == path_.back().options) path_.pop_back();
+    while (!path_.empty() && path_.back().taken + 1 == path_.back().options)
+      path_.pop_back();
     if (path_.empty()) return false;
     ++path_.back().taken;
     return true;
@@ -176,7 +179,8 @@ class Machine {
 
   std::string trace() const {
     std::string text = "decisions";
-    for (uint32_t i = 0; i < position_; ++i) text += " " + std::to_string(path_[i].taken);
+    for (uint32_t i = 0; i < position_; ++i)
+      text += " " + std::to_string(path_[i].taken);
     return text;
   }
 
@@ -261,7 +265,9 @@ void Trial::threads(std::initializer_list<std::function<void()>> bodies) {
   Machine::get().run_threads(bodies);
 }
 
-void Trial::fail(const std::string& what) { Machine::get().fail(what); }
+void Trial::fail(const std::string& what) {
+  Machine::get().fail(what);
+}
 
 Explored explore(const Limits& limits, const std::function<void(Trial&)>& scenario) {
   return Machine::get().explore(limits, scenario);

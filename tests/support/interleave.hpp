@@ -2,11 +2,12 @@
 #pragma once
 // Runs a piece of lock-free code under every schedule and every value that a load may return.
 //
-// The code under test takes its atomics from ModelAtomics. Each access to an Atomic stops the thread
-// that makes it; the explorer decides who goes on and, for a load, which of the stores that the C++
-// memory model allows is read. It repeats the scenario until every combination of decisions has been
-// taken (depth first, by replaying a prefix), or a limit is reached. Plain memory is checked for
-// races by happens-before, so a missing release or acquire is found whatever the machine does.
+// The code under test takes its atomics from ModelAtomics. Each access to an Atomic stops the
+// thread that makes it; the explorer decides who goes on and, for a load, which of the stores that
+// the C++ memory model allows is read. It repeats the scenario until every combination of decisions
+// has been taken (depth first, by replaying a prefix), or a limit is reached. Plain memory is
+// checked for races by happens-before, so a missing release or acquire is found whatever the
+// machine does.
 //
 //     auto result = explore({}, [](Trial& trial) {
 //       Object<ModelAtomics> object;
@@ -15,10 +16,11 @@
 //     EXPECT_TRUE(result.passed()) << result.failure;
 //
 // The model: every atomic keeps the history of its stores, which is its modification order. Every
-// thread has a vector clock. A load may return any store that is not older than one which the thread
-// knows of by happens-before or has read itself (coherence). Release stores carry the clock, acquire
-// loads join it, read-modify-writes read the newest store and continue release sequences.
-// Not modelled: fences, sequentially consistent order (refused), and loads that read from the future.
+// thread has a vector clock. A load may return any store that is not older than one which the
+// thread knows of by happens-before or has read itself (coherence). Release stores carry the clock,
+// acquire loads join it, read-modify-writes read the newest store and continue release sequences.
+// Not modelled: fences, sequentially consistent order (refused), and loads that read from the
+// future.
 //
 // Threads: the modelled threads are fibers of the calling thread; one exploration at a time.
 // Scenario bodies must end under every schedule (bounded retries) and must not block.

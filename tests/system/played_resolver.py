@@ -4,6 +4,7 @@
 import dataclasses
 import queue
 import threading
+import time
 
 import dns.flags
 import dns.message
@@ -49,6 +50,7 @@ class PlayedResolver:
         self.socket.settimeout(0.1)
         self.asked: queue.Queue[Asked] = queue.Queue()
         self.automatic = automatic
+        self.failure = None  # of the thread; raised at the end of the with block
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -60,8 +62,16 @@ class PlayedResolver:
         self._end.set()
         self._thread.join()
         self.socket.close()
+        if self.failure is not None:
+            raise self.failure
 
     def _serve(self) -> None:
+        try:
+            self._serve_until_the_end()
+        except Exception as failure:  # pylint: disable=broad-except
+            self.failure = failure
+
+    def _serve_until_the_end(self) -> None:
         while not self._end.is_set():
             try:
                 wire, peer = self.socket.recvfrom(65535)
@@ -76,15 +86,18 @@ class PlayedResolver:
 
     def next_for(self, name: str, seconds: float = 3) -> Asked:
         """The next query for this name; others (probes, retries of other tests) are put aside."""
+        end = time.monotonic() + seconds
         while True:
-            asked = self.asked.get(timeout=seconds)
+            asked = self.asked.get(timeout=max(0, end - time.monotonic()))
             if asked.message.question[0].name.to_text(omit_final_dot=True).lower() == name.lower():
                 return asked
 
     def drain(self, seconds: float = 0.3) -> list[Asked]:
-        """All queries until none has come for this long."""
+        """All queries until none has come for this long; it must become quiet some time."""
         found = []
+        end = time.monotonic() + 20
         while True:
+            assert time.monotonic() < end, f"queries keep coming: {found[-1]}"
             try:
                 found.append(self.asked.get(timeout=seconds))
             except queue.Empty:

@@ -14,7 +14,7 @@ import dns.message
 import pytest
 
 from appliance import (SERVICE4, SERVICE6, SERVICES, UPSTREAM4, ZONE, ask, cli, dig_for, exchange,
-                       inside, question_of, settled_stats)
+                       question_of, settled_stats)
 import namespace
 
 LAB = ["--workers", "2"]
@@ -64,20 +64,6 @@ def test_dig_sees_hit_with_ttl_counting_down(service, address):
     assert ttls[0] == 300
     assert ttls == sorted(set(ttls), reverse=True), "TTL does not fall each second"
     assert 297 <= ttls[2] <= 298
-
-
-def test_a36_ttl_never_rises_and_entry_goes_with_it(service):
-    name = f"short.{ZONE}"
-    shown = []
-    end = time.monotonic() + 4.5
-    while time.monotonic() < end:
-        shown.append((time.monotonic(), ask(name).ttls[0]))
-        time.sleep(0.1)
-    assert all(0 < ttl <= 2 for _, ttl in shown)
-    # It rises only by a new fetch, and between two of those lie its two seconds.
-    rises = [late[0] for early, late in itertools.pairwise(shown) if late[1] > early[1]]
-    assert 1 <= len(rises) <= 3
-    assert all(later - earlier > 0.8 for earlier, later in itertools.pairwise(rises))
 
 
 def test_a40_ttl_zero_is_not_kept(service):
@@ -211,13 +197,14 @@ def test_a74_version_above_zero(service):
 
 
 @pytest.mark.parametrize("address", SERVICES)
-def test_a90_truncated_over_udp_whole_over_tcp(service, address):
+def test_a90_what_does_not_fit_is_truncated(service, address):
     answer = ask(f"big.{ZONE}", "TXT", address=address)
     assert answer.message.flags & dns.flags.TC
     assert len(answer.wire) <= 1232 and not answer.message.answer
     assert answer.message.edns == 0
-    text = dig_for(f"big.{ZONE}", "TXT", "+short", address=address)
-    assert len(text.splitlines()) == 25
+    before = settled_stats()
+    ask(f"big.{ZONE}", "TXT", address=address)
+    assert settled_stats().since(before).get("miss") == 1, "a truncated answer was kept (A23)"
 
 
 def test_a75_small_buffers(service):
@@ -263,8 +250,3 @@ def test_cache_lookup_and_flush(service):
     before = settled_stats()
     ask(name)
     assert settled_stats().since(before).get("miss") == 1
-
-
-def test_a_client_on_tcp(service):
-    done = inside(namespace.CLIENT, "dig", "+tcp", "+short", f"@{SERVICE4}", f"www.{ZONE}", "A", check=False)
-    assert done.stdout.strip() == "192.0.2.80"

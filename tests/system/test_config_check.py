@@ -36,7 +36,7 @@ BROKEN = {
                                           "listen_address: 198.18.0.53:53\n    pool: @@nowhere"), "nowhere"),
     "a list where a word belongs": (GOOD.replace("interface: mr-c", "interface: @@[mr-c]"), "interface"),
     "size without meaning": (GOOD + "packet_caches:\n  - name: default\n    size: @@64 bananas\n", "bananas"),
-    "an alias": (GOOD.replace("address: 198.18.1.1:53", "address: @@*somewhere"), "alias"),
+    "an alias": (GOOD.replace("address: 198.18.1.1:53", "address: @@*somewhere"), "anchor"),
     "two objects of one name": (GOOD + "  - name: @@resolver\n    address: 198.18.1.2:53\n", "resolver"),
 }
 

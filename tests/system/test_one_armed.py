@@ -39,7 +39,7 @@ def resolver(service):
 
 @pytest.mark.parametrize("address", SERVICES)
 def test_miss_then_hit(resolver, address):
-    name = f"one-armed-{len(address)}.played.example"
+    name = f"one-armed-{SERVICES.index(address)}.played.example"
     appliance.wait_until(lambda: ask("ready.played.example", timeout=8).rcode == "NOERROR", 20, "the resolver")
     before = settled_stats()
     for _ in range(2):

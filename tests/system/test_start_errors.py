@@ -39,7 +39,7 @@ def test_missing_interface(config, tmp_path):
 
 
 def test_bad_config(config, tmp_path):
-    config.write_text(config.read_text().replace("workers: 1", "workers: 99"))
+    config.write_text(config.read_text().replace("workers: 1", "workers: lots"))
     expect_one_line(start(config, tmp_path / "run"), 4, "millrace.yaml:", "workers")
 
 
@@ -61,7 +61,7 @@ def test_run_dir_is_taken(config, lab_session):
         expect_one_line(done, 1, "/run/millrace", str(appliance.recorded_pid("millraced")))
         appliance.wait_ready()
     finally:
-        appliance.lab("down")
+        appliance.lab("up", *LAB)
 
 
 def test_unknown_option(lab):

@@ -51,7 +51,7 @@ appliance_ready() {
 import json, sys
 try:
     plane = json.load(sys.stdin)["dataplane"]
-except ValueError:
+except (ValueError, KeyError):  # the daemon does not answer, or not yet
     sys.exit(1)
 cores = plane.get("cores", [])
 sys.exit(not (plane["state"] == "up" and cores and all(core["generation"] for core in cores)))'

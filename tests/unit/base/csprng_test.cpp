@@ -3,9 +3,6 @@
 // for the same seed, without bias, and without a trace of what was given out.
 #include "dataplane/base/csprng.hpp"
 
-#include <gtest/gtest.h>
-#include <sodium/crypto_stream_chacha20.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -15,6 +12,9 @@
 #include <type_traits>
 #include <vector>
 
+#include <gtest/gtest.h>
+#include <sodium/crypto_stream_chacha20.h>
+
 namespace millrace {
 namespace {
 
@@ -22,7 +22,8 @@ static_assert(!std::is_copy_constructible_v<Csprng>);
 
 std::array<uint8_t, 32> seed_of(uint8_t first) {
   std::array<uint8_t, 32> seed;
-  for (std::size_t i = 0; i < seed.size(); ++i) seed[i] = static_cast<uint8_t>(first + i);
+  for (std::size_t i = 0; i < seed.size(); ++i)
+    seed[i] = static_cast<uint8_t>(first + i);
   return seed;
 }
 
@@ -87,7 +88,8 @@ TEST(Csprng, MixedWordsNeverRunOffTheBuffer) {
   const std::vector<uint8_t> expected = expected_bytes(seed, 2);
   Csprng random(seed.data());
   random.u16();
-  for (std::size_t i = 0; i < 119; ++i) random.u32();
+  for (std::size_t i = 0; i < 119; ++i)
+    random.u32();
   uint32_t word;
   std::memcpy(&word, &expected[480], sizeof word);  // first of the second buffer
   EXPECT_EQ(random.u32(), word);
@@ -117,7 +119,8 @@ TEST(Csprng, WhatWasGivenOutIsNoLongerInMemory) {
   EXPECT_FALSE(holds(seed.data(), seed.size())) << "the seed";
   const std::vector<uint8_t> expected = expected_bytes(seed, 1);
   EXPECT_TRUE(holds(&expected[0], 16)) << "not yet given out";
-  for (int i = 0; i < 8; ++i) random->u32();
+  for (int i = 0; i < 8; ++i)
+    random->u32();
   EXPECT_FALSE(holds(&expected[0], 8));
   EXPECT_FALSE(holds(&expected[24], 8));
   EXPECT_TRUE(holds(&expected[32], 16));
@@ -128,19 +131,22 @@ TEST(Csprng, WhatWasGivenOutIsNoLongerInMemory) {
 TEST(Csprng, BelowStaysBelow) {
   Csprng random(seed_of(0).data());
   for (uint32_t n : {1u, 2u, 3u, 7u, 1000u, 64'512u, 0x8000'0001u, 0xffff'ffffu}) {
-    for (int i = 0; i < 2000; ++i) ASSERT_LT(random.below(n), n);
+    for (int i = 0; i < 2000; ++i)
+      ASSERT_LT(random.below(n), n);
   }
 }
 
-// Pearson's chi-square of `draw` over `cells` equally likely cells. With the seed fixed the result is
-// the same in every run; the bound is mean + 5 sigma.
+// Pearson's chi-square of `draw` over `cells` equally likely cells. With the seed fixed the result
+// is the same in every run; the bounds are mean +- 5 sigma.
 template <class Draw>
 void expect_uniform(uint32_t cells, uint32_t draws, Draw draw) {
   std::vector<uint32_t> hits(cells);
-  for (uint32_t i = 0; i < draws; ++i) ++hits[draw()];
+  for (uint32_t i = 0; i < draws; ++i)
+    ++hits[draw()];
   const double expected = double(draws) / cells;
   double chi_square = 0;
-  for (uint32_t cnt : hits) chi_square += (cnt - expected) * (cnt - expected) / expected;
+  for (uint32_t cnt : hits)
+    chi_square += (cnt - expected) * (cnt - expected) / expected;
   const double freedom = cells - 1.0;
   EXPECT_LT(chi_square, freedom + 5 * std::sqrt(2 * freedom)) << cells << " cells";
   EXPECT_GT(chi_square, freedom - 5 * std::sqrt(2 * freedom)) << "too even to be random";

@@ -3,10 +3,10 @@
 // and what is forbidden must not. The other model tests are worth what these are worth.
 #include "tests/support/interleave.hpp"
 
-#include <gtest/gtest.h>
-
 #include <set>
 #include <utility>
+
+#include <gtest/gtest.h>
 
 namespace millrace::test {
 namespace {
@@ -28,13 +28,13 @@ Outcomes message_passing(std::memory_order store_order, std::memory_order load_o
     int flag_read = 0;
     int data_read = 0;
     trial.threads({[&] {
-                   data.store(1, relaxed);
-                   flag.store(1, store_order);
-                 },
-                 [&] {
-                   flag_read = flag.load(load_order);
-                   data_read = data.load(relaxed);
-                 }});
+                     data.store(1, relaxed);
+                     flag.store(1, store_order);
+                   },
+                   [&] {
+                     flag_read = flag.load(load_order);
+                     data_read = data.load(relaxed);
+                   }});
     seen.insert({flag_read, data_read});
   });
   EXPECT_TRUE(result.passed()) << result.failure;
@@ -61,13 +61,13 @@ TEST(Interleave, StoreBufferingIsAllowedUnderReleaseAndAcquire) {
     int a = 0;
     int b = 0;
     trial.threads({[&] {
-                   x.store(1, release);
-                   a = y.load(acquire);
-                 },
-                 [&] {
-                   y.store(1, release);
-                   b = x.load(acquire);
-                 }});
+                     x.store(1, release);
+                     a = y.load(acquire);
+                   },
+                   [&] {
+                     y.store(1, release);
+                     b = x.load(acquire);
+                   }});
     seen.insert({a, b});
   });
   EXPECT_TRUE(result.passed()) << result.failure;
@@ -83,15 +83,15 @@ TEST(Interleave, AReadModifyWriteOnOneWordForbidsStoreBuffering) {
     int a = 0;
     int b = 0;
     trial.threads({[&] {
-                   x.store(1, relaxed);
-                   both.fetch_add(0, acq_rel);
-                   a = y.load(relaxed);
-                 },
-                 [&] {
-                   y.store(1, relaxed);
-                   both.fetch_add(0, acq_rel);
-                   b = x.load(relaxed);
-                 }});
+                     x.store(1, relaxed);
+                     both.fetch_add(0, acq_rel);
+                     a = y.load(relaxed);
+                   },
+                   [&] {
+                     y.store(1, relaxed);
+                     both.fetch_add(0, acq_rel);
+                     b = x.load(relaxed);
+                   }});
     seen.insert({a, b});
   });
   EXPECT_TRUE(result.passed()) << result.failure;
@@ -105,13 +105,13 @@ TEST(Interleave, LoadsOfOneWordNeverGoBackwards) {
     int first = 0;
     int second = 0;
     trial.threads({[&] {
-                   x.store(1, relaxed);
-                   x.store(2, relaxed);
-                 },
-                 [&] {
-                   first = x.load(relaxed);
-                   second = x.load(relaxed);
-                 }});
+                     x.store(1, relaxed);
+                     x.store(2, relaxed);
+                   },
+                   [&] {
+                     first = x.load(relaxed);
+                     second = x.load(relaxed);
+                   }});
     seen.insert({first, second});
   });
   EXPECT_TRUE(result.passed()) << result.failure;
@@ -150,14 +150,14 @@ TEST(Interleave, AReleaseSequenceGoesThroughAReadModifyWrite) {
     int flag_read = 0;
     int data_read = 0;
     trial.threads({[&] {
-                   data.store(1, relaxed);
-                   flag.store(1, release);
-                 },
-                 [&] { flag.fetch_add(10, relaxed); },
-                 [&] {
-                   flag_read = flag.load(acquire);
-                   data_read = data.load(relaxed);
-                 }});
+                     data.store(1, relaxed);
+                     flag.store(1, release);
+                   },
+                   [&] { flag.fetch_add(10, relaxed); },
+                   [&] {
+                     flag_read = flag.load(acquire);
+                     data_read = data.load(relaxed);
+                   }});
     seen.insert({flag_read, data_read});
   });
   EXPECT_TRUE(result.passed()) << result.failure;
@@ -172,12 +172,12 @@ Explored hand_over(std::memory_order store_order, std::memory_order load_order, 
     ModelAtomics::Plain<int> data;
     Int flag;
     trial.threads({[&] {
-                   data = 1;
-                   flag.store(1, store_order);
-                 },
-                 [&] {
-                   if (flag.load(load_order) == 1 || !wait) trial.check(data == 1, "whole");
-                 }});
+                     data = 1;
+                     flag.store(1, store_order);
+                   },
+                   [&] {
+                     if (flag.load(load_order) == 1 || !wait) trial.check(data == 1, "whole");
+                   }});
   });
 }
 
@@ -186,9 +186,9 @@ TEST(Interleave, PlainMemoryMayBeHandedOver) {
 }
 
 TEST(Interleave, PlainMemoryThatRacesIsReported) {
-  for (const Explored& result : {hand_over(relaxed, acquire, true),
-                                 hand_over(release, relaxed, true),
-                                 hand_over(release, acquire, false)}) {
+  for (const Explored& result :
+       {hand_over(relaxed, acquire, true), hand_over(release, relaxed, true),
+        hand_over(release, acquire, false)}) {
     EXPECT_NE(result.failure.find("data race"), std::string::npos) << result.failure;
   }
 }
@@ -198,12 +198,12 @@ TEST(Interleave, APlainWriteAfterTheReleaseIsNotCovered) {
     ModelAtomics::Plain<int> data;
     Int flag;
     trial.threads({[&] {
-                   flag.store(1, release);
-                   data = 1;
-                 },
-                 [&] {
-                   if (flag.load(acquire) == 1) trial.check(data <= 1, "either");
-                 }});
+                     flag.store(1, release);
+                     data = 1;
+                   },
+                   [&] {
+                     if (flag.load(acquire) == 1) trial.check(data <= 1, "either");
+                   }});
   });
   EXPECT_NE(result.failure.find("data race"), std::string::npos) << result.failure;
 }
@@ -223,15 +223,18 @@ TEST(Interleave, LimitsAreReportedAsIncomplete) {
 
 TEST(Interleave, PreemptionsAreBoundedAsAsked) {
   const auto runs_with = [](uint32_t preemptions) {
-    return explore({.preemptions_max = preemptions}, [](Trial& trial) {
-             Int x;
-             const auto add = [&] {
-               for (int i = 0; i < 3; ++i) x.fetch_add(1, relaxed);
-             };
-             trial.threads({add, add});
-           }).runs;
+    return explore({.preemptions_max = preemptions},
+                   [](Trial& trial) {
+                     Int x;
+                     const auto add = [&] {
+                       for (int i = 0; i < 3; ++i)
+                         x.fetch_add(1, relaxed);
+                     };
+                     trial.threads({add, add});
+                   })
+        .runs;
   };
-  EXPECT_EQ(runs_with(0), 2u);    // either thread first
+  EXPECT_EQ(runs_with(0), 2u);     // either thread first
   EXPECT_EQ(runs_with(100), 20u);  // 6 over 3
 }
 

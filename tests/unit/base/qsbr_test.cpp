@@ -3,7 +3,7 @@
 // every schedule of a reader and a writer.
 #include "dataplane/base/qsbr.hpp"
 
-#include <gtest/gtest.h>
+#include "tests/support/interleave.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/support/interleave.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace {
 namespace {
@@ -87,8 +87,8 @@ TEST(Qsbr, WorksBehindTheInterface) {
   EXPECT_TRUE(grace.passed(grace.context, token));
 }
 
-// A writer replaces object 0 by object 1 and, if the grace period allows it, destroys object 0, which
-// is a plain write. A reader that still reads it then races.
+// A writer replaces object 0 by object 1 and, if the grace period allows it, destroys object 0,
+// which is a plain write. A reader that still reads it then races.
 template <Keep kKept, class Reader>
 Explored explore_reclaim(Reader reader) {
   using Atomics = ModelAtomicsWith<kKept>;
@@ -194,7 +194,8 @@ TEST(QsbrStress, ReclaimedMemoryIsNobodys) {
       qsbr.offline(r);
     });
   }
-  while (started.load(std::memory_order_relaxed) < kReaders) std::this_thread::yield();
+  while (started.load(std::memory_order_relaxed) < kReaders)
+    std::this_thread::yield();
   uint64_t waits = 0;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(1500);
   for (uint64_t swap = 0; waits < 5000 && std::chrono::steady_clock::now() < deadline; ++swap) {
@@ -202,11 +203,13 @@ TEST(QsbrStress, ReclaimedMemoryIsNobodys) {
     *next = kAlive;
     uint64_t* old = current.exchange(next, std::memory_order_acq_rel);
     const uint64_t token = qsbr.start();
-    for (; !qsbr.passed(token); ++waits) std::this_thread::yield();
+    for (; !qsbr.passed(token); ++waits)
+      std::this_thread::yield();
     *old = 0;
   }
   stop.store(true, std::memory_order_relaxed);
-  for (std::thread& reader : readers) reader.join();
+  for (std::thread& reader : readers)
+    reader.join();
   EXPECT_EQ(dead.load(), 0u);
   EXPECT_GT(waits, 0u) << "no reader was ever in the way: the run proves nothing";
 }

@@ -4,7 +4,9 @@
 // whose bytes follow from a few numbers, and ShardProbe, which checks every structure of a shard
 // against every other.
 
-#include <gtest/gtest.h>
+#include "dataplane/base/key_hash.hpp"
+#include "dataplane/cache/shard_state.hpp"
+#include "dataplane/cache/ttl_cache.hpp"
 
 #include <cstdlib>
 #include <cstring>
@@ -13,9 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "dataplane/base/key_hash.hpp"
-#include "dataplane/cache/shard_state.hpp"
-#include "dataplane/cache/ttl_cache.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::cache {
 
@@ -69,7 +69,8 @@ inline Key make_key(uint64_t number, uint16_t len = 24) {
   static const HashSecret secret = test_secret();
   Key key{};
   key.len = len;
-  for (uint16_t i = 0; i < len; ++i) key.bytes[i] = static_cast<uint8_t>(number * 31 + i);
+  for (uint16_t i = 0; i < len; ++i)
+    key.bytes[i] = static_cast<uint8_t>(number * 31 + i);
   std::memcpy(key.bytes + (len >= 12 ? 4 : 0), &number, std::min<std::size_t>(8, len));
   key.hash = hash_key(secret, key.bytes, key.len);
   return key;
@@ -143,7 +144,8 @@ inline Found lookup(const Shard& shard, const Key& key, uint64_t now_ms) {
 
 class ShardProbe {
  public:
-  explicit ShardProbe(Shard& shard) : shard_(shard), region_(shard.region_), state_(*shard.state_) {}
+  explicit ShardProbe(Shard& shard)
+      : shard_(shard), region_(shard.region_), state_(*shard.state_) {}
 
   // Index, records, wheel, queues, slab and gauges must tell the same story.
   void check() {
@@ -230,9 +232,9 @@ class ShardProbe {
       for (Ref ref = region_.record(queue).queue_next; ref != queue;
            ref = region_.record(ref).queue_next, ++cnt) {
         ASSERT_TRUE(seen.insert(ref).second);
-        ASSERT_EQ(queue_no(region_.page_header(ref_page(ref)).size_class,
-                           kind_of(shard_.entry_of(ref))),
-                  queue);
+        ASSERT_EQ(
+            queue_no(region_.page_header(ref_page(ref)).size_class, kind_of(shard_.entry_of(ref))),
+            queue);
         hand_seen |= ref == state_.queues[queue].hand;
       }
       ASSERT_EQ(cnt, state_.queues[queue].cnt);

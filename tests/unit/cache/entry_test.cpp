@@ -2,11 +2,11 @@
 // The bytes of an entry: what was written is what view_of and key_of read, in both forms.
 #include "dataplane/cache/entry.hpp"
 
-#include <random>
-
 #include "dataplane/cache/key_compare.hpp"
 #include "dataplane/cache/region_layout.hpp"
 #include "tests/unit/cache/cache_fixture.hpp"
+
+#include <random>
 
 namespace millrace::cache {
 namespace {
@@ -72,11 +72,22 @@ TEST(Entry, WhatOneSectionCannotSayIsWide) {
     change(answer.view);
     expect_round_trip(key, answer.view, true);
   };
-  wide([](AnswerView& v) { v.ar_cnt = 1; v.ns_end = 100; });
-  wide([](AnswerView& v) { v.ns_cnt = 1; v.an_end = 60; });
+  wide([](AnswerView& v) {
+    v.ar_cnt = 1;
+    v.ns_end = 100;
+  });
+  wide([](AnswerView& v) {
+    v.ns_cnt = 1;
+    v.an_end = 60;
+  });
   wide([](AnswerView& v) { v.an_cnt = 256; });
   wide([](AnswerView& v) { v.an_end = 60; });
-  wide([](AnswerView& v) { v.an_cnt = 0; v.an_end = 0; v.ns_end = 0; v.ar_cnt = 2; });
+  wide([](AnswerView& v) {
+    v.an_cnt = 0;
+    v.an_end = 0;
+    v.ns_end = 0;
+    v.ar_cnt = 2;
+  });
   Answer many = make_answer(1, 1, 4000, 300, Kind::positive, 256);
   expect_round_trip(key, many.view, true);
 }
@@ -86,18 +97,16 @@ TEST(Entry, RoundTripsAnyKeyLengthAndAnyCounts) {
   for (int i = 0; i < 20000; ++i) {
     const auto len = static_cast<uint16_t>(kKeyHeadBytes + random() % 256);
     const auto body = static_cast<uint16_t>(random() % (i % 10 == 0 ? 4097 : 200));
-    Answer answer = make_answer(random(), random(), body,
-                                static_cast<uint32_t>(random() % kLifetimeSecondsMax),
-                                static_cast<Kind>(random() % 3),
-                                static_cast<uint16_t>(random() % (i % 10 == 0 ? 512 : 8)));
+    Answer answer = make_answer(
+        random(), random(), body, static_cast<uint32_t>(random() % kLifetimeSecondsMax),
+        static_cast<Kind>(random() % 3), static_cast<uint16_t>(random() % (i % 10 == 0 ? 512 : 8)));
     if (random() % 4 == 0) answer.view.ar_cnt = static_cast<uint16_t>(random());
     if (random() % 4 == 0) answer.view.ns_cnt = static_cast<uint16_t>(random());
     if (random() % 4 == 0) answer.view.an_end = static_cast<uint16_t>(random());
     if (random() % 4 == 0) answer.view.ns_end = static_cast<uint16_t>(random());
     answer.view.rcode = static_cast<uint8_t>(random() % 16);
     const Key key = make_key(random(), len);
-    ASSERT_NO_FATAL_FAILURE(
-        expect_round_trip(key, answer.view, !fits_narrow(answer.view)));
+    ASSERT_NO_FATAL_FAILURE(expect_round_trip(key, answer.view, !fits_narrow(answer.view)));
   }
 }
 

@@ -2,13 +2,13 @@
 // Shard against a std::map: random inserts, removals, lookups, expiry, walks and grace periods.
 //
 // An entry may vanish only by eviction, expiry or removal; what is found is always the last answer
-// inserted under that key, never past its lifetime; readers' old entries keep their bytes until their
-// grace period; and when all is removed, all memory is free. MILLRACE_MODEL_STEPS sets the number of
-// steps for each run, MILLRACE_MODEL_SEED the first seed.
+// inserted under that key, never past its lifetime; readers' old entries keep their bytes until
+// their grace period; and when all is removed, all memory is free. MILLRACE_MODEL_STEPS sets the
+// number of steps for each run, MILLRACE_MODEL_SEED the first seed.
+#include "tests/unit/cache/cache_fixture.hpp"
+
 #include <map>
 #include <random>
-
-#include "tests/unit/cache/cache_fixture.hpp"
 
 namespace millrace::cache {
 namespace {
@@ -118,7 +118,8 @@ class ShardModel : public ShardTest, public ::testing::WithParamInterface<Scenar
       pointers[i] = &keys[i];
     }
     lookup_burst(shards, pointers, n, now_ms_, found);
-    for (uint32_t i = 0; i < n; ++i) ASSERT_NO_FATAL_FAILURE(check_found(numbers[i], found[i]));
+    for (uint32_t i = 0; i < n; ++i)
+      ASSERT_NO_FATAL_FAILURE(check_found(numbers[i], found[i]));
   }
 
   void step_remove() {
@@ -195,7 +196,8 @@ class ShardModel : public ShardTest, public ::testing::WithParamInterface<Scenar
     uint32_t removed = 0;
     const uint64_t entries = shard_.gauges().entries;
     for (uint64_t at = 0; at != kWalkEnd;) {
-      at = shard_.walk_remove(at, 100, [](const Entry&) { return true; }, removed);
+      at = shard_.walk_remove(
+          at, 100, [](const Entry&) { return true; }, removed);
     }
     EXPECT_EQ(removed, entries);
     ASSERT_NO_FATAL_FAILURE(step_grace());
@@ -215,19 +217,18 @@ class ShardModel : public ShardTest, public ::testing::WithParamInterface<Scenar
 TEST_P(ShardModel, AgreesWithAMap) {
   const uint64_t seed = from_env("MILLRACE_MODEL_SEED", 20240811);
   const uint64_t steps = from_env("MILLRACE_MODEL_STEPS", 40'000);
-  std::printf("%s: seed %llu, %llu steps\n", GetParam().name,
-              static_cast<unsigned long long>(seed), static_cast<unsigned long long>(steps));
+  std::printf("%s: seed %llu, %llu steps\n", GetParam().name, static_cast<unsigned long long>(seed),
+              static_cast<unsigned long long>(steps));
   run(seed, steps);
-  std::printf("  hits %llu, evicted %llu, expired %llu, pages moved %llu, stored %llu, replaced "
-              "%llu, no memory %llu, kept %llu\n",
-              static_cast<unsigned long long>(hits_),
-              static_cast<unsigned long long>(shard_.gauges().evicted),
-              static_cast<unsigned long long>(shard_.gauges().expired),
-              static_cast<unsigned long long>(shard_.gauges().pages_moved),
-              static_cast<unsigned long long>(results_[0]),
-              static_cast<unsigned long long>(results_[1]),
-              static_cast<unsigned long long>(results_[2]),
-              static_cast<unsigned long long>(results_[4]));
+  std::printf(
+      "  hits %llu, evicted %llu, expired %llu, pages moved %llu, stored %llu, replaced "
+      "%llu, no memory %llu, kept %llu\n",
+      static_cast<unsigned long long>(hits_),
+      static_cast<unsigned long long>(shard_.gauges().evicted),
+      static_cast<unsigned long long>(shard_.gauges().expired),
+      static_cast<unsigned long long>(shard_.gauges().pages_moved),
+      static_cast<unsigned long long>(results_[0]), static_cast<unsigned long long>(results_[1]),
+      static_cast<unsigned long long>(results_[2]), static_cast<unsigned long long>(results_[4]));
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // One owner and two readers on real threads; made for ThreadSanitizer, useful without.
 //
-// Every answer proves itself: its body follows from the key's number and a version in its first bytes.
-// So a torn entry, an entry of another key, or one whose memory was used again too early is seen.
+// Every answer proves itself: its body follows from the key's number and a version in its first
+// bytes. So a torn entry, an entry of another key, or one whose memory was used again too early is
+// seen.
+#include "tests/unit/cache/cache_fixture.hpp"
+
 #include <atomic>
 #include <random>
 #include <thread>
-
-#include "tests/unit/cache/cache_fixture.hpp"
 
 namespace millrace::cache {
 namespace {
@@ -63,8 +64,7 @@ bool proves_itself(const Entry& entry, uint64_t number, uint32_t lifetime_s) {
   if (view.body_bytes < 16) return false;
   uint64_t version;
   std::memcpy(&version, view.body, sizeof version);
-  return static_cast<bool>(
-      same_answer(view, proving_answer(number, version, lifetime_s).view));
+  return static_cast<bool>(same_answer(view, proving_answer(number, version, lifetime_s).view));
 }
 
 struct Shared {
@@ -131,20 +131,26 @@ TEST(ShardStress, ReadersNeverSeeWhatIsNotWhole) {
   auto shared = std::make_unique<Shared>();
   ASSERT_EQ(Shard::format(memory.data(), memory.bytes(), 0), "");
   ASSERT_EQ(shared->shard.attach(memory.data(), memory.bytes(), shared->qsbr.get()), "");
-  for (uint64_t i = 0; i < kKeys; ++i) shared->keys.push_back(make_key(i));
+  for (uint64_t i = 0; i < kKeys; ++i)
+    shared->keys.push_back(make_key(i));
   std::vector<std::thread> readers;
-  for (uint32_t i = 0; i < kReaders; ++i) readers.emplace_back([&, i] { read(*shared, i); });
+  for (uint32_t i = 0; i < kReaders; ++i)
+    readers.emplace_back([&, i] { read(*shared, i); });
   const char* const text = std::getenv("MILLRACE_STRESS_STEPS");
   write(*shared, text != nullptr ? std::strtoull(text, nullptr, 10) : 150'000);
   shared->stop.store(true);
-  for (std::thread& reader : readers) reader.join();
+  for (std::thread& reader : readers)
+    reader.join();
   EXPECT_EQ(shared->wrong.load(), 0u);
-  for (const auto& hits : shared->hits) EXPECT_GT(hits.load(), 1000u);
+  for (const auto& hits : shared->hits)
+    EXPECT_GT(hits.load(), 1000u);
   ShardProbe(shared->shard).check();
   EXPECT_GT(shared->shard.gauges().evicted + shared->shard.gauges().expired, 100u);
   uint32_t removed = 0;
-  shared->shard.walk_remove(0, UINT32_MAX, [](const Entry&) { return true; }, removed);
-  for (int i = 0; i < 1000; ++i) shared->shard.reclaim();
+  shared->shard.walk_remove(
+      0, UINT32_MAX, [](const Entry&) { return true; }, removed);
+  for (int i = 0; i < 1000; ++i)
+    shared->shard.reclaim();
   EXPECT_EQ(shared->shard.gauges().memory_used, 0u);
 }
 

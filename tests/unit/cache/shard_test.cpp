@@ -68,7 +68,8 @@ TEST_F(ShardTest, ANewHandleFindsWhatTheOldOneLeft) {
 
 TEST_F(ShardTest, AMovedRegionIsTheSameShard) {
   make();
-  for (uint64_t i = 0; i < 1000; ++i) insert(i, make_answer(i, 1, 80, 100), 1000);
+  for (uint64_t i = 0; i < 1000; ++i)
+    insert(i, make_answer(i, 1, 80, 100), 1000);
   RegionMemory copy(memory_->bytes());
   std::memcpy(copy.data(), memory_->data(), memory_->bytes());
   Shard other;
@@ -135,7 +136,8 @@ TEST_F(ShardTest, AReplacedEntryStaysReadableUntilItsGracePeriodHasPassed) {
   EXPECT_TRUE(same_answer(view_of(*held), first.view));
   grace_.pass();
   uint32_t removed = 0;
-  shard_.walk_remove(0, UINT32_MAX, [](const Entry&) { return true; }, removed);
+  shard_.walk_remove(
+      0, UINT32_MAX, [](const Entry&) { return true; }, removed);
   expect_empty();
   for (uint64_t i = 0; i < 20000; ++i) {
     insert(50'000 + i, make_answer(i, 4, 80, 100), 1000);
@@ -199,7 +201,8 @@ TEST_F(ShardTest, AConstantHashCostsMissesNeverAWrongAnswer) {
     grace_.pass();
   }
   ShardProbe(shard_).check();
-  for (uint64_t i = 0; i < 500; ++i) shard_.remove(constant(i));
+  for (uint64_t i = 0; i < 500; ++i)
+    shard_.remove(constant(i));
   expect_empty();
 }
 
@@ -215,7 +218,8 @@ TEST_F(ShardTest, FullBucketsYieldToNoLesserKind) {
   }
   const Answer negative = make_answer(99, 1, 40, 100, Kind::negative);
   EXPECT_EQ(shard_.insert(constant(99), negative.view, 0), InsertResult::no_memory);
-  for (uint64_t i = 0; i < 16; ++i) ASSERT_NE(lookup(shard_, constant(i), 0).entry, nullptr);
+  for (uint64_t i = 0; i < 16; ++i)
+    ASSERT_NE(lookup(shard_, constant(i), 0).entry, nullptr);
   ShardProbe(shard_).check();
   EXPECT_EQ(shard_.insert(constant(99), negative.view, 100'000), InsertResult::stored)
       << "the dead yield to everyone";
@@ -249,10 +253,12 @@ TEST_F(ShardTest, SpilledEntriesAreFoundAndCounted) {
     if (place_of(key.hash, shard_.bucket_cnt()).bucket_idx == home) keys.push_back(key);
   }
   const Answer answer = make_answer(1, 1, 40, 100);
-  for (const Key& key : keys) ASSERT_EQ(shard_.insert(key, answer.view, 0), InsertResult::stored);
+  for (const Key& key : keys)
+    ASSERT_EQ(shard_.insert(key, answer.view, 0), InsertResult::stored);
   ShardProbe probe(shard_);
   EXPECT_EQ(probe.spills(home), 4u);
-  for (const Key& key : keys) EXPECT_NE(lookup(shard_, key, 0).entry, nullptr);
+  for (const Key& key : keys)
+    EXPECT_NE(lookup(shard_, key, 0).entry, nullptr);
   for (const Key& key : keys) {
     EXPECT_TRUE(shard_.remove(key));
     probe.check();
@@ -270,7 +276,8 @@ TEST_F(ShardTest, ABurstFindsEachOfItsKeys) {
     (i % 2 == 0 ? shard_ : other).insert(make_key(i), make_answer(i, 1, 60, 100).view, 0);
   }
   std::vector<Key> keys;
-  for (uint32_t i = 0; i < kBurstMax; ++i) keys.push_back(make_key(i * 37 % 400 / 3));
+  for (uint32_t i = 0; i < kBurstMax; ++i)
+    keys.push_back(make_key(i * 37 % 400 / 3));
   for (uint32_t n = 0; n <= kBurstMax; ++n) {
     std::vector<const Shard*> shards(kBurstMax);
     std::vector<const Key*> pointers(kBurstMax);
@@ -293,15 +300,15 @@ TEST_F(ShardTest, ABurstFindsEachOfItsKeys) {
 
 TEST_F(ShardTest, AWalkVisitsEachEntryOnceWhateverItsSteps) {
   make();
-  for (uint64_t i = 0; i < 1500; ++i) insert(i, make_answer(i, 1, 40, 100), 0);
+  for (uint64_t i = 0; i < 1500; ++i)
+    insert(i, make_answer(i, 1, 40, 100), 0);
   for (const uint32_t step : {1u, 7u, 100u, UINT32_MAX}) {
     std::set<const Entry*> seen;
     uint64_t cursor = 0;
     uint64_t calls = 0;
     while (cursor != kWalkEnd) {
-      cursor = shard_.walk(cursor, step, [&](const Entry& entry) {
-        ASSERT_TRUE(seen.insert(&entry).second);
-      });
+      cursor = shard_.walk(cursor, step,
+                           [&](const Entry& entry) { ASSERT_TRUE(seen.insert(&entry).second); });
       ASSERT_LE(++calls, shard_.bucket_cnt() / step + 1);
     }
     EXPECT_EQ(seen.size(), shard_.gauges().entries);
@@ -322,173 +329,23 @@ TEST_F(ShardTest, WalkRemoveTakesWhatMatches) {
   }
   EXPECT_EQ(removed, 300u);
   ShardProbe(shard_).check();
-  for (uint64_t i = 0; i < 900; ++i) ASSERT_EQ(has(i, 0), i % 3 != 0);
+  for (uint64_t i = 0; i < 900; ++i)
+    ASSERT_EQ(has(i, 0), i % 3 != 0);
   cursor = 0;
   while (cursor != kWalkEnd) {
-    cursor = shard_.walk_remove(cursor, 10, [](const Entry&) { return true; }, removed);
+    cursor = shard_.walk_remove(
+        cursor, 10, [](const Entry&) { return true; }, removed);
   }
   EXPECT_EQ(removed, 900u);
   expect_empty();
-}
-
-// --- memory
-
-TEST_F(ShardTest, WhenMemoryIsFullTheOldestUnusedGo) {
-  make();
-  const auto answer = [](uint64_t i) { return make_answer(i, 1, 90, 10'000); };
-  uint64_t filled = 0;
-  for (; shard_.gauges().evicted == 0; ++filled) {
-    ASSERT_EQ(insert(filled, answer(filled), filled), InsertResult::stored);
-    shard_.reclaim();
-    grace_.pass();
-  }
-  const uint64_t capacity = filled;
-  for (uint64_t i = 0; i < capacity / 4; ++i) {
-    const Found found = lookup(shard_, make_key(i), filled);
-    if (found.entry != nullptr) touch(*found.entry);
-  }
-  for (uint64_t i = 0; i < capacity / 2; ++i, ++filled) {
-    ASSERT_EQ(insert(filled, answer(filled), filled), InsertResult::stored);
-    shard_.reclaim();
-    grace_.pass();
-  }
-  uint64_t used_left = 0;
-  uint64_t unused_left = 0;
-  for (uint64_t i = 0; i < capacity / 4; ++i) used_left += has(i, filled);
-  for (uint64_t i = capacity / 4; i < capacity / 2; ++i) unused_left += has(i, filled);
-  EXPECT_GT(used_left, capacity / 4 * 9 / 10);
-  EXPECT_LT(unused_left, capacity / 4 / 10);
-  ShardProbe(shard_).check();
-}
-
-TEST_F(ShardTest, AStalledGracePeriodGivesNoMemoryAndLosesNothing) {
-  make();
-  uint64_t number = 0;
-  InsertResult result = InsertResult::stored;
-  for (; result == InsertResult::stored && number < 100'000; ++number) {
-    result = insert(number, make_answer(number, 1, 90, 10'000), 0);
-    shard_.reclaim();
-  }
-  ASSERT_EQ(result, InsertResult::no_memory);
-  uint64_t present = 0;
-  for (uint64_t i = 0; i < number; ++i) {
-    const Found found = lookup(shard_, make_key(i), 0);
-    if (found.entry == nullptr) continue;
-    ++present;
-    ASSERT_TRUE(same_answer(view_of(*found.entry), make_answer(i, 1, 90, 10'000).view));
-  }
-  EXPECT_EQ(present, shard_.gauges().entries);
-  const uint64_t before = present;
-  for (int i = 0; i < 1000; ++i) {
-    ASSERT_EQ(insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::no_memory);
-    shard_.reclaim();
-  }
-  EXPECT_GT(shard_.gauges().entries, before * 9 / 10) << "waiting must not empty the cache";
-  ShardProbe(shard_).check();
-  settle();
-  EXPECT_EQ(insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::stored);
-}
-
-TEST_F(ShardTest, AnOlderEntryStaysWhenItsReplacementFindsNoMemory) {
-  make();
-  const Answer old = make_answer(1, 1, 90, 10'000);
-  uint64_t number = 0;
-  while (insert(number, make_answer(number, 1, 90, 10'000), 0) == InsertResult::stored) ++number;
-  uint64_t present = 0;
-  while (!has(present, 0)) ++present;
-  EXPECT_EQ(insert(present, make_answer(1, 2, 90, 10'000), 0), InsertResult::no_memory);
-  const Found found = lookup(shard_, make_key(present), 0);
-  if (found.entry != nullptr) {
-    EXPECT_TRUE(same_answer(view_of(*found.entry), make_answer(present, 1, 90, 10'000).view));
-  }
-  ShardProbe(shard_).check();
-}
-
-TEST_F(ShardTest, PagesMoveToTheClassThatNeedsThem) {
-  make(kRegionBytesMin * 4);
-  uint64_t now_ms = 0;
-  const auto store = [&](uint64_t number, uint16_t body) {
-    const InsertResult result = insert(number, make_answer(number, 1, body, 1'000'000), now_ms);
-    shard_.reclaim();
-    grace_.pass();
-    now_ms += 10;
-    return result;
-  };
-  uint64_t number = 0;
-  while (shard_.gauges().evicted == 0) ASSERT_EQ(store(number++, 90), InsertResult::stored);
-  // All the memory belongs to small entries that nobody asks for; now large ones come.
-  uint64_t refused = 0;
-  for (int i = 0; i < 4000; ++i) {
-    refused += store(number++, 1500) == InsertResult::no_memory;
-    if (i % 100 == 0) ShardProbe(shard_).check();
-  }
-  EXPECT_LT(refused, 100u) << "until the first page is drained";
-  EXPECT_GT(shard_.gauges().pages_moved, 10u);
-  const uint32_t large = class_of(1500 + 60);
-  EXPECT_GT(ShardProbe(shard_).pages_of(large), ShardProbe(shard_).slab_pages() / 3);
-}
-
-void flood(Shard& shard, ManualGrace& grace, Kind kind, uint64_t from, uint64_t cnt) {
-  for (uint64_t i = 0; i < cnt; ++i) {
-    // Sizes vary, so that the flood wanders over the classes.
-    shard.insert(make_key(from + i),
-                 make_answer(i, 1, static_cast<uint16_t>(i % 5 * 100), 3600, kind, 1).view, 2000);
-    shard.reclaim();
-    if (i % 16 == 0) grace.pass();
-  }
-}
-
-TEST_F(ShardTest, AFloodOfNegativesAndFailuresStopsAtItsShare) {
-  make(kRegionBytesMin * 4);
-  uint64_t filled = 0;
-  for (; shard_.gauges().evicted == 0; ++filled) {
-    insert(filled, make_answer(filled, 1, static_cast<uint16_t>(filled % 5 * 100), 3600), 1000);
-    shard_.reclaim();
-    grace_.pass();
-  }
-  const auto& gauges = shard_.gauges();
-  const uint64_t positive_before = gauges.memory_of_kind[0];
-  flood(shard_, grace_, Kind::failure, 1'000'000, 40'000);
-  EXPECT_LE(gauges.memory_of_kind[2], gauges.memory_total / 16);
-  EXPECT_GT(gauges.memory_of_kind[2], gauges.memory_total / 32) << "a budget is there to be used";
-  flood(shard_, grace_, Kind::negative, 2'000'000, 60'000);
-  EXPECT_LE(gauges.memory_of_kind[1] + gauges.memory_of_kind[2], gauges.memory_total / 4);
-  EXPECT_GT(gauges.memory_of_kind[1], gauges.memory_total / 16);
-  settle();
-  EXPECT_GT(gauges.memory_of_kind[0], positive_before - gauges.memory_total * 3 / 10)
-      << "more than their share was taken from the positive ones";
-  ShardProbe(shard_).check();
-}
-
-TEST_F(ShardTest, AFloodIntoAStalledGracePeriodStopsAtItsShareToo) {
-  make();
-  for (uint64_t i = 0; i < 50'000; ++i) {
-    insert(i, make_answer(i, 1, 90, 3600, Kind::negative), 1000);
-    shard_.reclaim();
-  }
-  EXPECT_LE(shard_.gauges().memory_of_kind[1], shard_.gauges().memory_total / 4);
-  EXPECT_EQ(insert(99'999, make_answer(1, 1, 90, 3600), 1000), InsertResult::stored)
-      << "positive answers have the rest";
-}
-
-TEST_F(ShardTest, BudgetsCanBeSet) {
-  make();
-  shard_.set_budgets(Budgets{.failure_64ths = 1, .failure_and_negative_64ths = 2});
-  for (uint64_t i = 0; i < 20'000; ++i) {
-    insert(i, make_answer(i, 1, 90, 3600, i % 2 == 0 ? Kind::negative : Kind::failure), 1000);
-    shard_.reclaim();
-    grace_.pass();
-  }
-  const auto& gauges = shard_.gauges();
-  EXPECT_LE(gauges.memory_of_kind[2], gauges.memory_total / 64);
-  EXPECT_LE(gauges.memory_of_kind[1] + gauges.memory_of_kind[2], gauges.memory_total / 32);
 }
 
 // --- bounded work
 
 TEST_F(ShardTest, ExpireKeepsToItsBudget) {
   make();
-  for (uint64_t i = 0; i < 2000; ++i) insert(i, make_answer(i, 1, 40, 100), 0);
+  for (uint64_t i = 0; i < 2000; ++i)
+    insert(i, make_answer(i, 1, 40, 100), 0);
   const uint64_t stored = shard_.gauges().entries;
   uint64_t total = 0;
   while (total < stored) {

@@ -2,9 +2,9 @@
 // The packed slot, the pair of buckets, the vector compare.
 #include "dataplane/cache/slot.hpp"
 
-#include <gtest/gtest.h>
-
 #include <random>
+
+#include <gtest/gtest.h>
 
 namespace millrace::cache {
 namespace {
@@ -17,8 +17,10 @@ static_assert(pack_slot(0x12345678, 0xabcdef, 3, true, 9) == 0xabcdef9a12345678)
 TEST(Slot, PacksEveryFieldExhaustively) {
   std::vector<uint32_t> tags{0, 0xffffff};
   std::vector<uint32_t> numbers{0, UINT32_MAX};
-  for (uint32_t bit = 0; bit < 24; ++bit) tags.push_back(1u << bit);
-  for (uint32_t bit = 0; bit < 32; ++bit) numbers.push_back(1u << bit);
+  for (uint32_t bit = 0; bit < 24; ++bit)
+    tags.push_back(1u << bit);
+  for (uint32_t bit = 0; bit < 32; ++bit)
+    numbers.push_back(1u << bit);
   for (const uint32_t tag : tags) {
     for (const uint32_t number : numbers) {
       for (uint32_t lines = 1; lines <= kSlotLinesMax; ++lines) {

@@ -2,11 +2,11 @@
 // The wheel against a sorted set: fires all that is due, nothing early, whatever the budget.
 #include "dataplane/cache/timer_wheel.hpp"
 
-#include <gtest/gtest.h>
-
 #include <random>
 #include <set>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace millrace::cache {
 namespace {
@@ -52,7 +52,8 @@ class Rig {
 
   uint64_t due_cnt(uint64_t now) const {
     uint64_t cnt = 0;
-    for (const auto& [due, timer] : model_) cnt += due <= now;
+    for (const auto& [due, timer] : model_)
+      cnt += due <= now;
     return cnt;
   }
   std::size_t armed_cnt() const { return model_.size(); }
@@ -98,7 +99,8 @@ TEST(TimerWheel, FartherThanItsReachIsApproachedInSteps) {
   const uint64_t start = 777;
   const uint64_t due = start + (uint64_t{1} << 26);
   rig.add(0, due, start);
-  for (uint64_t now = start; now < due; now += 100003) ASSERT_EQ(rig.turn(now, 10), 0u);
+  for (uint64_t now = start; now < due; now += 100003)
+    ASSERT_EQ(rig.turn(now, 10), 0u);
   EXPECT_EQ(rig.turn(due - 1, 10), 0u);
   EXPECT_EQ(rig.turn(due, 10), 1u);
 }
@@ -117,7 +119,8 @@ TEST(TimerWheel, CancelledTimersDoNotFire) {
 
 TEST(TimerWheel, ATurnLooksAtNoMoreThanItsBudget) {
   Rig rig(5000);
-  for (uint32_t i = 0; i < 5000; ++i) rig.add(i, 1000 + i % 3, 0);
+  for (uint32_t i = 0; i < 5000; ++i)
+    rig.add(i, 1000 + i % 3, 0);
   uint32_t fired = 0;
   uint32_t turns = 0;
   while (fired < 5000) {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The image: every field from its key, the same bytes for the same config, and good enough for the
 // door of the data plane.
-#include <gtest/gtest.h>
+#include "control/snapshot/compile.hpp"
+
+#include "control/config/diff.hpp"
+#include "control/config/dump.hpp"
+#include "dataplane/snapshot/config_attach.hpp"
+#include "tests/unit/config/support.hpp"
 
 #include <cstring>
 #include <memory>
 
-#include "control/config/diff.hpp"
-#include "control/config/dump.hpp"
-#include "control/snapshot/compile.hpp"
-#include "dataplane/snapshot/config_attach.hpp"
-#include "tests/unit/config/support.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::ctl::testing {
 namespace {
@@ -25,7 +26,9 @@ Image compiled(const Config& config, uint64_t generation, int fill = 0xa5) {
   return image;
 }
 
-bool same(const void* a, const void* b, std::size_t bytes) { return std::memcmp(a, b, bytes) == 0; }
+bool same(const void* a, const void* b, std::size_t bytes) {
+  return std::memcmp(a, b, bytes) == 0;
+}
 
 TEST(Compile, FillsEveryField) {
   const std::string text =
@@ -147,8 +150,10 @@ TEST(Compile, LiveChangesLeaveTheBootSectionAlone) {
     wanted.dataplane = running.dataplane;
     wanted.dataplane.idle = other.dataplane.idle;
     wanted.packet_caches = running.packet_caches;
-    for (PacketCache& cache : wanted.packet_caches) cache.max_ttl_s = 604800;
-    for (Pool& pool : wanted.pools) pool.packet_cache = wanted.packet_caches[0].name;
+    for (PacketCache& cache : wanted.packet_caches)
+      cache.max_ttl_s = 604800;
+    for (Pool& pool : wanted.pools)
+      pool.packet_cache = wanted.packet_caches[0].name;
     const bool is_live = reload_class(diff(running, wanted)) == ReloadClass::live;
     const Image a = compiled(running, 1);
     const Image b = compiled(wanted, 1);

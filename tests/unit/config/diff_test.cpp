@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a new config changes, and what each change costs.
-#include <gtest/gtest.h>
+#include "control/config/diff.hpp"
+
+#include "tests/unit/config/support.hpp"
 
 #include <algorithm>
 
-#include "control/config/diff.hpp"
-#include "tests/unit/config/support.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::ctl {
 
@@ -19,7 +20,9 @@ namespace {
 
 using Changes = std::vector<Change>;
 
-Config good() { return *load(kGood).config; }
+Config good() {
+  return *load(kGood).config;
+}
 
 TEST(Diff, OfEqualConfigsIsEmpty) {
   EXPECT_EQ(diff(good(), good()), Changes{});
@@ -48,12 +51,12 @@ TEST(Diff, MatchesObjectsByName) {
   wanted.backends.push_back({.name = "t", .address = {.bytes = {198, 18, 1, 3}, .family = 4}});
   EXPECT_EQ(
       diff(running, wanted),
-      (Changes{{"backends[r]", "{name: \"r\", address: \"198.18.1.1:53\", pools: [default]}", "",
-                ReloadClass::live},
-               {"backends[s].address", "\"198.18.1.2:53\"", "\"198.18.1.2:5353\"",
-                ReloadClass::live},
-               {"backends[t]", "", "{name: \"t\", address: \"198.18.1.3:53\", pools: [default]}",
-                ReloadClass::live}}));
+      (Changes{
+          {"backends[r]", "{name: \"r\", address: \"198.18.1.1:53\", pools: [default]}", "",
+           ReloadClass::live},
+          {"backends[s].address", "\"198.18.1.2:53\"", "\"198.18.1.2:5353\"", ReloadClass::live},
+          {"backends[t]", "", "{name: \"t\", address: \"198.18.1.3:53\", pools: [default]}",
+           ReloadClass::live}}));
 }
 
 TEST(Diff, SeesANewOrder) {
@@ -61,9 +64,9 @@ TEST(Diff, SeesANewOrder) {
   running.packet_caches.push_back({.name = "second"});
   Config wanted = running;
   std::swap(wanted.packet_caches[0], wanted.packet_caches[1]);
-  EXPECT_EQ(diff(running, wanted),
-            (Changes{{"packet_caches", "[default, second]", "[second, default]",
-                      ReloadClass::restart}}));
+  EXPECT_EQ(
+      diff(running, wanted),
+      (Changes{{"packet_caches", "[default, second]", "[second, default]", ReloadClass::restart}}));
 }
 
 TEST(Diff, KnowsWhatEachKeyCosts) {
@@ -98,12 +101,24 @@ TEST(Diff, IsEmptyExactlyForEqualConfigs) {
     ASSERT_TRUE(diff(a, b).empty());
     std::mt19937_64 rng(base + i);
     switch (rng() % 6) {
-      case 0: b.ports = other.ports; break;
-      case 1: b.packet_caches = other.packet_caches; break;
-      case 2: b.upstream = other.upstream; break;
-      case 3: std::shuffle(b.backends.begin(), b.backends.end(), rng); break;
-      case 4: b.binds = other.binds; break;
-      default: b.dataplane = other.dataplane; break;
+      case 0:
+        b.ports = other.ports;
+        break;
+      case 1:
+        b.packet_caches = other.packet_caches;
+        break;
+      case 2:
+        b.upstream = other.upstream;
+        break;
+      case 3:
+        std::shuffle(b.backends.begin(), b.backends.end(), rng);
+        break;
+      case 4:
+        b.binds = other.binds;
+        break;
+      default:
+        b.dataplane = other.dataplane;
+        break;
     }
     ASSERT_EQ(diff(a, b).empty(), a == b);
     ASSERT_EQ(diff(b, a).empty(), a == b);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses: what is read, how it is written, how it stands in an image.
-#include <gtest/gtest.h>
-
 #include "control/config/endpoint.hpp"
+
+#include <gtest/gtest.h>
 
 namespace millrace::ctl {
 namespace {
@@ -27,7 +27,8 @@ TEST(Endpoint, RefusesWhatIsNoAddress) {
   EXPECT_EQ(canonical("[1.2.3.4]:53"), "brackets are for IPv6 addresses");
   EXPECT_EQ(canonical("[fd00::1]53"), "after the bracket comes \":port\"");
   EXPECT_EQ(canonical("fe80::1%eth0"), "an address with a zone (%) is not supported");
-  for (const char* text : {"1.2.3.4:", "1.2.3.4:+53", "1.2.3.4:53x", "[fd00::1]:", "1.2.3.4:99999"}) {
+  for (const char* text :
+       {"1.2.3.4:", "1.2.3.4:+53", "1.2.3.4:53x", "[fd00::1]:", "1.2.3.4:99999"}) {
     EXPECT_EQ(canonical(text), "the port must be a number from 1 to 65535") << text;
   }
   EXPECT_FALSE(parse_endpoint(std::string_view("1.2.3.4\0", 8)).ok());

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files that come with millrace: the configs load, the reference config explains every key and
 // has its default, and the document has the table that fields.def gives.
-#include <gtest/gtest.h>
+#include "control/config/format.hpp"
+#include "control/config/reference.hpp"
+#include "tests/unit/config/support.hpp"
 
 #include <fstream>
 #include <sstream>
 
-#include "control/config/format.hpp"
-#include "control/config/reference.hpp"
-#include "tests/unit/config/support.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::ctl::testing {
 namespace {
@@ -33,9 +33,8 @@ struct ObjectOf<std::vector<Object>> {
 };
 
 TEST(Files, EveryConfigLoads) {
-  for (const char* path :
-       {"configs/millrace.yaml", "configs/minimal.yaml", "configs/lab.yaml",
-        "configs/lab-one-armed.yaml"}) {
+  for (const char* path : {"configs/millrace.yaml", "configs/minimal.yaml", "configs/lab.yaml",
+                           "configs/lab-one-armed.yaml"}) {
     const LoadResult result = load_config_file(kRoot + "/" + path, kHost);
     EXPECT_TRUE(result.ok()) << result.text();
   }

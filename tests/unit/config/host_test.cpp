@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is left to the machine, and what a minimal config implies.
-#include <gtest/gtest.h>
-
 #include "control/snapshot/compile.hpp"
 #include "tests/unit/config/support.hpp"
+
+#include <gtest/gtest.h>
 
 namespace millrace::ctl::testing {
 namespace {
@@ -79,8 +79,9 @@ TEST(Shards, AreSixteenUnlessTheCacheIsTooSmall) {
 }
 
 TEST(CacheBytes, AreTheSumRoundedUp) {
-  Config config = on(kGood + "packet_caches: [{name: default, size: 33MiB}, "
-                             "{name: b, size: 32MiB}]\n",
+  Config config = on(kGood +
+                         "packet_caches: [{name: default, size: 33MiB}, "
+                         "{name: b, size: 32MiB}]\n",
                      kHost);
   EXPECT_EQ(config.dataplane.shards, 16u);
   EXPECT_EQ(cache_bytes(config), 96ull << 20);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // No text can crash the loader, make it throw, or keep it busy.
-#include <gtest/gtest.h>
-
-#include <chrono>
-#include <string>
-#include <vector>
-
 #include "control/config/dump.hpp"
 #include "control/snapshot/compile.hpp"
 #include "dataplane/snapshot/config_attach.hpp"
 #include "tests/unit/config/support.hpp"
+
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
 
 namespace millrace::ctl::testing {
 namespace {
@@ -33,28 +33,46 @@ void check_oracle(const std::string& text) {
 
 std::string repeated(const std::string& unit, std::size_t bytes) {
   std::string text;
-  while (text.size() + unit.size() <= bytes) text += unit;
+  while (text.size() + unit.size() <= bytes)
+    text += unit;
   return text;
 }
 
-// The generous bound is for sanitizers and busy machines; what is not linear takes minutes.
-TEST(Hostile, LargeTextsOfOneShapeTakeBoundedTime) {
-  const std::size_t bytes = kConfigBytesMax - 64;
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// A few ms each when the work is linear in the text; the bound leaves room for sanitizers.
+TEST(Hostile, TextsOfOneShapeTakeBoundedTime) {
+  const std::size_t bytes = 96 << 10;
   std::vector<std::string> texts;
   for (const char* unit :
-       {"[", "{", "- ", "? ", "a: ", "[a", "{a: ", "&a ", "*a ", "!a ", "\"", "'", "|\n", "#", ",",
-        "]", "a\n", "a:\n ", "- a\n", "--- \n", "%YAML 1.1\n", "a: b\n", " ", "\n", "\t", "\x80",
-        "[a,", "{a,", "a: [b, c]\n", "? a\n: b\n", "\"\\x41", "- - - -\n", "key", "\xc3\xa4"}) {
+       {"[",           "{",          "- ",      "? ",        "a: ",   "[a",      "{a: ",
+        "&a ",         "*a ",        "!a ",     "\"",        "'",     "|\n",     "#",
+        ",",           "]",          "a\n",     "a:\n ",     "- a\n", "--- \n",  "%YAML 1.1\n",
+        "a: b\n",      " ",          "\n",      "\t",        "\x80",  "[a,",     "{a,",
+        "a: [b, c]\n", "? a\n: b\n", "\"\\x41", "- - - -\n", "key",   "\xc3\xa4"}) {
     texts.push_back(repeated(unit, bytes));
     texts.push_back("ports: " + texts.back());
     texts.push_back("ports: [" + texts.back());
   }
   for (const std::string& text : texts) {
     SCOPED_TRACE(text.substr(0, 24));
-    const auto start = std::chrono::steady_clock::now();
+    const double start = cpu_seconds();
     check_oracle(text);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    EXPECT_LT(took.count(), 5.0);
+    EXPECT_LT(cpu_seconds() - start, 1.0);
+  }
+}
+
+// The shapes that cost yaml-cpp most, at the largest size there is.
+TEST(Hostile, TheLargestTextsTakeBoundedTime) {
+  for (const char* unit : {"[a", "a\n", "[", "\"\\x41"}) {
+    SCOPED_TRACE(unit);
+    const double start = cpu_seconds();
+    check_oracle("ports: " + repeated(unit, kConfigBytesMax - 64));
+    EXPECT_LT(cpu_seconds() - start, 8.0);
   }
 }
 
@@ -87,7 +105,8 @@ class Mutator {
   explicit Mutator(uint64_t seed) : rng_(seed) {}
 
   std::string mutate(std::string text) {
-    for (uint64_t i = 0, n = 1 + rng_() % 4; i < n; ++i) step(text);
+    for (uint64_t i = 0, n = 1 + rng_() % 4; i < n; ++i)
+      step(text);
     return text;
   }
 
@@ -95,21 +114,42 @@ class Mutator {
   std::size_t place(const std::string& text) { return rng_() % (text.size() + 1); }
 
   void step(std::string& text) {
-    static const std::vector<std::string> kWords{
-        "&a ",  "*a",   "!!str ", "\n",  "\t",   "- ",    ": ",     "[",    "]",    "{",
-        "}",    "\"",   "'",      "|\n", "? ",   "---\n", "...\n",  "~",    "null", "auto",
-        "0",    "-1",   "1e9",    "99999999999999999999", "MiB",    "s",    "ms",   "default",
-        "#",    "%TAG", "\xff",   "\xef\xbb\xbf", "198.18.0.53", "[fd00::1]:53", "name: x\n"};
+    static const std::vector<std::string> kWords{"&a ",         "*a",
+                                                 "!!str ",      "\n",
+                                                 "\t",          "- ",
+                                                 ": ",          "[",
+                                                 "]",           "{",
+                                                 "}",           "\"",
+                                                 "'",           "|\n",
+                                                 "? ",          "---\n",
+                                                 "...\n",       "~",
+                                                 "null",        "auto",
+                                                 "0",           "-1",
+                                                 "1e9",         "99999999999999999999",
+                                                 "MiB",         "s",
+                                                 "ms",          "default",
+                                                 "#",           "%TAG",
+                                                 "\xff",        "\xef\xbb\xbf",
+                                                 "198.18.0.53", "[fd00::1]:53",
+                                                 "name: x\n"};
     const std::size_t at = place(text);
     const std::size_t length = std::min<std::size_t>(rng_() % 24, text.size() - at);
     switch (rng_() % 5) {
-      case 0: text.insert(at, kWords[rng_() % kWords.size()]); break;
-      case 1: text.erase(at, length); break;
-      case 2: text.insert(place(text), text.substr(at, length)); break;
+      case 0:
+        text.insert(at, kWords[rng_() % kWords.size()]);
+        break;
+      case 1:
+        text.erase(at, length);
+        break;
+      case 2:
+        text.insert(place(text), text.substr(at, length));
+        break;
       case 3:
         if (at < text.size()) text[at] = static_cast<char>(rng_());
         break;
-      default: text.replace(at, length, kWords[rng_() % kWords.size()]); break;
+      default:
+        text.replace(at, length, kWords[rng_() % kWords.size()]);
+        break;
     }
   }
 
@@ -119,11 +159,11 @@ class Mutator {
 TEST(Hostile, MutatedConfigsHoldTheOracle) {
   const uint64_t base = seed();
   uint64_t loaded = 0;
-  for (uint64_t i = 0; i < 4000; ++i) {
+  for (uint64_t i = 0; i < 1000; ++i) {
     SCOPED_TRACE("MR_SEED=" + std::to_string(base + i));
     Mutator mutator(base + i);
-    const std::string good = i % 4 == 0 ? dump_yaml(RandomConfig(base + i).make())
-                                        : dump_yaml(*load(kGood).config);
+    const std::string good =
+        i % 4 == 0 ? dump_yaml(RandomConfig(base + i).make()) : dump_yaml(*load(kGood).config);
     const std::string text = mutator.mutate(good);
     check_oracle(text);
     if (HasFatalFailure()) {
@@ -132,7 +172,7 @@ TEST(Hostile, MutatedConfigsHoldTheOracle) {
     }
     loaded += load(text).ok() ? 1 : 0;
   }
-  EXPECT_GT(loaded, 40u) << "mutations that break everything test little";
+  EXPECT_GT(loaded, 10u) << "mutations that break everything test little";
 }
 
 }  // namespace

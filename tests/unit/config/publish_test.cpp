@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // A sealed memfd: the bytes are there, and nobody can change them.
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "control/snapshot/publish.hpp"
 
 #include <cerrno>
 #include <string>
 #include <vector>
 
-#include "control/snapshot/publish.hpp"
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace millrace::ctl {
 namespace {
@@ -38,8 +38,7 @@ TEST_F(SealedMemfd, HoldsTheBytes) {
 }
 
 TEST_F(SealedMemfd, CannotBeChangedInAnyWay) {
-  EXPECT_EQ(fcntl(fd_, F_GET_SEALS),
-            F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  EXPECT_EQ(fcntl(fd_, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
   EXPECT_EQ(pwrite(fd_, "x", 1, 0), -1);
   EXPECT_EQ(errno, EPERM);
   EXPECT_EQ(ftruncate(fd_, 0), -1);
@@ -50,7 +49,9 @@ TEST_F(SealedMemfd, CannotBeChangedInAnyWay) {
   munmap(map, bytes_.size());
 }
 
-TEST_F(SealedMemfd, IsNotInheritedByChance) { EXPECT_EQ(fcntl(fd_, F_GETFD), FD_CLOEXEC); }
+TEST_F(SealedMemfd, IsNotInheritedByChance) {
+  EXPECT_EQ(fcntl(fd_, F_GETFD), FD_CLOEXEC);
+}
 
 TEST(SealedMemfdFailure, NamesTheCall) {
   const Result<int> made = make_sealed_memfd("x", 1, std::string(4096, 'n').c_str());

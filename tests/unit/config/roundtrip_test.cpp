@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // dump_yaml() and load are inverse, for any config.
-#include <gtest/gtest.h>
-
 #include "control/config/dump.hpp"
 #include "control/config/validate.hpp"
 #include "tests/unit/config/support.hpp"
+
+#include <gtest/gtest.h>
 
 namespace millrace::ctl::testing {
 namespace {
 
 TEST(RoundTrip, RandomConfigsComeBackEqual) {
   const uint64_t base = seed();
-  for (uint64_t i = 0; i < 300; ++i) {
+  for (uint64_t i = 0; i < 150; ++i) {
     SCOPED_TRACE("MR_SEED=" + std::to_string(base + i));
     const Config config = RandomConfig(base + i).make();
     const std::vector<Problem> problems = validate(config, kHost);

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/config/support.hpp"
 
+#include "control/snapshot/compile.hpp"
+
 #include <algorithm>
 #include <array>
 #include <bit>
-
-#include "control/snapshot/compile.hpp"
 
 namespace millrace::ctl::testing {
 
 // Words that YAML, or some reader of YAML, takes for something else.
 std::string RandomConfig::name(std::size_t idx) {
-  static constexpr std::array<const char*, 10> kOdd{"null", "True", "no",   "1",    "1e3",
-                                                    "0x1F", "a-b",  "y",    "auto", "x.y_z"};
+  static constexpr std::array<const char*, 10> kOdd{"null", "True", "no", "1",    "1e3",
+                                                    "0x1F", "a-b",  "y",  "auto", "x.y_z"};
   if (idx < kOdd.size() && between(0, 1) == 0) return kOdd[idx];
-  std::string text = "n" + std::to_string(idx);
+  std::string text = "n" + std::to_string(idx) + "-";
   while (text.size() < abi::kNameMax - 1 && between(0, 7) != 0) {
     text += "abzAZ09._-"[between(0, 9)];
   }
@@ -107,7 +107,8 @@ void RandomConfig::make_dataplane(Config& config) {
   dataplane.hugepage_dir = between(0, 1) == 0 ? "/mnt/h" : "/mnt/a b: \"c\" \\ # &*";
   dataplane.buffers_per_worker = between32(2048, 1 << 20);
   uint64_t sizes = 0;
-  for (const PacketCache& cache : config.packet_caches) sizes += cache.size_bytes;
+  for (const PacketCache& cache : config.packet_caches)
+    sizes += cache.size_bytes;
   uint32_t shards = std::bit_ceil(dataplane.workers);
   while (shards < abi::kShardsMax && 2 * shards * kShardBytesMin <= sizes && between(0, 2) != 0) {
     shards *= 2;

@@ -2,13 +2,13 @@
 #pragma once
 // Configs for the tests: one that is good, a host to run it on, and any number of random ones.
 
-#include <cstdlib>
-#include <random>
-#include <string>
-
 #include "control/config/host.hpp"
 #include "control/config/load.hpp"
 #include "control/config/model.hpp"
+
+#include <cstdlib>
+#include <random>
+#include <string>
 
 namespace millrace::ctl::testing {
 
@@ -20,7 +20,9 @@ inline const std::string kGood =
 
 inline const Host kHost{{0, 1, 2, 3}};
 
-inline LoadResult load(const std::string& text) { return load_config_text(text, "t.yaml", kHost); }
+inline LoadResult load(const std::string& text) {
+  return load_config_text(text, "t.yaml", kHost);
+}
 
 // MR_SEED in the environment replays a failure.
 inline uint64_t seed() {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ring under every schedule and every load that the memory model allows, and the same scenarios
 // with one kind of ordering taken away, which must fail: the orders in the ring are needed.
-#include <gtest/gtest.h>
+#include "dataplane/ring/spsc_ring.hpp"
+#include "tests/support/interleave.hpp"
+#include "tests/unit/ring/ring_items.hpp"
 
 #include <cstdint>
 #include <cstdio>
 #include <string>
 
-#include "dataplane/ring/spsc_ring.hpp"
-#include "tests/support/interleave.hpp"
-#include "tests/unit/ring/ring_items.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::ring {
 namespace {
@@ -28,7 +28,7 @@ struct Script {
   uint32_t push_tries;   // calls of push in all
   uint32_t pop_tries;    // calls of pop in all
   uint32_t pop_max;
-  uint32_t first = 0;    // index at which the ring begins
+  uint32_t first = 0;  // index at which the ring begins
 };
 
 // One thread pushes, the other pops; whatever is left is popped at the end. Nothing may be lost,
@@ -42,7 +42,8 @@ Explored explore_ring(const Script& script, const Limits& limits) {
     const auto take = [&](uint32_t max) {
       ProvingItem out[4];
       const uint32_t cnt = ring.pop(out, max);
-      for (uint32_t i = 0; i < cnt; ++i) trial.check(out[i].holds(popped++), "items in order");
+      for (uint32_t i = 0; i < cnt; ++i)
+        trial.check(out[i].holds(popped++), "items in order");
     };
     trial.threads({[&] {
                      for (uint32_t i = 0; i < script.push_tries && pushed < script.items; ++i) {
@@ -57,14 +58,16 @@ Explored explore_ring(const Script& script, const Limits& limits) {
                        trial.check(popped <= script.items, "nothing out of nowhere");
                      }
                    }});
-    for (uint32_t i = 0; i < kSlots; ++i) take(1);
+    for (uint32_t i = 0; i < kSlots; ++i)
+      take(1);
     trial.check(popped == pushed, "every item that was taken comes out");
     trial.check(ring.empty(), "empty at the end");
     trial.check(ring.free_slots() == kSlots, "all slots free at the end");
   });
 }
 
-constexpr Script kShort{.items = 4, .flush_every = 1, .push_tries = 5, .pop_tries = 4, .pop_max = 1};
+constexpr Script kShort{
+    .items = 4, .flush_every = 1, .push_tries = 5, .pop_tries = 4, .pop_max = 1};
 constexpr Script kBatched{
     .items = 5, .flush_every = 2, .push_tries = 7, .pop_tries = 4, .pop_max = 2};
 constexpr Script kWrapping{

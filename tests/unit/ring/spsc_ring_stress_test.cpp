@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two real threads and items that prove themselves; ThreadSanitizer looks on in its own build.
-#include <gtest/gtest.h>
+#include "dataplane/ring/spsc_ring.hpp"
+#include "tests/unit/ring/ring_items.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -8,8 +9,7 @@
 #include <random>
 #include <thread>
 
-#include "dataplane/ring/spsc_ring.hpp"
-#include "tests/unit/ring/ring_items.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::ring {
 namespace {
@@ -47,7 +47,8 @@ void stress(uint64_t items, uint64_t seed) {
   auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (number < items) {
     const uint32_t cnt = ring->pop(out, 1 + static_cast<uint32_t>(random() % 64));
-    for (uint32_t i = 0; i < cnt; ++i) broken += out[i].holds(number++) ? 0 : 1;
+    for (uint32_t i = 0; i < cnt; ++i)
+      broken += out[i].holds(number++) ? 0 : 1;
     if (cnt != 0) {
       deadline = std::chrono::steady_clock::now() + kPatience;
     } else if (std::chrono::steady_clock::now() > deadline) {
@@ -62,9 +63,15 @@ void stress(uint64_t items, uint64_t seed) {
   EXPECT_TRUE(ring->empty());
 }
 
-TEST(SpscRingStress, SmallRing) { stress<2>(30'000, 1); }
-TEST(SpscRingStress, MiddleRing) { stress<16>(200'000, 2); }
-TEST(SpscRingStress, FullSizeAcrossTheWrap) { stress<512>(1'000'000, 0u - 5'000u); }
+TEST(SpscRingStress, SmallRing) {
+  stress<2>(30'000, 1);
+}
+TEST(SpscRingStress, MiddleRing) {
+  stress<16>(200'000, 2);
+}
+TEST(SpscRingStress, FullSizeAcrossTheWrap) {
+  stress<512>(1'000'000, 0u - 5'000u);
+}
 
 }  // namespace
 }  // namespace millrace::ring

@@ -3,7 +3,8 @@
 // contract, and against readers that do not.
 #include "dataplane/snapshot/board.hpp"
 
-#include <gtest/gtest.h>
+#include "dataplane/base/qsbr.hpp"
+#include "tests/support/interleave.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -13,8 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "dataplane/base/qsbr.hpp"
-#include "tests/support/interleave.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::snapshot {
 namespace {
@@ -144,7 +144,8 @@ TEST(SnapshotBoardStress, SwapsUnderReaders) {
   constexpr uint32_t kReaders = 2;
   auto images = std::make_unique<StressImage[]>(2);
   const auto write = [&](StressImage& image, uint64_t generation) {
-    for (uint64_t& word : image.words) word = generation;
+    for (uint64_t& word : image.words)
+      word = generation;
   };
   write(images[0], 1);
   SnapshotBoard<StressImage> board(&images[0]);
@@ -164,7 +165,8 @@ TEST(SnapshotBoardStress, SwapsUnderReaders) {
         const uint64_t generation = image->words[0];
         bool whole = generation >= newest;
         if (generation % 4 == r) std::this_thread::yield();  // swaps while we hold the image
-        for (uint64_t word : image->words) whole = whole && word == generation;
+        for (uint64_t word : image->words)
+          whole = whole && word == generation;
         if (!whole) broken.fetch_add(1, std::memory_order_relaxed);
         newest = generation;
         qsbr.quiescent(r);
@@ -172,17 +174,20 @@ TEST(SnapshotBoardStress, SwapsUnderReaders) {
       qsbr.offline(r);
     });
   }
-  while (started.load() < kReaders) std::this_thread::yield();
+  while (started.load() < kReaders)
+    std::this_thread::yield();
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
   uint64_t generation = 2;
   for (; generation < 50'000 && std::chrono::steady_clock::now() < deadline; ++generation) {
     StressImage& next = images[(generation + 1) % 2];
     write(next, generation);
     const Retired<StressImage> retired(board.publish(&next), grace);
-    while (!retired.may_free(grace)) std::this_thread::yield();
+    while (!retired.may_free(grace))
+      std::this_thread::yield();
   }
   stop.store(true, std::memory_order_relaxed);
-  for (std::thread& reader : readers) reader.join();
+  for (std::thread& reader : readers)
+    reader.join();
   EXPECT_EQ(broken.load(), 0u);
   EXPECT_GT(generation, 10u) << "hardly a swap was made";
 }

@@ -4,8 +4,7 @@
 #include "dataplane/snapshot/config_attach.hpp"
 
 #define XXH_INLINE_ALL
-#include <gtest/gtest.h>
-#include <xxhash.h>
+#include "tests/unit/snapshot/images.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -19,7 +18,8 @@
 #include <tuple>
 #include <vector>
 
-#include "tests/unit/snapshot/images.hpp"
+#include <gtest/gtest.h>
+#include <xxhash.h>
 
 namespace millrace::snapshot {
 namespace {
@@ -31,7 +31,9 @@ using test::good_config;
 using test::good_routes;
 using test::seal_checksum;
 
-std::string reason_for(const ConfigImage& image) { return verify_config(&image, sizeof image); }
+std::string reason_for(const ConfigImage& image) {
+  return verify_config(&image, sizeof image);
+}
 
 template <class Image>
 struct Case {
@@ -63,7 +65,9 @@ void expect_accepted(const std::vector<ConfigCase>& cases) {
   }
 }
 
-TEST(ConfigAttach, AcceptsAGoodImage) { EXPECT_EQ(reason_for(*good_config()), ""); }
+TEST(ConfigAttach, AcceptsAGoodImage) {
+  EXPECT_EQ(reason_for(*good_config()), "");
+}
 
 TEST(ConfigAttach, RefusesAWrongHeader) {
   expect_refused({
@@ -98,7 +102,8 @@ TEST(ConfigAttach, RefusesAWrongBootSection) {
       {"boot.hugepages", [](auto& i) { i.boot.hugepages = 2; }},
       {"boot.hugepage_dir is empty", [](auto& i) { std::memset(i.boot.hugepage_dir, 0, 128); }},
       {"boot.hugepage_dir is not an abs", [](auto& i) { i.boot.hugepage_dir[0] = 'd'; }},
-      {"boot.hugepage_dir is not closed", [](auto& i) { std::memset(i.boot.hugepage_dir, 'a', 128); }},
+      {"boot.hugepage_dir is not closed",
+       [](auto& i) { std::memset(i.boot.hugepage_dir, 'a', 128); }},
       {"boot.hugepage_dir holds bytes", [](auto& i) { i.boot.hugepage_dir[127] = 'a'; }},
       {"boot.cores[0]", [](auto& i) { i.boot.cores[0] = -1; }},
       {"boot.cores[2]", [](auto& i) { i.boot.cores[2] = kCoreMax + 1; }},
@@ -134,7 +139,8 @@ TEST(ConfigAttach, RefusesWrongCountsAndSwitches) {
 TEST(ConfigAttach, RefusesWrongUpstreamSettings) {
   expect_refused({
       {"service.upstream_edns_udp_bytes", [](auto& i) { i.service.upstream_edns_udp_bytes = 0; }},
-      {"service.upstream_edns_udp_bytes", [](auto& i) { i.service.upstream_edns_udp_bytes = 4097; }},
+      {"service.upstream_edns_udp_bytes",
+       [](auto& i) { i.service.upstream_edns_udp_bytes = 4097; }},
       {"service.upstream_port_first", [](auto& i) { i.service.upstream_port_first = 1023; }},
       {"service.upstream_port_first", [](auto& i) { i.service.upstream_port_first = 65'535; }},
       {"service.upstream_port_end", [](auto& i) { i.service.upstream_port_end = 20'031; }},
@@ -156,9 +162,11 @@ TEST(ConfigAttach, RefusesWrongBinds) {
   expect_refused({
       {"service.bind[0].address.family", [](auto& i) { i.service.bind[0].address.family = 0; }},
       {"service.bind[1].address.family", [](auto& i) { i.service.bind[1].address.family = 5; }},
-      {"service.bind[0].address is IPv4 with", [](auto& i) { i.service.bind[0].address.bytes[4] = 1; }},
+      {"service.bind[0].address is IPv4 with",
+       [](auto& i) { i.service.bind[0].address.bytes[4] = 1; }},
       {"service.bind[0].address.reserved", [](auto& i) { i.service.bind[0].address.reserved = 1; }},
-      {"service.bind[0].address has port 0", [](auto& i) { i.service.bind[0].address.port_be = 0; }},
+      {"service.bind[0].address has port 0",
+       [](auto& i) { i.service.bind[0].address.port_be = 0; }},
       {"service.bind[1].pool", [](auto& i) { i.service.bind[1].pool = 2; }},
       {"service.bind[0] uses port 20000",
        [](auto& i) { i.service.bind[0].address.port_be = __builtin_bswap16(20'000); }},
@@ -175,8 +183,10 @@ TEST(ConfigAttach, RefusesWrongBackends) {
       {"service.backend[0].name", [](auto& i) { std::memset(i.service.backend[0].name, 'x', 32); }},
       {"service.backend[1].name", [](auto& i) { std::memset(i.service.backend[1].name, 0, 32); }},
       {"service.backend[1].name", [](auto& i) { i.service.backend[1].name[0] = '\x7f'; }},
-      {"service.backend[0].address.family", [](auto& i) { i.service.backend[0].address.family = 7; }},
-      {"service.backend[0].address has port", [](auto& i) { i.service.backend[0].address.port_be = 0; }},
+      {"service.backend[0].address.family",
+       [](auto& i) { i.service.backend[0].address.family = 7; }},
+      {"service.backend[0].address has port",
+       [](auto& i) { i.service.backend[0].address.port_be = 0; }},
       {"service.backend[0].address is the unspecified",
        [](auto& i) { i.service.backend[0].address = address_v4(0, 0, 0, 0, 53); }},
       {"service.backend[1].address.reserved",
@@ -190,7 +200,8 @@ TEST(ConfigAttach, RefusesWrongPools) {
   expect_refused({
       {"service.pool[0].name", [](auto& i) { std::memset(i.service.pool[0].name, 0, 32); }},
       {"service.pool[1].packet_cache", [](auto& i) { i.service.pool[1].packet_cache = 1; }},
-      {"service.pool[1].packet_cache", [](auto& i) { i.service.pool[1].packet_cache = UINT32_MAX; }},
+      {"service.pool[1].packet_cache",
+       [](auto& i) { i.service.pool[1].packet_cache = UINT32_MAX; }},
       {"service.pool[0].backends names backend 2", [](auto& i) { i.service.pool[0].backends = 7; }},
       {"service.pool[0].backends names backend 31",
        [](auto& i) { i.service.pool[0].backends = 1u << 31; }},
@@ -202,7 +213,8 @@ TEST(ConfigAttach, RefusesWrongPacketCaches) {
   expect_refused({
       {"service.packet_cache[0].name",
        [](auto& i) { std::memset(i.service.packet_cache[0].name, 0, 32); }},
-      {"service.packet_cache[0].ttl_s_max", [](auto& i) { i.service.packet_cache[0].ttl_s_max = 0; }},
+      {"service.packet_cache[0].ttl_s_max",
+       [](auto& i) { i.service.packet_cache[0].ttl_s_max = 0; }},
       {"service.packet_cache[0].ttl_s_max",
        [](auto& i) { i.service.packet_cache[0].ttl_s_max = kTtlSMax + 1; }},
       {"service.packet_cache[0].ttl_s_min",
@@ -233,9 +245,12 @@ void fill_every_table(ConfigImage& image) {
   for (uint32_t i = 0; i < abi::kBindsMax; ++i) {
     service.bind[i] = {address_v4(198, 18, 0, static_cast<uint8_t>(i), 53), i % abi::kPoolsMax};
   }
-  for (abi::BackendConfig& backend : service.backend) backend = service.backend[0];
-  for (abi::PoolConfig& pool : service.pool) pool = service.pool[0];
-  for (abi::PacketCacheConfig& cache : service.packet_cache) cache = service.packet_cache[0];
+  for (abi::BackendConfig& backend : service.backend)
+    backend = service.backend[0];
+  for (abi::PoolConfig& pool : service.pool)
+    pool = service.pool[0];
+  for (abi::PacketCacheConfig& cache : service.packet_cache)
+    cache = service.packet_cache[0];
   service.pool[15].packet_cache = abi::kPacketCachesMax - 1;
   service.pool[15].backends = UINT32_MAX;
 }
@@ -299,7 +314,8 @@ TEST(ConfigAttach, RefusesMemoryThatIsNotAligned) {
 
 uint64_t seed_of_this_run() {
   const char* given = std::getenv("MR_TEST_SEED");
-  const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device{}();
+  const uint64_t seed =
+      given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device{}();
   std::printf("MR_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
   return seed;
 }
@@ -416,7 +432,8 @@ TEST(RoutesAttach, RefusesEveryWrongField) {
       {"hop[0].source.family", [](auto& i) { i.hop[0].source.family = 0; }},
       {"hop[0].source.family is 6", [](auto& i) { i.hop[0].source.family = 6; }},
       {"hop[0].source is IPv4 with", [](auto& i) { i.hop[0].source.bytes[15] = 6; }},
-      {"hop[0].source is the unspecified", [](auto& i) { std::memset(i.hop[0].source.bytes, 0, 16); }},
+      {"hop[0].source is the unspecified",
+       [](auto& i) { std::memset(i.hop[0].source.bytes, 0, 16); }},
       {"hop[0].source.reserved", [](auto& i) { i.hop[0].source.reserved = 1; }},
       {"hop[1].source.port_be", [](auto& i) { i.hop[1].source.port_be = 53; }},
       {"hop[1].target_mac", [](auto& i) { std::memset(i.hop[1].target_mac, 0, 6); }},

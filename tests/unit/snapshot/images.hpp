@@ -2,11 +2,11 @@
 #pragma once
 // Images that verification accepts, for tests to break.
 
+#include "dataplane/snapshot/config_attach.hpp"
+
 #include <cstdint>
 #include <cstring>
 #include <memory>
-
-#include "dataplane/snapshot/config_attach.hpp"
 
 namespace millrace::test {
 
@@ -100,8 +100,8 @@ inline std::unique_ptr<abi::RoutesImage> good_routes(const abi::ConfigImage& con
   fill_header(image->header, abi::kRoutesMagic, sizeof *image, 1);
   image->config_generation = config.header.generation;
   image->backends = config.service.backends;
-  image->hop[0] = {address_v4(198, 18, 1, 2, 0), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, 1, 0, 0,
-                   1500, 0};
+  image->hop[0] = {
+      address_v4(198, 18, 1, 2, 0), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, 1, 0, 0, 1500, 0};
   image->hop[1] = {address_v6(1, 2, 0), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 3}, 1, 1, 0, 1500, 0};
   seal_checksum(*image);
   return image;

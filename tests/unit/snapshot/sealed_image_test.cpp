@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Descriptors that carry images: what is sealed maps and stays as it is; everything else is refused.
+// Descriptors that carry images: what is sealed maps and stays as it is; all else is refused.
 #include "dataplane/snapshot/sealed_image.hpp"
+
+#include <cstring>
+#include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <cstring>
-#include <string>
-#include <utility>
 
 namespace millrace::snapshot {
 namespace {
@@ -20,7 +20,8 @@ struct Bytes {
 
 Bytes some_bytes() {
   Bytes bytes;
-  for (std::size_t i = 0; i < sizeof bytes.text; ++i) bytes.text[i] = static_cast<char>(i * 7);
+  for (std::size_t i = 0; i < sizeof bytes.text; ++i)
+    bytes.text[i] = static_cast<char>(i * 7);
   return bytes;
 }
 
@@ -62,9 +63,9 @@ TEST(SealedImage, CannotBeChangedBehindOurBack) {
 
 TEST(SealedImage, RefusesWhatIsNotSealedWhole) {
   const Bytes bytes = some_bytes();
-  for (int seals : {0, F_SEAL_WRITE, F_SEAL_WRITE | F_SEAL_SHRINK, F_SEAL_WRITE | F_SEAL_GROW,
-                    F_SEAL_SHRINK | F_SEAL_GROW,
-                    F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW}) {
+  for (int seals :
+       {0, F_SEAL_WRITE, F_SEAL_WRITE | F_SEAL_SHRINK, F_SEAL_WRITE | F_SEAL_GROW,
+        F_SEAL_SHRINK | F_SEAL_GROW, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW}) {
     const int fd = fd_with_seals(bytes, seals);
     SealedImage image;
     EXPECT_EQ(image.map(fd, sizeof bytes),
@@ -79,8 +80,7 @@ TEST(SealedImage, RefusesOtherSizesAndOtherFiles) {
   const Bytes bytes = some_bytes();
   const int fd = sealed_fd(bytes);
   SealedImage image;
-  EXPECT_EQ(image.map(fd, sizeof bytes + 1),
-            "the image has 8192 bytes; this version takes 8193");
+  EXPECT_EQ(image.map(fd, sizeof bytes + 1), "the image has 8192 bytes; this version takes 8193");
   close(fd);
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statistics pages: what is published is what is read, whole or not at all, under every value that
 // the memory model lets a reader see and under real threads.
-#include <gtest/gtest.h>
+#include "dataplane/stats/core_counters.hpp"
+#include "dataplane/stats/stats_page_reader.hpp"
+#include "tests/support/interleave.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -11,9 +13,7 @@
 #include <string>
 #include <thread>
 
-#include "dataplane/stats/core_counters.hpp"
-#include "dataplane/stats/stats_page_reader.hpp"
-#include "tests/support/interleave.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::stats {
 namespace {
@@ -51,8 +51,10 @@ CoreCounters distinct_counters() {
   counters.entries = 4;
   counters.memory_used = 5;
   counters.memory_total = 6;
-  for (std::size_t i = 0; i < abi::kOutcomeCnt; ++i) counters.outcome[i] = 1000 + i;
-  for (std::size_t i = 0; i < abi::kEventCnt; ++i) counters.event[i] = 2000 + i;
+  for (std::size_t i = 0; i < abi::kOutcomeCnt; ++i)
+    counters.outcome[i] = 1000 + i;
+  for (std::size_t i = 0; i < abi::kEventCnt; ++i)
+    counters.event[i] = 2000 + i;
   return counters;
 }
 
@@ -71,8 +73,10 @@ TEST(StatsPage, EveryFieldArrives) {
   EXPECT_EQ(read.entries, 4u);
   EXPECT_EQ(read.memory_used, 5u);
   EXPECT_EQ(read.memory_total, 6u);
-  for (std::size_t i = 0; i < abi::kOutcomeCnt; ++i) EXPECT_EQ(read.outcome[i], 1000 + i);
-  for (std::size_t i = 0; i < abi::kEventCnt; ++i) EXPECT_EQ(read.event[i], 2000 + i);
+  for (std::size_t i = 0; i < abi::kOutcomeCnt; ++i)
+    EXPECT_EQ(read.outcome[i], 1000 + i);
+  for (std::size_t i = 0; i < abi::kEventCnt; ++i)
+    EXPECT_EQ(read.event[i], 2000 + i);
 }
 
 TEST(StatsPage, APageNeverPublishedReadsAsZeroes) {
@@ -159,7 +163,8 @@ TEST(StatsPageStress, EveryAcceptedCopyKeepsTheSumRule) {
       counters.count(static_cast<Outcome>(n * 7 % abi::kOutcomeCnt));
       counters.rx_packets += 2;
       counters.memory_used = n;
-      for (uint64_t& event : counters.event) event = n;
+      for (uint64_t& event : counters.event)
+        event = n;
       publish(counters, n, *page);
       if (n % 64 == 0) std::this_thread::yield();
     }
@@ -174,12 +179,14 @@ TEST(StatsPageStress, EveryAcceptedCopyKeepsTheSumRule) {
     ASSERT_GE(read.publications, newest);
     newest = read.publications;
     uint64_t sum = 0;
-    for (uint64_t outcome : read.outcome) sum += outcome;
+    for (uint64_t outcome : read.outcome)
+      sum += outcome;
     ASSERT_EQ(sum, read.rx_packets);
     ASSERT_EQ(read.rx_packets, 2 * read.publications);
     ASSERT_EQ(read.memory_used, read.publications);
     ASSERT_EQ(read.generation, read.publications);
-    for (uint64_t event : read.event) ASSERT_EQ(event, read.publications);
+    for (uint64_t event : read.event)
+      ASSERT_EQ(event, read.publications);
   }
   stop.store(true, std::memory_order_relaxed);
   writer.join();

@@ -212,6 +212,27 @@ TEST_F(ReplyTest, A91_additional_data_goes_first_and_without_tc) {
   EXPECT_EQ(written.message->records[2].ttl, 93u);
 }
 
+TEST_F(ReplyTest, A91_additional_data_that_fits_exactly_stays) {
+  const std::size_t whole = serve(ask().opt()).bytes.size();
+  const Written written =
+      serve(ask().opt(), 0, {.udp_bytes_max = 1232, .room = static_cast<uint16_t>(whole)});
+  EXPECT_EQ(written.message->count(Section::additional), 2u);  // the address and OPT
+}
+
+TEST_F(ReplyTest, A91_ttls_of_what_was_cut_are_not_written) {
+  const Bytes query = ask().build();
+  const ParsedQuery parsed = parse(query);
+  Bytes block(400, 0x5c);
+  std::copy(query.begin(), query.end(), block.begin());
+  const std::size_t whole = serve(ask()).bytes.size();
+  const wire::Reply reply =
+      wire::write_reply(block.data(), parsed.query, entry_.view(), 7,
+                        {.udp_bytes_max = static_cast<uint16_t>(whole - 1), .room = 400});
+  ASSERT_LT(reply.len, whole);
+  EXPECT_TRUE(std::all_of(block.begin() + reply.len, block.end(),
+                          [](uint8_t octet) { return octet == 0x5c; }));
+}
+
 TEST_F(ReplyTest, A92_a_larger_client_gets_all_of_a_truncated_hit) {
   prime(upstream(kQname, kTypeTxt).answer(Name::pointer(12), kTypeTxt, 60, Bytes(3000, 1)),
         key_for(kQname, kTypeTxt));

@@ -11,7 +11,6 @@ using wire::Verdict;
 
 constexpr const char* kQname = "www.example.com";
 constexpr uint16_t kQnamePointer = 12;
-constexpr uint16_t kZonePointer = 16;  // example.com within the question
 
 DnsBuilder reply(const Name& name = kQname, uint16_t type = kTypeA) {
   return DnsBuilder().response().rd().question(name, type);
@@ -261,6 +260,17 @@ TEST(ParseAnswer, A25_T1_T7_records_behind_opt_are_cut_with_it) {
   EXPECT_EQ(result.view().lifetime_s, 90u);  // A30: the scan does not stop at OPT
 }
 
+TEST(ParseAnswer, A25_the_first_transport_record_is_where_the_cut_is) {
+  DnsBuilder builder = good();
+  builder.additional("a.example", kTypeA, 200, rdata_a("198.18.2.5"));
+  builder.opt();
+  builder.additional("b.example", kTypeA, 90, rdata_a("198.18.2.6"));
+  builder.additional("key", kTypeTsig, 0, Bytes(20, 0));
+  const ParsedUpstream result = take(builder);
+  EXPECT_EQ(result.view().ar_cnt, 1);
+  EXPECT_EQ(result.ttls(), (std::vector<uint32_t>{300, 200}));
+}
+
 TEST(ParseAnswer, T7_a_pointer_into_opt) {
   DnsBuilder builder = good();
   builder.opt({.options = {{100, {3, 'o', 'p', 't', 0}}}});
@@ -341,6 +351,10 @@ TEST(ParseAnswer, A26_signatures_belong_to_what_they_sign) {
   chain.answer("b.example", kTypeA, 300, rdata_a("198.18.2.1"));
   chain.answer("b.example", kTypeRrsig, 300, rdata_rrsig({.covered = kTypeA}));
   expect_cacheable(chain);
+  DnsBuilder stray_alias = chain;
+  expect_relay(stray_alias.answer("c.example", kTypeRrsig, 300,
+                                  rdata_rrsig({.covered = kTypeCname})),
+               Event::ins_skip_chain);
   DnsBuilder stray = good();
   expect_relay(
       stray.answer("b.example", kTypeRrsig, 300, rdata_rrsig({.covered = kTypeA})),

@@ -23,7 +23,10 @@ class BackendSetTest : public testing::Test {
     routes_ = test::make_routes(*config_);
     const Remap remap = settings_.apply(*config_);
     settings_.apply(*routes_);
-    for (BackendSet* set : {&first_, &second_}) set->apply(remap, backends);
+    for (BackendSet* set : {&first_, &second_}) {
+      set->apply(remap, backends);
+      set->begin_turn(kNow);
+    }
   }
   void take_down(BackendSet& set, uint32_t backend) {
     for (int i = 0; i < 2; ++i) set.on_timeout(backend, 2);
@@ -87,6 +90,20 @@ TEST_F(BackendSetTest, TimeoutsInARowTakeItDownAndAnAnswerBringsItBack) {
   EXPECT_TRUE(second_.up(1)) << "another worker has its own opinion";
   first_.on_answer(1, kMs, false);
   EXPECT_TRUE(first_.up(1));
+}
+
+TEST_F(BackendSetTest, ABurstThatIsAnsweredLateIsNoOutage) {
+  for (int i = 0; i < 10; ++i) first_.on_sent(1);
+  first_.begin_turn(kNow + 400 * kMs);
+  for (int i = 0; i < 10; ++i) first_.on_timeout(1, 2);
+  EXPECT_TRUE(first_.up(1)) << "silent for 400 ms only";
+  first_.on_answer(1, 400 * kMs, false);
+  first_.begin_turn(kNow + 1300 * kMs);
+  for (int i = 0; i < 9; ++i) first_.on_timeout(1, 2);
+  EXPECT_TRUE(first_.up(1)) << "silent for 900 ms only";
+  first_.begin_turn(kNow + 1400 * kMs);
+  first_.on_timeout(1, 2);
+  EXPECT_FALSE(first_.up(1));
 }
 
 TEST_F(BackendSetTest, WithAllOfThemDownThereIsNothingToChoose) {

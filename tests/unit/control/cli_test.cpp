@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real `millrace` binary against a daemon with fakes: exit codes and what is printed.
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <thread>
+
+#include "control/daemon/unix_socket.hpp"
+#include "tests/unit/control/daemon_fixture.hpp"
+
+namespace millrace::ctl {
+namespace {
+
+struct Ran {
+  int code = -1;
+  std::string out;
+  std::string err;
+};
+
+class CliTest : public DaemonFixture {
+ protected:
+  // Runs the CLI in a thread while the loop serves it.
+  Ran run(const std::string& arguments) {
+    std::atomic<bool> done{false};
+    Ran ran;
+    std::thread thread([&] {
+      const std::string line = std::string(MR_CLI) + " --run-dir " + dir.path() + " " + arguments +
+                               " >" + (dir / "out") + " 2>" + (dir / "err");
+      const int status = std::system(line.c_str());
+      ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+      done.store(true);
+    });
+    loop.run_until([&] { return done.load(); }, Milliseconds(10'000));
+    thread.join();
+    ran.out = read_file(dir / "out");
+    ran.err = read_file(dir / "err");
+    return ran;
+  }
+
+  nlohmann::json run_json(const std::string& arguments) {
+    const Ran ran = run(arguments + " --json");
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return nlohmann::json::parse(ran.out, nullptr, false);
+  }
+};
+
+TEST_F(CliTest, UsageIsTwo) {
+  for (const char* wrong : {"", "fly", "status --nonsense", "config", "config check",
+                            "cache lookup", "stats --delta nothing", "status --timeout 0",
+                            "cache flush a --all", "cache flush --suffix",
+                            "config show --default --effective"}) {
+    EXPECT_EQ(run(wrong).code, 2) << wrong;
+  }
+  EXPECT_EQ(run("--help").code, 0);
+  EXPECT_NE(run("config apply --help").out.find("--allow-restart"), std::string::npos);
+}
+
+TEST_F(CliTest, NoDaemonIsThreeWithOneLine) {
+  for (const char* verb : {"status", "stats", "config show", "config apply", "cache lookup a",
+                           "cache flush"}) {
+    const Ran ran = run(verb);
+    EXPECT_EQ(ran.code, 3) << verb;
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+    EXPECT_EQ(ran.out, "");
+  }
+  EXPECT_EQ(run("version").code, 0);
+  EXPECT_EQ(run("config show --default").code, 0);
+}
+
+TEST_F(CliTest, DaemonThatDoesNotAnswerIsFive) {
+  auto mute = listen_unix(dir / "millraced.sock", SOCK_STREAM, 0600, 4);
+  ASSERT_TRUE(mute.ok());
+  EXPECT_EQ(run("status --timeout 0.1").code, 5);
+}
+
+TEST_F(CliTest, NonsenseFromTheDaemonIsOne) {
+  ControlServer odd(loop, dir / "millraced.sock",
+                    [](const nlohmann::json&, const ControlServer::Respond& respond) {
+                      respond({{}, {{"surprise", 1}}, {}});
+                    });
+  ASSERT_TRUE(odd.open().ok());
+  EXPECT_EQ(run("status").code, 1);
+  EXPECT_EQ(run("stats").code, 1);
+}
+
+TEST_F(CliTest, CheckPrintsEveryDiagnosticOffline) {
+  write_file(dir / "good.yaml", config_yaml());
+  write_file(dir / "bad.yaml", config_yaml("nonsense: 1\nupstream:\n  tries: 99999\n"));
+  EXPECT_EQ(run("config check " + (dir / "good.yaml")).code, 0);
+  const Ran bad = run("config check " + (dir / "bad.yaml"));
+  EXPECT_EQ(bad.code, 4);
+  EXPECT_NE(bad.err.find("nonsense"), std::string::npos) << bad.err;
+  EXPECT_NE(bad.err.find("tries"), std::string::npos) << bad.err;
+  const Ran json = run("config check --json " + (dir / "bad.yaml"));
+  EXPECT_EQ(json.code, 4);
+  EXPECT_GE(nlohmann::json::parse(json.out)["diagnostics"].size(), 2u);
+  EXPECT_EQ(run("config check " + (dir / "none.yaml")).code, 4);
+}
+
+TEST_F(CliTest, StatusAndStats) {
+  start_and_wait();
+  const Ran status = run("status");
+  EXPECT_EQ(status.code, 0) << status.err;
+  EXPECT_NE(status.out.find("core 0 runs 1"), std::string::npos) << status.out;
+  EXPECT_NE(status.out.find("198.18.1.1:53  up"), std::string::npos) << status.out;
+  EXPECT_EQ(run_json("status")["dataplane"]["state"], "up");
+  const Ran stats = run("stats");
+  EXPECT_NE(stats.out.find("rx 7 = hit 4 + miss 3: holds on every core"), std::string::npos)
+      << stats.out;
+  EXPECT_NE(stats.out.find("miss 3 = answered 2 + failed 0 + dropped 0 + waiting 1: holds"),
+            std::string::npos)
+      << stats.out;
+  EXPECT_EQ(stats.out.find("drop_qr"), std::string::npos) << "rows of zero are left out";
+  EXPECT_EQ(run_json("stats")["identity"]["rx"], 7);
+  const auto delta = run_json("stats --delta 0.05");
+  EXPECT_EQ(delta["identity"]["rx"], 0);
+  EXPECT_EQ(delta["total"]["classes"]["hit"], 0);
+  EXPECT_EQ(delta["total"]["waiters"], 1) << "gauges stay";
+}
+
+TEST_F(CliTest, ApplyShowsAndRefusesAndApplies) {
+  start_and_wait();
+  write_file(dir / "live.yaml", config_yaml("upstream:\n  tries: 2\n"));
+  write_file(dir / "restart.yaml", config_yaml("", "  buffers_per_worker: 8192\n"));
+  write_file(dir / "bad.yaml", config_yaml("nonsense: 1\n"));
+  EXPECT_EQ(run("config apply").out, "nothing to change; generation 1 runs\n");
+  const Ran dry = run("config apply --dry-run " + (dir / "live.yaml"));
+  EXPECT_EQ(dry.code, 0);
+  EXPECT_NE(dry.out.find("upstream.tries"), std::string::npos) << dry.out;
+  EXPECT_EQ(run("config apply " + (dir / "bad.yaml")).code, 4);
+  const Ran refused = run("config apply " + (dir / "restart.yaml"));
+  EXPECT_EQ(refused.code, 4);
+  EXPECT_NE(refused.err.find("--allow-restart"), std::string::npos);
+  EXPECT_EQ(daemon->current().generation(), 1u);
+  const Ran live = run("config apply " + (dir / "live.yaml"));
+  EXPECT_EQ(live.code, 0) << live.err;
+  EXPECT_NE(live.out.find("generation 2 runs on all cores after "), std::string::npos) << live.out;
+  EXPECT_EQ(run_json("config apply --allow-restart " + (dir / "restart.yaml"))["applied"], true);
+  EXPECT_NE(run("config show").out.find("buffers_per_worker: 8192"), std::string::npos);
+  tell_fake("config-timeout");
+  EXPECT_EQ(run("config apply " + (dir / "live.yaml") + " --allow-restart").code, 0)
+      << "a restart is no install";
+  write_file(dir / "live2.yaml", config_yaml("upstream:\n  tries: 4\n"));
+  EXPECT_EQ(run("config apply " + (dir / "live2.yaml")).code, 5);
+}
+
+TEST_F(CliTest, CacheVerbs) {
+  start_and_wait();
+  const Ran found = run("cache lookup www.example.org --type A");
+  EXPECT_EQ(found.code, 0) << found.err;
+  EXPECT_EQ(found.out,
+            "; A NOERROR, ttl 260 of 300 s do\n"
+            "www.example.org.\t260\tIN\tA\t198.18.1.1\n");
+  EXPECT_EQ(run("cache flush --all").out, "5 entries removed\n");
+  EXPECT_EQ(run("cache flush example.org --suffix").code, 0);
+  EXPECT_EQ(run("cache lookup a..b").code, 2);
+}
+
+}  // namespace
+}  // namespace millrace::ctl

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon over a fake data plane: start, adopt, die, restart, apply, roll back, stop.
+
+#include "tests/unit/control/daemon_fixture.hpp"
+
+namespace millrace::ctl {
+namespace {
+
+using nlohmann::json;
+
+const std::string kLiveChange = "upstream:\n  tries: 2\n";
+const std::string kRestartChange = "  buffers_per_worker: 8192\n";
+
+TEST_F(DaemonFixture, StartsTheDataPlaneAndGivesItRoutesAndRules) {
+  start_and_wait();
+  EXPECT_EQ(log().substr(0, 14), "start 1\nhello\n");
+  EXPECT_NE(log().find("routes 1 for 1 usable 1\n"), std::string::npos) << log();
+  EXPECT_EQ(prefilter.used, std::vector<std::string>{"va"});
+  ASSERT_EQ(prefilter.rules.services.size(), 1u);
+  ASSERT_EQ(prefilter.rules.sources.size(), 1u);
+  EXPECT_EQ(prefilter.rules.sources[0].bytes[3], 53);
+  EXPECT_EQ(daemon->history().generations(), std::vector<uint64_t>{1});
+}
+
+TEST_F(DaemonFixture, StopLeavesNothingBehind) {
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  stop_daemon();
+  EXPECT_FALSE(alive(pid));
+  EXPECT_TRUE(prefilter.removed);
+  EXPECT_TRUE(routes.released);
+  for (const char* name : {"dataplane.sock", "millraced.sock", "dataplane.pid", "dataplane.log"}) {
+    EXPECT_FALSE(std::filesystem::exists(dir / name)) << name;
+  }
+}
+
+TEST_F(DaemonFixture, StubbornDataPlaneIsKilled) {
+  tell_fake("stubborn");
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  stop_daemon();
+  EXPECT_FALSE(alive(pid));
+}
+
+TEST_F(DaemonFixture, SuccessorAdoptsTheRunningDataPlane) {
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  abandon_daemon();
+  ASSERT_TRUE(alive(pid)) << "the data plane outlives its control plane";
+  start_and_wait();
+  EXPECT_EQ(data_plane_pid(), pid);
+  EXPECT_TRUE(daemon->supervisor().info()->adopted);
+  // Its config is ours again, under a generation that has not been used.
+  ASSERT_TRUE(wait([&] { return daemon->current().generation() > 1; }));
+  ASSERT_TRUE(wait([&] { return log().find("config 2\n") != std::string::npos ||
+                                log().find("config 3\n") != std::string::npos; }));
+  EXPECT_EQ(log().find("start 2"), std::string::npos) << log();
+}
+
+TEST_F(DaemonFixture, DataPlaneWithOtherMemoryIsReplaced) {
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  abandon_daemon();
+  ASSERT_TRUE(start(config_yaml("", kRestartChange)).ok());
+  ASSERT_TRUE(wait([&] { return is_up() && data_plane_pid() != pid; })) << log();
+}
+
+TEST_F(DaemonFixture, DataPlaneWhoseSocketsAreOutOfTheFilterIsRestarted) {
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  abandon_daemon();
+  prefilter.adopts = false;
+  ASSERT_TRUE(start().ok());
+  ASSERT_TRUE(wait([&] { return is_up() && data_plane_pid() != pid; })) << log();
+}
+
+TEST_F(DaemonFixture, DeadDataPlaneIsStartedAgain) {
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  kill_process(pid);
+  ASSERT_TRUE(wait([&] { return is_up() && data_plane_pid() != pid; }));
+  EXPECT_EQ(daemon->supervisor().restarts(), 1u);
+  // The new one gets routes as well.
+  ASSERT_TRUE(wait([&] { return log().find("routes 2 for 1 usable 1\n") != std::string::npos; }))
+      << log();
+}
+
+TEST_F(DaemonFixture, RepeatedDeathsBackOff) {
+  start_and_wait();
+  tell_fake("exit-at-start");
+  const auto begin = EventLoop::Clock::now();
+  kill_process(data_plane_pid());
+  ASSERT_TRUE(wait([&] { return daemon->supervisor().restarts() >= 5; }));
+  // 20 + 40 + 80 + 80 ms lie between the five deaths.
+  EXPECT_GE(EventLoop::Clock::now() - begin, Milliseconds(220));
+  tell_fake("");
+  ASSERT_TRUE(wait([&] { return is_up(); }));
+}
+
+TEST_F(DaemonFixture, FirstDataPlaneThatDoesNotStartEndsTheDaemonWithItsWords) {
+  tell_fake("exit-at-start");
+  ASSERT_TRUE(start().ok());
+  ASSERT_TRUE(wait([&] { return prefilter.removed; }));
+  const std::string why = daemon->exit_status().message();
+  EXPECT_NE(why.find("exit status 7"), std::string::npos) << why;
+  EXPECT_NE(why.find("no such device: vx9"), std::string::npos) << why;
+}
+
+TEST_F(DaemonFixture, DataPlaneWithoutSocketIsGivenUp) {
+  tell_fake("no-socket");
+  write_file(dir / "millrace.yaml", config_yaml());
+  auto quick = options();
+  quick.supervisor.start_timeout = Milliseconds(200);
+  auto loaded = load_config_text(config_yaml(), "test");
+  daemon.emplace(loop, quick, prefilter, routes);
+  ASSERT_TRUE(daemon->start(*loaded.config, config_yaml()).ok());
+  ASSERT_TRUE(wait([&] { return prefilter.removed; }));
+  EXPECT_FALSE(daemon->exit_status().ok());
+}
+
+TEST_F(DaemonFixture, ChangedRoutesArePublished) {
+  start_and_wait();
+  routes.usable = false;
+  routes.change();
+  ASSERT_TRUE(wait([&] { return log().find("routes 2 for 1 usable 0\n") != std::string::npos; }))
+      << log();
+  EXPECT_EQ(ask({{"verb", "status"}}).data["backends"][0]["why"], "no route");
+}
+
+TEST_F(DaemonFixture, LiveChangeRunsUnderANewGeneration) {
+  start_and_wait();
+  const auto answer = ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}});
+  ASSERT_TRUE(answer.status.ok()) << answer.status.message();
+  EXPECT_EQ(answer.data["generation"], 2);
+  EXPECT_EQ(answer.data["changes"][0]["key"], "upstream.tries");
+  EXPECT_EQ(answer.data["changes"][0]["reload"], "live");
+  EXPECT_EQ(daemon->current().config.upstream.tries, 2u);
+  EXPECT_EQ(prefilter.rules.generation, 2u);
+  EXPECT_EQ(daemon->history().generations(), (std::vector<uint64_t>{1, 2}));
+  ASSERT_TRUE(wait([&] { return log().find(" for 2 usable 1\n") != std::string::npos; })) << log();
+}
+
+TEST_F(DaemonFixture, DryRunAndBadConfigChangeNothing) {
+  start_and_wait();
+  const auto dry =
+      ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}, {"dry_run", true}});
+  EXPECT_TRUE(dry.status.ok());
+  EXPECT_EQ(dry.data["changes"].size(), 1u);
+  const auto bad = ask({{"verb", "config-apply"}, {"yaml", config_yaml("nonsense: 1\n")}});
+  EXPECT_EQ(bad.status.code(), Code::rejected);
+  EXPECT_NE(bad.status.message().find("nonsense"), std::string::npos) << bad.status.message();
+  EXPECT_EQ(daemon->current().generation(), 1u);
+  EXPECT_EQ(log().find("config"), std::string::npos) << log();
+}
+
+TEST_F(DaemonFixture, RefusalByTheDataPlaneChangesNothing) {
+  start_and_wait();
+  tell_fake("reject");
+  const auto answer = ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}});
+  EXPECT_EQ(answer.status.code(), Code::rejected);
+  EXPECT_EQ(daemon->current().generation(), 1u);
+  EXPECT_EQ(daemon->current().config.upstream.tries, 3u);
+  EXPECT_EQ(prefilter.rules.generation, 1u);
+  // The number is used up all the same.
+  tell_fake("");
+  EXPECT_EQ(ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}}).data["generation"],
+            3);
+}
+
+TEST_F(DaemonFixture, CoreThatDoesNotPassIsATimeOutAndIsTakenBack) {
+  start_and_wait();
+  tell_fake("config-timeout");
+  const auto answer = ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}});
+  EXPECT_EQ(answer.status.code(), Code::timed_out);
+  EXPECT_NE(answer.status.message().find("core 1"), std::string::npos);
+  ASSERT_TRUE(wait([&] { return log().find("config 3\n") != std::string::npos; })) << log();
+  EXPECT_EQ(daemon->current().config.upstream.tries, 3u);
+}
+
+TEST_F(DaemonFixture, DataPlaneThatDoesNotAnswerIsATimeOut) {
+  start_and_wait();
+  tell_fake("mute");
+  const auto answer = ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}});
+  EXPECT_EQ(answer.status.code(), Code::timed_out);
+}
+
+TEST_F(DaemonFixture, OneApplyAtATime) {
+  start_and_wait();
+  tell_fake("mute");
+  bool first_done = false;
+  daemon->apply({config_yaml(kLiveChange), "a", false, false},
+                [&](const Status&, const ApplyOutcome&) { first_done = true; });
+  const auto second = ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}});
+  EXPECT_EQ(second.status.code(), Code::error);
+  EXPECT_FALSE(first_done);
+  EXPECT_TRUE(wait([&] { return first_done; }));
+}
+
+TEST_F(DaemonFixture, RestartClassNeedsLeaveAndThenRestarts) {
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  const json request{{"verb", "config-apply"}, {"yaml", config_yaml("", kRestartChange)}};
+  const auto refused = ask(request);
+  EXPECT_EQ(refused.status.code(), Code::rejected);
+  EXPECT_NE(refused.status.message().find("buffers_per_worker"), std::string::npos);
+  EXPECT_EQ(data_plane_pid(), pid);
+  json allowed = request;
+  allowed["allow_restart"] = true;
+  const auto answer = ask(allowed);
+  ASSERT_TRUE(answer.status.ok()) << answer.status.message();
+  EXPECT_NE(data_plane_pid(), pid);
+  EXPECT_EQ(daemon->current().config.dataplane.buffers_per_worker, 8192u);
+  EXPECT_EQ(daemon->supervisor().restarts(), 0u);
+}
+
+TEST_F(DaemonFixture, RestartThatFailsGoesBack) {
+  start_and_wait();
+  tell_fake("exit-at-start");
+  std::optional<Status> status;
+  daemon->apply({config_yaml("", kRestartChange), "a", false, true},
+                [&](const Status& given, const ApplyOutcome&) {
+                  status = given;
+                  tell_fake("");
+                });
+  ASSERT_TRUE(wait([&] { return status.has_value(); }));
+  EXPECT_EQ(status->code(), Code::error);
+  EXPECT_NE(status->message().find("vx9"), std::string::npos) << status->message();
+  ASSERT_TRUE(wait([&] { return is_up(); }));
+  EXPECT_EQ(daemon->current().config.dataplane.buffers_per_worker, 16384u);
+  EXPECT_EQ(daemon->history().generations(), std::vector<uint64_t>{1});
+}
+
+TEST_F(DaemonFixture, InterfaceThatCannotBeAttachedIsRefusedBeforeAnythingStops) {
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  prefilter.refused = "vb";
+  std::string yaml = config_yaml();
+  yaml.replace(yaml.find("interface: va"), 13, "interface: vb");
+  const auto answer =
+      ask({{"verb", "config-apply"}, {"yaml", yaml}, {"allow_restart", true}});
+  EXPECT_EQ(answer.status.code(), Code::error);
+  EXPECT_EQ(data_plane_pid(), pid);
+  EXPECT_EQ(prefilter.used, std::vector<std::string>{"va"});
+}
+
+TEST_F(DaemonFixture, StatsBalance) {
+  start_and_wait();
+  const auto answer = ask({{"verb", "stats"}});
+  ASSERT_TRUE(answer.status.ok());
+  const json& identity = answer.data["identity"];
+  EXPECT_EQ(identity["rx"], 7);
+  EXPECT_EQ(identity["holds"], true);
+  EXPECT_EQ(identity["misses"], 3);
+  EXPECT_EQ(identity["misses_accounted"], 3);
+  EXPECT_EQ(answer.data["total"]["classes"]["hit"], 4);
+  EXPECT_EQ(answer.data["prefilter"]["va"]["redirected"], 11);
+  EXPECT_EQ(answer.data["backends"][0]["name"], "r1");
+  EXPECT_EQ(answer.data["backends"][0]["usable"], true);
+}
+
+TEST_F(DaemonFixture, CacheVerbsReachTheDataPlane) {
+  start_and_wait();
+  const auto found = ask({{"verb", "cache-lookup"}, {"name", "www.Example.org"}, {"type", "a"}});
+  ASSERT_TRUE(found.status.ok()) << found.status.message();
+  const json& row = found.data["rows"][0];
+  EXPECT_EQ(row["ttl"], 260);
+  EXPECT_EQ(row["do"], true);
+  EXPECT_EQ(row["records"][0]["name"], "www.Example.org.");
+  EXPECT_EQ(row["records"][0]["ttl"], 260);
+  EXPECT_EQ(row["records"][0]["rdata"], "198.18.1.1");
+  EXPECT_EQ(ask({{"verb", "cache-flush"}, {"name", "org"}, {"suffix", true}}).data["removed"], 5);
+  EXPECT_EQ(ask({{"verb", "cache-flush"}, {"negative", true}}).data["removed"], 5);
+  EXPECT_NE(log().find("lookup match 1 bytes 17 type 1 negative 0\n"), std::string::npos) << log();
+  EXPECT_NE(log().find("flush match 2 bytes 5 type 0 negative 0\n"), std::string::npos) << log();
+  EXPECT_NE(log().find("flush match 0 bytes 0 type 0 negative 1\n"), std::string::npos) << log();
+}
+
+TEST_F(DaemonFixture, WrongArgumentsAreUsageErrors) {
+  start_and_wait();
+  const std::vector<json> wrong{
+      {{"verb", "fly"}},
+      {{"no", "verb"}},
+      {{"verb", 7}},
+      {{"verb", "status"}, {"extra", 1}},
+      {{"verb", "cache-lookup"}},
+      {{"verb", "cache-lookup"}, {"name", "a..b"}},
+      {{"verb", "cache-lookup"}, {"name", std::string(300, 'a')}},
+      {{"verb", "cache-lookup"}, {"name", "a"}, {"type", "NOSUCH"}},
+      {{"verb", "cache-flush"}, {"suffix", true}},
+      {{"verb", "cache-flush"}, {"negative", "yes"}},
+      {{"verb", "config-show"}, {"what", "all"}},
+      {{"verb", "config-apply"}, {"yaml", 5}}};
+  for (const auto& request : wrong) {
+    EXPECT_EQ(ask(request).status.code(), Code::usage) << request.dump();
+  }
+}
+
+TEST_F(DaemonFixture, VerbsWithoutADataPlaneSayso) {
+  start_and_wait();
+  tell_fake("exit-at-start");
+  kill_process(data_plane_pid());
+  ASSERT_TRUE(wait([&] { return daemon->supervisor().restarts() >= 2; }));
+  for (const char* verb : {"stats", "cache-flush"}) {
+    const auto answer = ask({{"verb", verb}});
+    EXPECT_EQ(answer.status.code(), Code::error);
+    EXPECT_NE(answer.status.message().find("not running"), std::string::npos);
+  }
+  EXPECT_TRUE(ask({{"verb", "status"}}).status.ok());
+}
+
+}  // namespace
+}  // namespace millrace::ctl

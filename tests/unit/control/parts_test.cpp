@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// The small parts: history, environment checks, names and records as text, processes, log limits.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "control/daemon/dns_text.hpp"
+#include "control/daemon/environment.hpp"
+#include "control/daemon/process.hpp"
+#include "control/daemon/stats_json.hpp"
+#include "tests/unit/control/daemon_fixture.hpp"
+
+namespace millrace::ctl {
+namespace {
+
+TEST(HistoryTest, KeepsTheLastTextsAndCountsOn) {
+  TempDir dir;
+  History history(dir.path());
+  ASSERT_TRUE(history.open().ok());
+  EXPECT_EQ(history.last_generation(), 0u);
+  for (uint64_t i = 1; i <= History::kKept + 5; ++i) {
+    ASSERT_TRUE(history.record(i * 10, "text " + std::to_string(i)).ok());
+  }
+  const History again(dir.path());
+  EXPECT_EQ(again.generations().size(), History::kKept);
+  EXPECT_EQ(again.last_generation(), (History::kKept + 5) * 10);
+  EXPECT_EQ(again.text(60), "text 6");
+  EXPECT_FALSE(again.text(50).has_value()) << "the oldest have gone";
+}
+
+TEST(HistoryTest, SameTextMovesToTheNewGeneration) {
+  TempDir dir;
+  History history(dir.path());
+  ASSERT_TRUE(history.open().ok());
+  ASSERT_TRUE(history.record(1, "a").ok());
+  ASSERT_TRUE(history.record(2, "b").ok());
+  ASSERT_TRUE(history.record(3, "b").ok());
+  EXPECT_EQ(history.generations(), (std::vector<uint64_t>{1, 3}));
+  write_file(dir / "history/junk.yaml", "x");
+  write_file(dir / "history/.new", "half");
+  EXPECT_EQ(history.last_generation(), 3u);
+}
+
+TEST(EnvironmentTest, InterfaceThatIsNotThere) {
+  Config config;
+  config.ports = {{"p0", "mr-none0", ""}, {"p1", "lo", ""}, {"p2", "", "net_null0"}};
+  const auto findings = check_interfaces(config);
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_TRUE(findings[0].fatal);
+  EXPECT_NE(findings[0].text.find("mr-none0 does not exist"), std::string::npos);
+}
+
+TEST(EnvironmentTest, BindThatIsOnNoInterfaceIsAWarning) {
+  Config config;
+  config.binds = {{"here", parse_endpoint("127.0.0.1").value(), "default"},
+                  {"away", parse_endpoint("198.19.255.254").value(), "default"}};
+  const auto findings = check_binds(config);
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_FALSE(findings[0].fatal);
+  EXPECT_NE(findings[0].text.find("binds[away]"), std::string::npos);
+}
+
+TEST(EnvironmentTest, Hugepages) {
+  Config config;
+  resolve(config, Host::here());
+  const uint64_t page = 2 << 20;
+  const uint64_t needed = (hugepage_bytes_needed(config) + page - 1) / page;
+  EXPECT_GT(needed, config.packet_caches[0].size_bytes / page);
+  EXPECT_TRUE(check_hugepages(config, {true, page, needed}).empty());
+  const auto few = check_hugepages(config, {true, page, needed - 1});
+  ASSERT_EQ(few.size(), 1u);
+  EXPECT_NE(few[0].text.find("vm.nr_hugepages=" + std::to_string(needed)), std::string::npos);
+  const auto unmounted = check_hugepages(config, {});
+  ASSERT_EQ(unmounted.size(), 1u);
+  EXPECT_NE(unmounted[0].text.find("no hugetlbfs"), std::string::npos);
+  config.dataplane.hugepages = false;
+  EXPECT_TRUE(check_hugepages(config, {}).empty());
+  EXPECT_FALSE(hugepage_state("/proc/self/nothing").mounted);
+}
+
+TEST(EnvironmentTest, SecondMillracedIsNamedTheFirst) {
+  TempDir dir;
+  auto first = lock_run_dir(dir.path());
+  ASSERT_TRUE(first.ok());
+  const auto second = lock_run_dir(dir.path());
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(second.status().message().find("pid " + std::to_string(::getpid())),
+            std::string::npos)
+      << second.status().message();
+  first.value().reset();
+  EXPECT_TRUE(lock_run_dir(dir.path()).ok());
+}
+
+TEST(DnsTextTest, NamesAndTypes) {
+  const auto name = wire_name("www.Example.org");
+  ASSERT_TRUE(name.ok());
+  EXPECT_EQ(name.value().size(), 17u);
+  EXPECT_EQ(name_text(name.value()), "www.Example.org.");
+  EXPECT_EQ(wire_name(".").value(), std::vector<uint8_t>{0});
+  EXPECT_EQ(wire_name("a\\.b.c").value()[0], 3);
+  for (const std::string& bad : {std::string(), std::string("a..b"), std::string(64, 'x'),
+                                 std::string(300, 'x')}) {
+    EXPECT_EQ(wire_name(bad).status().code(), Code::usage) << bad;
+  }
+  EXPECT_EQ(record_type("aaaa").value(), 28);
+  EXPECT_EQ(record_type("TYPE65535").value(), 65535);
+  for (const char* bad : {"", "TYPE0", "TYPE65536", "TYPE1x", "NOPE"}) {
+    EXPECT_FALSE(record_type(bad).ok()) << bad;
+  }
+}
+
+abi::CacheRow row_of(std::initializer_list<uint8_t> body, uint16_t an_cnt) {
+  abi::CacheRow row{};
+  row.qtype = 16;
+  row.an_cnt = an_cnt;
+  row.lifetime_s = 100;
+  row.ttl_s = 30;
+  row.body_bytes = static_cast<uint16_t>(body.size());
+  std::copy(body.begin(), body.end(), row.body);
+  return row;
+}
+
+TEST(DnsTextTest, RecordsOfARow) {
+  const auto name = wire_name("a.test").value();
+  const auto row = cache_row_json(row_of({0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 100, 0, 3, 2, 'h', 'i',
+                                          0xc0, 14, 0xff, 0, 0, 1, 0, 0, 0, 60, 0, 2, 7, 8},
+                                         2),
+                                  name);
+  ASSERT_EQ(row["records"].size(), 2u);
+  EXPECT_EQ(row["records"][0]["rdata"], "\"hi\"");
+  EXPECT_EQ(row["records"][0]["ttl"], 30) << "70 s have passed";
+  EXPECT_EQ(row["records"][1]["name"], "test.");
+  EXPECT_EQ(row["records"][1]["ttl"], 0) << "never below zero";
+  EXPECT_EQ(row["records"][1]["type"], "TYPE65280");
+  EXPECT_EQ(row["records"][1]["rdata"], "\\# 2 0708");
+  EXPECT_EQ(row["complete"], true);
+}
+
+TEST(DnsTextTest, BodyThatWasCutIsReadAsFarAsItGoes) {
+  const auto name = wire_name("a.test").value();
+  const auto cut = cache_row_json(
+      row_of({0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 100, 0, 3, 2, 'h', 'i', 0xc0, 12, 0, 16, 0}, 2),
+      name);
+  EXPECT_EQ(cut["records"].size(), 1u);
+  EXPECT_EQ(cut["complete"], false);
+  const auto looping = cache_row_json(row_of({0xc0, 24, 0, 16, 0, 1, 0, 0, 0, 1, 0, 0}, 1), name);
+  EXPECT_EQ(looping["records"].size(), 0u);
+}
+
+TEST(ProcessTest, TellsHowItEnded) {
+  TempDir dir;
+  SpawnRequest request{"/bin/sh", {"-c", "echo last words >&2; exit 3"}, -1, 3, dir / "log"};
+  auto process = Process::spawn(request);
+  ASSERT_TRUE(process.ok());
+  EventLoop loop;
+  ASSERT_TRUE(loop.run_until([&] { return !process.value().running(); },
+                             std::chrono::milliseconds(3000)));
+  EXPECT_EQ(process.value().reap(), "exit status 3");
+  EXPECT_EQ(tail_lines(dir / "log", 5), std::vector<std::string>{"last words"});
+  EXPECT_FALSE(Process::spawn({dir / "nothing", {}, -1, 3, {}}).ok());
+}
+
+TEST(ProcessTest, InheritsOneDescriptorAndNoOther) {
+  TempDir dir;
+  write_file(dir / "in", "handed over");
+  UniqueFd given(::open((dir / "in").c_str(), O_RDONLY | O_CLOEXEC));
+  UniqueFd leaking(::dup(given.get()));  // without close-on-exec
+  auto process = Process::spawn(
+      {"/bin/sh", {"-c", "cat <&3; ls /proc/self/fd | wc -l"}, given.get(), 3, dir / "log"});
+  ASSERT_TRUE(process.ok());
+  EventLoop loop;
+  ASSERT_TRUE(loop.run_until([&] { return !process.value().running(); },
+                             std::chrono::milliseconds(3000)));
+  process.value().reap();
+  // 0, 1, 2, 3 and the directory that ls reads.
+  EXPECT_EQ(read_file(dir / "log"), "handed over5\n");
+}
+
+TEST(ProcessTest, StartTicksNameAProcess) {
+  const auto ticks = process_start_ticks(::getpid());
+  ASSERT_TRUE(ticks.has_value());
+  EXPECT_EQ(ticks, process_start_ticks(::getpid()));
+  EXPECT_NE(ticks, process_start_ticks(1));
+  EXPECT_FALSE(process_start_ticks(0x7ffffff0).has_value());
+}
+
+TEST(LogLimitTest, CountsWhatItLeavesOut) {
+  log::Limit limit(2, std::chrono::seconds(10));
+  const auto begin = log::Limit::Clock::now();
+  std::string line = "x";
+  EXPECT_TRUE(limit.admit(line, begin));
+  EXPECT_TRUE(limit.admit(line, begin));
+  EXPECT_FALSE(limit.admit(line, begin));
+  EXPECT_FALSE(limit.admit(line, begin));
+  EXPECT_TRUE(limit.admit(line, begin + std::chrono::seconds(11)));
+  EXPECT_EQ(line, "x (2 like it left out)");
+}
+
+TEST(StatsJsonTest, IdentityThatDoesNotHoldIsSaid) {
+  auto area = std::make_unique<abi::StatsArea>();
+  area->workers = 2;
+  area->cores[0].rx_packets.store(5);
+  area->cores[0].outcomes[0].store(4);
+  area->cores[1].rx_packets.store(4);
+  area->cores[1].outcomes[0].store(5);
+  const auto made = stats_json(*area, {});
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(made.value()["identity"]["rx"], made.value()["identity"]["sum"]);
+  EXPECT_EQ(made.value()["identity"]["holds"], false) << "judged core by core";
+  area->cores[1].sequence.store(1);
+  EXPECT_FALSE(stats_json(*area, {}).ok()) << "a core that died while it published";
+}
+
+TEST(EventLoopTest, CallbackMayRemoveTheOtherWatch) {
+  EventLoop loop;
+  UniqueFd a(::eventfd(1, 0)), b(::eventfd(1, 0));
+  int calls = 0;
+  const auto remove_both = [&](uint32_t) {
+    ++calls;
+    loop.unwatch(a.get());
+    loop.unwatch(b.get());
+  };
+  loop.watch(a.get(), EPOLLIN, remove_both);
+  loop.watch(b.get(), EPOLLIN, remove_both);
+  loop.run_until([] { return false; }, std::chrono::milliseconds(50));
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(EventLoopTest, TimersRunInOrderAndCanBeCancelled) {
+  EventLoop loop;
+  std::string order;
+  auto cancelled = loop.after(std::chrono::milliseconds(5), [&] { order += 'x'; });
+  loop.after(std::chrono::milliseconds(20), [&] { order += 'b'; });
+  loop.after(std::chrono::milliseconds(1), [&] { order += 'a'; loop.cancel(cancelled); });
+  ASSERT_TRUE(loop.run_until([&] { return order.size() == 2; }, std::chrono::milliseconds(2000)));
+  EXPECT_EQ(order, "ab");
+}
+
+}  // namespace
+}  // namespace millrace::ctl
