@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Who asks: good queries for popular and one-shot names, and hostile packets of every kind in table B.
-
-#include <cstdint>
-#include <vector>
+// Who asks: good queries for popular and one-shot names, and hostile packets of every kind in table
+// B.
 
 #include "tests/sim/names.hpp"
 #include "tests/sim/oracle.hpp"
 #include "tests/sim/plan.hpp"
+
+#include <cstdint>
+#include <vector>
 
 namespace millrace::sim {
 

@@ -5,17 +5,17 @@
 //        take()              (a worker sends or gives back)
 //   pool ──────▶ worker ────────────────────────────────────▶ pool
 //
-// "worker" means all that the data plane holds: spare frames, clients that wait, items in rings. What
-// the pool does not get back is a leak; what it gets back twice, or from nobody, is found at once. A
-// frame in the pool is filled with a pattern (and, under AddressSanitizer, forbidden), so that a write
-// or read after the hand-over is found too.
+// "worker" means all that the data plane holds: spare frames, clients that wait, items in rings.
+// What the pool does not get back is a leak; what it gets back twice, or from nobody, is found at
+// once. A frame in the pool is filled with a pattern (and, under AddressSanitizer, forbidden), so
+// that a write or read after the hand-over is found too.
+
+#include "dataplane/base/frame.hpp"
+#include "tests/sim/violation.hpp"
 
 #include <cstdint>
 #include <memory>
 #include <vector>
-
-#include "dataplane/base/frame.hpp"
-#include "tests/sim/violation.hpp"
 
 namespace millrace::sim {
 

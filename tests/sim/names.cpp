@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/names.hpp"
 
-#include <cctype>
-
 #include "tests/support/packet_reader.hpp"
+
+#include <cctype>
 
 namespace millrace::sim {
 namespace {
@@ -39,7 +39,8 @@ Shape shape_of(const Bytes& name) {
   const int high = std::tolower(name[at]) - 'a';
   const int low = std::tolower(name[at + 1]) - 'a';
   const int number = high * 26 + low;
-  if (name[at - 1] != 2 || number < 0 || number >= static_cast<int>(kShapes)) return Shape::nxdomain;
+  if (name[at - 1] != 2 || number < 0 || number >= static_cast<int>(kShapes))
+    return Shape::nxdomain;
   return static_cast<Shape>(number);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What clients may get.
-#include <algorithm>
-
 #include "tests/sim/oracle.hpp"
+
+#include <algorithm>
 
 namespace millrace::sim {
 
@@ -12,17 +12,21 @@ using abi::Event;
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kSlackNs = 40 * kMs;       // two turns of the deadline list and then some
-constexpr uint64_t kStepsToAnswer = 100;      // what a backlog and full rings may cost
+constexpr uint64_t kSlackNs = 40 * kMs;   // two turns of the deadline list and then some
+constexpr uint64_t kStepsToAnswer = 100;  // what a backlog and full rings may cost
 
 std::string tuple_of(const abi::Address& client, const abi::Address& service, uint16_t id) {
   return octets(client) + octets(service) + static_cast<char>(id >> 8) +
          static_cast<char>(id & 0xff);
 }
 
-bool must_answer(Expect expect) { return expect != Expect::silence && expect != Expect::anything; }
+bool must_answer(Expect expect) {
+  return expect != Expect::silence && expect != Expect::anything;
+}
 
-uint64_t ms(uint64_t ns) { return ns / kMs; }
+uint64_t ms(uint64_t ns) {
+  return ns / kMs;
+}
 
 std::vector<const ReadRecord*> records_of(const ReadMessage& message, Section section) {
   std::vector<const ReadRecord*> records;
@@ -50,8 +54,9 @@ bool same_record(const ReadRecord& a, const ReadRecord& b) {
 }  // namespace
 
 std::string Oracle::tell(const Query& query) const {
-  return text_of(query.name) + " type " + std::to_string(query.type) + (query.flag_do ? " DO" : "") +
-         (query.flag_cd ? " CD" : "") + " at bind " + std::to_string(query.bind);
+  return text_of(query.name) + " type " + std::to_string(query.type) +
+         (query.flag_do ? " DO" : "") + (query.flag_cd ? " CD" : "") + " at bind " +
+         std::to_string(query.bind);
 }
 
 uint32_t Oracle::add(Query query) {
@@ -72,7 +77,8 @@ void Oracle::query_seen(uint32_t index, uint64_t now_ns) {
   query.seen_cnt += 1;
   // Without a config there is no service address to answer from.
   if (plane_.config().load() == nullptr) query.expect = Expect::anything;
-  for (const std::string& key : may_ask(query)) keys_[key].open.push_back(index);
+  for (const std::string& key : may_ask(query))
+    keys_[key].open.push_back(index);
   if (must_answer(query.expect)) waiting_.push_back({index, query.seen_cnt, now_ns});
 }
 
@@ -84,7 +90,8 @@ std::vector<std::string> Oracle::may_ask(const Query& query) const {
   const Bytes& message = query.payload;
   Bytes name;
   std::size_t at = 12;
-  while (at < message.size() && message[at] != 0 && message[at] < 64) at += 1u + message[at];
+  while (at < message.size() && message[at] != 0 && message[at] < 64)
+    at += 1u + message[at];
   if (at + 5 > message.size() || message[at] != 0) return {};
   name.assign(message.begin() + 12, message.begin() + static_cast<std::ptrdiff_t>(at + 1));
   const auto type = static_cast<uint16_t>(message[at + 1] << 8 | message[at + 2]);
@@ -153,15 +160,16 @@ void Oracle::check_frame(const Query& query, const Bytes& frame, const ReadFrame
   demand(std::equal(read.destination_mac, read.destination_mac + 6, query.frame.begin() + 6) &&
              std::equal(read.source_mac, read.source_mac + 6, query.frame.begin()),
          "A99", "Ethernet addresses", frame);
-  const bool tag_kept = query.tag == 0 ? read.tags.empty()
-                                       : read.tags.size() == 1 && read.tags[0] == query.tag;
+  const bool tag_kept =
+      query.tag == 0 ? read.tags.empty() : read.tags.size() == 1 && read.tags[0] == query.tag;
   demand(tag_kept, "A99", "VLAN tag", frame);
   const std::size_t limit =
       std::min<std::size_t>(std::max<uint16_t>(query.udp_bytes, 512), plan_.edns_udp_bytes);
   demand(read.payload.size() <= limit, "A90", "larger than the client takes", frame);
 }
 
-void Oracle::check_header(const Query& query, const ReadMessage& message, const Bytes& frame) const {
+void Oracle::check_header(const Query& query, const ReadMessage& message,
+                          const Bytes& frame) const {
   demand(message.has(kFlagQr) && message.has(kFlagRa), "A7", "QR or RA is 0", frame);
   demand(!message.has(kFlagAa), "A10", "AA is set", frame);
   demand(!message.has(kFlagZ), "A7", "the reserved bit is set", frame);
@@ -203,20 +211,35 @@ void Oracle::check_error(const Query& query, const ReadMessage& message, std::si
   const bool badvers = message.opt() != nullptr && message.opt()->ttl >> 24 == 1;
   const uint8_t rcode = message.rcode();
   switch (query.expect) {
-    case Expect::data: check_servfail(query, frame); demand(rcode == 2, "A54", "RCODE", frame); return;
-    case Expect::cached: demand(rcode == 5 || rcode == 2, "A111", "RCODE", frame); return;
-    case Expect::formerr: demand(rcode == 1, "table B", "not FORMERR", frame); return;
-    case Expect::notimp: demand(rcode == 4, "table B", "not NOTIMP", frame); return;
-    case Expect::refused: demand(rcode == 5, "table B", "not REFUSED", frame); return;
-    case Expect::badvers: demand(badvers && rcode == 0, "A74", "not BADVERS", frame); return;
+    case Expect::data:
+      check_servfail(query, frame);
+      demand(rcode == 2, "A54", "RCODE", frame);
+      return;
+    case Expect::cached:
+      demand(rcode == 5 || rcode == 2, "A111", "RCODE", frame);
+      return;
+    case Expect::formerr:
+      demand(rcode == 1, "table B", "not FORMERR", frame);
+      return;
+    case Expect::notimp:
+      demand(rcode == 4, "table B", "not NOTIMP", frame);
+      return;
+    case Expect::refused:
+      demand(rcode == 5, "table B", "not REFUSED", frame);
+      return;
+    case Expect::badvers:
+      demand(badvers && rcode == 0, "A74", "not BADVERS", frame);
+      return;
     case Expect::silence:
-    case Expect::anything: return;
+    case Expect::anything:
+      return;
   }
 }
 
 void Oracle::check_servfail(const Query& query, const Bytes& frame) const {
   if (!plan_.calm || fails(shape_of(query.name))) return;
-  violate("calm", "SERVFAIL though every upstream is up and nothing was lost: " + tell(query), frame);
+  violate("calm", "SERVFAIL though every upstream is up and nothing was lost: " + tell(query),
+          frame);
 }
 
 void Oracle::check_data(Query& query, const ReadMessage& message, const Bytes& frame,
@@ -269,7 +292,8 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
 }
 
 // Is the data the right question's, true, and of its time?
-void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns) {
+void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& frame,
+                          uint64_t now_ns) {
   const Answer& answer = zone_.at(number);
   const std::string what = tell(query) + ", answer " + std::to_string(number);
   if (answer.forged) violate("law 6", "forged data: " + what, frame);
@@ -288,8 +312,8 @@ void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& fram
 void Oracle::check_sections(const Query& query, const Answer& answer, const ReadMessage& message,
                             const Bytes& frame, uint64_t now_ns) const {
   demand(message.rcode() == answer.message.rcode(), "A16", "RCODE", frame);
-  // A client that waited may be told the TTLs of the moment the answer came, if its reply had to wait
-  // for room; a hit is written and sent in one turn.
+  // A client that waited may be told the TTLs of the moment the answer came, if its reply had to
+  // wait for room; a hit is written and sent in one turn.
   const bool waited = query.first_seen_ns <= answer.seen_ns;
   const uint64_t youngest_s = waited ? 0 : (ms(query.first_seen_ns) - ms(answer.seen_ns)) / 1000;
   const uint64_t oldest_s = (ms(now_ns) - ms(answer.seen_ns)) / 1000;
@@ -328,7 +352,8 @@ void Oracle::check_silence(uint64_t now_ns) {
     }
     if (!first.overdue) {
       first.overdue = true;
-      for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) first.steps[w] = plane_.core(w).steps;
+      for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
+        first.steps[w] = plane_.core(w).steps;
     }
     for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
       if (plane_.core(w).steps < first.steps[w] + kStepsToAnswer) return;
@@ -343,12 +368,16 @@ void Oracle::given_back(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
     case Cargo::Kind::query: {
       const Query& query = queries_[cargo.index];
       trace_.event("dropped", cargo.index);
-      if (must_answer(query.expect)) violate("A64", "dropped in silence: " + tell(query), query.frame);
+      if (must_answer(query.expect))
+        violate("A64", "dropped in silence: " + tell(query), query.frame);
       return;
     }
-    case Cargo::Kind::answer: answer_seen(worker, cargo, now_ns); return;
+    case Cargo::Kind::answer:
+      answer_seen(worker, cargo, now_ns);
+      return;
     case Cargo::Kind::none:
-    case Cargo::Kind::noise: return;
+    case Cargo::Kind::noise:
+      return;
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What upstreams may be asked.
-#include <algorithm>
-
 #include "tests/sim/oracle.hpp"
+
+#include <algorithm>
 
 namespace millrace::sim {
 
@@ -44,7 +44,8 @@ uint32_t Oracle::backend_at(uint32_t worker, const ReadFrame& read, const Bytes&
   violate("law 5", "sent to an address of nobody", frame);
 }
 
-void Oracle::check_question(const ReadMessage& message, const Sent& sent, const Bytes& frame) const {
+void Oracle::check_question(const ReadMessage& message, const Sent& sent,
+                            const Bytes& frame) const {
   demand(message.questions.size() == 1 && message.records.size() == 1 && message.opt() != nullptr,
          "A79", "not one question and one OPT", frame);
   demand((message.flags & ~kFlagCd) == (kFlagRd | kFlagAd), "A15", "flags", frame);
@@ -70,21 +71,25 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   demand(message.has_value(), "A79", "a malformed query of ours", frame);
   check_question(*message, sent, frame);
   const ReadQuestion& question = message->questions[0];
-  sent.ask = {.id = message->id, .name = question.name, .type = question.type,
-              .flag_do = (message->opt()->ttl & 0x8000) != 0, .flag_cd = message->has(kFlagCd),
-              .view = kBackend[sent.backend].view, .sent_ns = now_ns};
+  sent.ask = {.id = message->id,
+              .name = question.name,
+              .type = question.type,
+              .flag_do = (message->opt()->ttl & 0x8000) != 0,
+              .flag_cd = message->has(kFlagCd),
+              .view = kBackend[sent.backend].view,
+              .sent_ns = now_ns};
   sent.probe = question.name == Bytes{0};
   trace_.event("ask", sent.backend, [&] {
-    return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) + " " +
-           text_of(question.name) + " " + std::to_string(question.type) +
+    return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) +
+           " " + text_of(question.name) + " " + std::to_string(question.type) +
            (sent.ask.flag_do ? " DO" : "") + (sent.ask.flag_cd ? " CD" : "");
   });
   if (sent.probe) {
     check_probe(sent, frame, now_ns);
     return sent;
   }
-  KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do,
-                                   sent.ask.flag_cd, sent.ask.view)];
+  KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do, sent.ask.flag_cd,
+                                   sent.ask.view)];
   demand(!state.open.empty(), "A129", "asked what nobody waits for", frame);
   check_once(state, sent, frame, now_ns);
   check_not_known(state, frame, now_ns);

@@ -88,7 +88,8 @@ void World::advance_clock(uint64_t mean_ns) {
 
 void World::deliver() {
   Sent sent;
-  while (network_.arrived(now_ns_, sent)) upstreams_.arrived(sent, now_ns_);
+  while (network_.arrived(now_ns_, sent))
+    upstreams_.arrived(sent, now_ns_);
   Network::ToCore arrived;
   while (network_.arrived(now_ns_, arrived)) {
     plane_.core(arrived.core).queue.push_back(std::move(arrived.arrival));
@@ -133,7 +134,8 @@ void World::storm() {
   trace_.event("storm", cnt);
   const uint32_t busy = random_.below(plane_.worker_cnt());
   if (random_.chance(700) && plane_.worker_cnt() > 1) {
-    // All of it comes to one core, and another sleeps: if that one owns the name, the ring fills up.
+    // All of it comes to one core, and another sleeps: if that one owns the name, the ring fills
+    // up.
     const uint32_t w = (busy + 1) % plane_.worker_cnt();
     plane_.core(w).stalled_until_ns = now_ns_ + 400 * tempo_ns_;
   }
@@ -193,7 +195,8 @@ void World::collect(uint32_t w) {
   for (uint32_t i = 0; i < io.done_cnt; ++i) {
     oracle_.given_back(w, frames_.give_back(io.done[i]), now_ns_);
   }
-  for (uint32_t i = 0; i < io.tx_cnt; ++i) sent_by(w, io.tx[i]);
+  for (uint32_t i = 0; i < io.tx_cnt; ++i)
+    sent_by(w, io.tx[i]);
   io.done_cnt = io.tx_cnt = 0;
 }
 
@@ -236,7 +239,8 @@ void World::settle(const char* what) {
     advance_clock(1 * kMs);
     deliver();
     control_.collect(now_ns_);
-    for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) run_core(w);
+    for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
+      run_core(w);
     step_ += 1;
     if (step_ % 16 != 0) continue;
     oracle_.check_silence(now_ns_);
@@ -263,7 +267,8 @@ void World::finish() {
   oracle_.check_quiet();
   for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
     dp::StepIo& io = plane_.core(w).io;
-    while (io.stock_cnt > 0) frames_.give_back(io.stock[--io.stock_cnt]);
+    while (io.stock_cnt > 0)
+      frames_.give_back(io.stock[--io.stock_cnt]);
   }
   demand(frames_.free_cnt() == frames_.frame_cnt(), "frames", "frames were lost");
   trace_.event("end", plane_.rx_packets());

@@ -8,15 +8,15 @@
 //   drain:  nothing new is asked, every fault ends; until all is answered
 //   epilogue: with everything healthy, every name is answered and every backend gets its share
 
-#include <cstdint>
-#include <string>
-
 #include "tests/sim/clients.hpp"
 #include "tests/sim/control.hpp"
 #include "tests/sim/network.hpp"
 #include "tests/sim/oracle.hpp"
 #include "tests/sim/plane.hpp"
 #include "tests/sim/upstreams.hpp"
+
+#include <cstdint>
+#include <string>
 
 namespace millrace::sim {
 

@@ -2,19 +2,19 @@
 #pragma once
 // What the upstreams know: a function from question to answer, and the book of all answers made.
 //
-// Every answer has a number of its own in its data (24 bits, with 8 bits that tell its records apart):
-// in the last octets of an address, in front of a text, in the serial of a SOA. So whoever reads a
-// reply knows which packet of which upstream its data came from, when, and for which question; forged
-// answers are numbered too, and no client may ever see such a number.
+// Every answer has a number of its own in its data (24 bits, with 8 bits that tell its records
+// apart): in the last octets of an address, in front of a text, in the serial of a SOA. So whoever
+// reads a reply knows which packet of which upstream its data came from, when, and for which
+// question; forged answers are numbered too, and no client may ever see such a number.
+
+#include "dataplane/abi/config_image.hpp"
+#include "tests/sim/names.hpp"
+#include "tests/support/packet_reader.hpp"
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "dataplane/abi/config_image.hpp"
-#include "tests/sim/names.hpp"
-#include "tests/support/packet_reader.hpp"
 
 namespace millrace::sim {
 
@@ -87,7 +87,8 @@ class Zone {
   std::vector<std::unique_ptr<Answer>> answers_;
 };
 
-// Times in an answer once it went through a packet cache with `limits`, counted from the answer alone.
+// Times in an answer once it went through a packet cache with `limits`, counted from the answer
+// alone.
 struct Times {
   std::vector<uint32_t> base_s;  // per record of Answer::message, before aging
   uint32_t lifetime_s;           // 0: not to be stored
