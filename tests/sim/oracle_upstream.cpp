@@ -154,8 +154,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   KeyState& state = keys_[answer.key];
   state.progress_ns = now_ns;
   if (answer.failure) return;
-  state.sent_in_row = 0;
-  state.opened_ns = 0;
+  state.sent_in_row = 0;  // perhaps: it may have come too late for its question
   state.newest = cargo.index;
   state.bytes_max = std::max(state.bytes_max, answer.body_bytes);
   if (answer.truncated) state.truncated_ns = now_ns;
