@@ -5,8 +5,8 @@
  *
  *     | Ethernet 14 | 802.1Q 0 or 4 | IPv4 20..60, or IPv6 40 + options 0..n | UDP 8 | payload |
  *
- * Each step returns MR_XDP_REASON_CNT ("go on") or the reason for which the packet passes. Checksums
- * are left to the data plane. Sources: RFC 791, 768, 8200; IEEE 802.1Q.
+ * Each step returns MR_XDP_REASON_CNT ("go on") or the reason for which the packet passes.
+ * Checksums are left to the data plane. Sources: RFC 791, 768, 8200; IEEE 802.1Q.
  */
 #include <linux/if_ether.h>
 #include <linux/in.h>

@@ -7,7 +7,8 @@
 #include "ebpf/maps.bpf.h"
 #include "ebpf/parse.bpf.h"
 
-/* An answer of a backend to one of our upstream ports and, if asked for, to one of our addresses. */
+/* An answer of a backend to one of our upstream ports and, if asked for, to one of our addresses.
+ */
 static __always_inline int is_answer(void *endpoints, struct datagram *dgram) {
   dgram->source.kind = MR_ENDPOINT_BACKEND;
   struct mr_endpoint *backend = bpf_map_lookup_elem(endpoints, &dgram->source);

@@ -2,9 +2,9 @@
 #pragma once
 // How cold code says that something went wrong.
 //
-// A Status is either ok or a kind with a message for a person: what, where, what is allowed, what to
-// do. A Result<T> is a value or such a Status. Neither is ever used on the packet path.
-// The kinds are the exit codes of the programs (README, "Exit codes").
+// A Status is either ok or a kind with a message for a person: what, where, what is allowed, what
+// to do. A Result<T> is a value or such a Status. Neither is ever used on the packet path. The
+// kinds are the exit codes of the programs (README, "Exit codes").
 
 #include <optional>
 #include <string>

@@ -19,8 +19,11 @@ void dump_fields(const Object& object, const std::string& first, const std::stri
 
 template <class Object>
 void dump_section(const std::vector<Object>& list, std::string& out) {
-  for (const Object& object : list)
+  // The heading is there already; a list of nothing must not read as nothing.
+  if (list.empty()) out.insert(out.size() - 1, " []");
+  for (const Object& object : list) {
     dump_fields(object, "  - ", "    ", out);
+  }
 }
 
 template <class Object>

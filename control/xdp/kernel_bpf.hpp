@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What the kernel says about XDP programs, their maps and their links, and the few things the loader
-// does to them. Thin: one function, one question. libbpf stays behind this header and prefilter.cpp.
+// What the kernel says about XDP programs, their maps and their links, and the few things the
+// loader does to them. Thin: one function, one question. libbpf stays behind this header and
+// prefilter.cpp.
 //
 // Everything is found by id, not by pin: a pin may lie on a bpffs that this process cannot see.
 // Ids are global, interface indices belong to a network namespace, so a link is only taken for the

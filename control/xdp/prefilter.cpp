@@ -76,7 +76,8 @@ Result<int> index_of(const std::string& interface) {
 Status foreign_program(const std::string& interface, int interface_idx,
                        const AttachedProgram& found) {
   const Result<Fd> link = find_link(interface_idx, found.id);
-  std::string remedy = "ip link set dev " + interface + (found.native ? " xdp off" : " xdpgeneric off");
+  std::string remedy =
+      "ip link set dev " + interface + (found.native ? " xdp off" : " xdpgeneric off");
   if (link.ok() && link.value().valid()) {
     bpf_link_info info = {};
     uint32_t bytes = sizeof(info);

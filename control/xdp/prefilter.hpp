@@ -6,34 +6,35 @@
 // is indexed by queue number and queue numbers repeat from one interface to the next:
 //
 //     <pin_dir>/<ABI version>/<interface>/link       keeps the program attached
-//                                         xsks_map   queue -> AF_XDP socket; filled by the data plane
+//                                         xsks_map   queue -> AF_XDP socket (data plane)
 //                                         mr_rules   [0] -> the endpoints of one generation
 //                                         mr_counters
 //
 // The pins, not this process, keep an instance alive: it outlives a crash of the control plane, and
-// the next one adopts it. Pins can be out of sight (`ip netns exec` gives each process a bpffs of its
-// own), so what runs on an interface is found by asking the kernel (attached program -> its maps,
-// program -> link id); the pins are only read to be removed.
+// the next one adopts it. Pins can be out of sight (`ip netns exec` gives each process a bpffs of
+// its own), so what runs on an interface is found by asking the kernel (attached program -> its
+// maps, program -> link id); the pins are only read to be removed.
 //
 // What attach() does, by what it finds on the interface:
 //
 //     nothing                               load, attach, pin
 //     our program, same instructions        keep it, pin its link again     adopted
-//     our program, other instructions       load the new one around the running xsks_map, swap it in
-//                                           with one link update            adopted
+//     our program, other instructions       load the new one around the running xsks_map,
+//                                           swap it in with one link update adopted
 //     the same, but xsks_map is different   swap in with a map of its own   not adopted
 //     anything else                         error; it is never replaced
 //
 // "Adopted" means that AF_XDP sockets of a running data plane stay in use. A data plane that was
 // running while `adopted()` is false has to be restarted to get packets again; until then they pass
-// to the kernel. After a swap the rules are empty (everything passes to the kernel) until set_rules().
+// to the kernel. After a swap the rules are empty (everything passes to the kernel) until
+// set_rules().
 //
-// Threads: one thread at a time; nothing is shared behind the callers' back but libbpf's print hook.
-// Memory: about 10 KiB of kernel memory per rule generation, two of them during a swap.
-// Cost: open 1 ms, attach some 10 ms, set_rules 5-25 ms per interface (a kernel grace period).
-// Failure: a Status that says what to do. No failure detaches something that worked before.
-// Limits: MR_XDP_ENDPOINTS_MAX rows and MR_XDP_QUEUES_MAX queues per interface (ebpf/abi/xdp_abi.h);
-// one pin_dir per running control plane.
+// Threads: one thread at a time; nothing is shared behind the callers' back but libbpf's print
+// hook. Memory: about 10 KiB of kernel memory per rule generation, two of them during a swap. Cost:
+// open 1 ms, attach some 10 ms, set_rules 5-25 ms per interface (a kernel grace period). Failure: a
+// Status that says what to do. No failure detaches something that worked before. Limits:
+// MR_XDP_ENDPOINTS_MAX rows and MR_XDP_QUEUES_MAX queues per interface (ebpf/abi/xdp_abi.h); one
+// pin_dir per running control plane.
 
 #include <cstdint>
 #include <memory>

@@ -4,8 +4,8 @@
 //
 // The control plane compiles the YAML into this image, seals it in a memfd and sends the descriptor
 // to the data plane; the data plane verifies it whole (snapshot/config_attach.hpp) before a worker
-// may see it. There are no pointers and no offsets: every table is an array with a fixed maximum, so
-// "verify" is "check the header and every count and range". The same YAML gives the same bytes,
+// may see it. There are no pointers and no offsets: every table is an array with a fixed maximum,
+// so "verify" is "check the header and every count and range". The same YAML gives the same bytes,
 // except for `generation` and so `checksum`.
 //
 //     0 +----------------------+

@@ -69,7 +69,8 @@ void Appliance::make_stats_area() {
   if (stats_fd_ < 0 || ftruncate(stats_fd_, sizeof(abi::StatsArea)) != 0) {
     throw Failed("no memory for the statistics: " + std::string(std::strerror(errno)));
   }
-  void* at = mmap(nullptr, sizeof(abi::StatsArea), PROT_READ | PROT_WRITE, MAP_SHARED, stats_fd_, 0);
+  void* at =
+      mmap(nullptr, sizeof(abi::StatsArea), PROT_READ | PROT_WRITE, MAP_SHARED, stats_fd_, 0);
   if (at == MAP_FAILED) throw Failed("the statistics cannot be mapped");
   stats_ = new (at) abi::StatsArea{};
   stats_->magic = abi::kStatsMagic;
@@ -206,15 +207,16 @@ ControlResult Appliance::install_routes(int fd) {
   routes_board_.publish(next.as<abi::RoutesImage>());
   const snapshot::Retired<abi::RoutesImage> old(routes_.as<abi::RoutesImage>(), readers_.grace());
   std::swap(routes_, next);
-  // Once the grace period is over every worker has begun a turn after the publication, or sleeps and
-  // will look first thing when it wakes.
+  // Once the grace period is over every worker has begun a turn after the publication, or sleeps
+  // and will look first thing when it wakes.
   ControlResult done = wait_for_workers("the new routes",
                                   [&](uint32_t) { return old.may_free(readers_.grace()); });
   if (done.code != abi::ReplyCode::ok) next.leak();
   return done;
 }
 
-ControlResult Appliance::walk_cache(const abi::CacheQuery& query, bool remove, abi::CacheReply& reply) {
+ControlResult Appliance::walk_cache(const abi::CacheQuery& query, bool remove,
+                                    abi::CacheReply& reply) {
   for (const auto& mail : mailboxes_) {
     // Relaxed: only this thread stores `asked`.
     const uint64_t number = mail->asked.load(std::memory_order_relaxed);

@@ -2,10 +2,11 @@
 #pragma once
 // Nanoseconds since boot, from the TSC.
 //
-// Set once against CLOCK_BOOTTIME and then derived from the counter: no system call on the packet path,
-// monotonic, the same on every core (the TSC is invariant and synchronised on every CPU that DPDK
-// supports for this), untouched by steps of the wall clock. It may drift from the kernel's clock by some
-// parts per million; lifetimes are whole seconds of at most a week, and nobody compares the two clocks.
+// Set once against CLOCK_BOOTTIME and then derived from the counter: no system call on the packet
+// path, monotonic, the same on every core (the TSC is invariant and synchronised on every CPU that
+// DPDK supports for this), untouched by steps of the wall clock. It may drift from the kernel's
+// clock by some parts per million; lifetimes are whole seconds of at most a week, and nobody
+// compares the two clocks.
 
 #include <rte_cycles.h>
 

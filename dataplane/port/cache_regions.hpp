@@ -2,9 +2,9 @@
 #pragma once
 // The memory of the cache: one region per shard.
 //
-// With hugepages a region is a file of ours on hugetlbfs, `<hugepage_dir>/<instance>/shard-NNN`. (The
-// names must not contain "map_": DPDK removes such files of whoever does not hold them.) Without, it is
-// ordinary memory. Regions are taken at start and never grow.
+// With hugepages a region is a file of ours on hugetlbfs, `<hugepage_dir>/<instance>/shard-NNN`.
+// (The names must not contain "map_": DPDK removes such files of whoever does not hold them.)
+// Without, it is ordinary memory. Regions are taken at start and never grow.
 //
 // Threads: main, at start and stop. Failure: throws Failed: what is missing and what to do.
 

@@ -2,11 +2,13 @@
 #pragma once
 // The data plane's end of abi/control_protocol.hpp.
 //
-// Listens on `<run-dir>/dataplane.sock` for the life of the process. The control plane may come, die and
-// come back: a new connection replaces the old one. Requests are served one at a time by the main core;
-// while it waits for the workers, it serves nothing else, and the workers never wait for it.
+// Listens on `<run-dir>/dataplane.sock` for the life of the process. The control plane may come,
+// die and come back: a new connection replaces the old one. Requests are served one at a time by
+// the main core; while it waits for the workers, it serves nothing else, and the workers never wait
+// for it.
 //
-// Threads: main. Failure: the constructor throws Failed; a bad request is answered and changes nothing.
+// Threads: main. Failure: the constructor throws Failed; a bad request is answered and changes
+// nothing.
 
 #include <string>
 

@@ -51,9 +51,13 @@ std::string vdev_name(uint32_t port, uint32_t worker) {
 }
 
 void start_eal(const abi::BootSection& boot, const std::string& file_prefix) {
-  std::vector<std::string> args{"millrace-dataplane", "--lcores=" + lcore_map(boot),
-                                "--file-prefix=" + file_prefix, "--iova-mode=va", "--no-telemetry",
-                                "--log-level=lib.eal:warning", "--log-level=pmd.net.af_xdp:warning"};
+  std::vector<std::string> args{"millrace-dataplane",
+                                "--lcores=" + lcore_map(boot),
+                                "--file-prefix=" + file_prefix,
+                                "--iova-mode=va",
+                                "--no-telemetry",
+                                "--log-level=lib.eal:warning",
+                                "--log-level=pmd.net.af_xdp:warning"};
   if (boot.hugepages != 0) {
     args.push_back("--in-memory");
   } else {

@@ -2,9 +2,9 @@
 #pragma once
 // Starts DPDK for one config: cores, memory and devices come from the boot section.
 //
-// Each AF_XDP queue is a vdev of its own (`net_af_xdp<port>_<worker>`), because one vdev with several
-// queues cannot be had on every kernel interface; see docs/decisions. Other ports are given to DPDK as
-// the config spells them.
+// Each AF_XDP queue is a vdev of its own (`net_af_xdp<port>_<worker>`), because one vdev with
+// several queues cannot be had on every kernel interface; see docs/decisions. Other ports are given
+// to DPDK as the config spells them.
 //
 // Threads: main, once, at start. Failure: a Failed with one line for a person.
 

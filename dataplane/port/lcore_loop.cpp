@@ -11,8 +11,8 @@
 namespace millrace::dp {
 namespace {
 
-// Turns without work before the first sleep. About 10 us: a client's next packet on a busy link comes
-// sooner, and a core that is not busy is soon free for others.
+// Turns without work before the first sleep. About 10 us: a client's next packet on a busy link
+// comes sooner, and a core that is not busy is soon free for others.
 constexpr uint32_t kSpinTurns = 64;
 // Sleeps grow with the number of idle turns; the longest bounds what the first packet after a pause
 // waits, and what an idle worker costs (2000 turns a second, below 5 % of a core).
@@ -23,8 +23,8 @@ constexpr long kDozeNs = 100'000;
 constexpr long kSleepNs = 500'000;
 
 void to_frame(rte_mbuf* mbuf, uint32_t port, Frame& frame) noexcept {
-  // We never ask for scattered receive; should a driver do it all the same, one piece is all that is
-  // looked at: the frame is then shorter than its headers say, and is dropped as such.
+  // We never ask for scattered receive; should a driver do it all the same, one piece is all that
+  // is looked at: the frame is then shorter than its headers say, and is dropped as such.
   frame.data = rte_pktmbuf_mtod(mbuf, uint8_t*);
   frame.handle = mbuf;
   frame.len = mbuf->data_len;

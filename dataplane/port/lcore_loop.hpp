@@ -2,10 +2,10 @@
 #pragma once
 // The poll loop of one lcore: ports on one side, a Worker on the other.
 //
-// Each turn receives up to a burst over all ports of this worker, lets the worker step, sends, gives
-// buffers back and reports quiescence. When nothing comes it backs off: it spins for a moment, then
-// sleeps for longer and longer up to kSleepMaxUs (`idle: adaptive`), or spins for ever (`idle: poll`).
-// A sleeping worker is offline for the grace period.
+// Each turn receives up to a burst over all ports of this worker, lets the worker step, sends,
+// gives buffers back and reports quiescence. When nothing comes it backs off: it spins for a
+// moment, then sleeps for longer and longer up to kSleepMaxUs (`idle: adaptive`), or spins for ever
+// (`idle: poll`). A sleeping worker is offline for the grace period.
 //
 // Threads: run() by the lcore it belongs to; `stop` is set by main.
 

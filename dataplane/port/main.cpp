@@ -53,7 +53,8 @@ void run(const std::string& run_dir, int config_fd) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"The packet path of millrace. millraced starts it; there is no need to do so by hand."};
+  CLI::App app{
+      "The packet path of millrace. millraced starts it; there is no need to do so by hand."};
   std::string run_dir;
   int config_fd = -1;
   app.add_option("--run-dir", run_dir, "where dataplane.sock is made")->required();

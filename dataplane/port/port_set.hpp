@@ -2,9 +2,9 @@
 #pragma once
 // The NIC queues of all workers, and the packet buffers that travel through them.
 //
-// One buffer pool per worker, which every queue of that worker uses. An AF_XDP socket maps its whole
-// pool as one piece from the pool's first address on, so the pool must lie in one piece: it is made
-// without gaps, and that is checked.
+// One buffer pool per worker, which every queue of that worker uses. An AF_XDP socket maps its
+// whole pool as one piece from the pool's first address on, so the pool must lie in one piece: it
+// is made without gaps, and that is checked.
 //
 // Threads: construction and stop by main; burst calls by the worker that owns the queue.
 // Failure: the constructor throws Failed and names the port.

@@ -4,8 +4,8 @@
 //
 // Reading proves the structure: every owner, and every name inside RDATA of a type that has names,
 // is a name by the rules of dns_name.hpp; every RDLENGTH stays inside the message and agrees with
-// the type where the type fixes it (RFC 9267). What only some types may be (class, cacheable or not)
-// is noted, not judged.
+// the type where the type fixes it (RFC 9267). What only some types may be (class, cacheable or
+// not) is noted, not judged.
 //
 // Threads: the objects live on the caller's stack (about 25 KiB together with a NameMap).
 // Cost: linear in the message; records whose owners are the same pointer share one decompression.

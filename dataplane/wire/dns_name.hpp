@@ -7,8 +7,9 @@
 // answer may be compressed: `NameMap` learns every one of them in message order and so proves that
 // each pointer leads to the start of a label of an earlier name.
 //
-// Threads: pure. Cost: measure touches one octet per label, fold moves 16 octets per step, a NameMap
-// visits each octet of a message once. Failure: see NameFault. Nothing reads outside [0, len).
+// Threads: pure. Cost: measure touches one octet per label, fold moves 16 octets per step, a
+// NameMap visits each octet of a message once. Failure: see NameFault. Nothing reads outside [0,
+// len).
 
 #include <cstdint>
 #include <cstring>

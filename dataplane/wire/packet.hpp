@@ -63,8 +63,9 @@ struct Classified {
 //              destination is a group: pass_addr
 //   IP header  too short: drop_l2 · version, lengths, IHL: drop_iphdr · IPv4 checksum: drop_csum
 //              not UDP: pass_proto · destination is none of our addresses: pass_addr
-//   ours       fragment (atomic ones too): drop_frag · source route: drop_ipopt · IPv6 headers other
-//              than Hop-by-Hop and Destination Options (4 of them, 128 octets): drop_v6ext
+//   ours       fragment (atomic ones too): drop_frag · source route: drop_ipopt
+//              IPv6 headers other than Hop-by-Hop and Destination Options (4 of them, 128
+//              octets): drop_v6ext
 //   UDP        cut short: drop_udplen · port is none of ours: pass_addr · length: drop_udplen
 //   source     drop_martian (a group MAC, too) · drop_land · drop_self
 //              queries only: drop_sport0 · drop_sport_low (below 1024, not 53)
@@ -82,8 +83,8 @@ inline uint16_t destination_port(const Frame& frame, const Packet& packet) noexc
 }
 
 // Turns a query's frame into the frame of its reply: MACs, addresses and ports swapped (the tag
-// stays: the reply leaves the way the query came), lengths and checksums made for `dns_len` bytes of
-// payload that already stand at packet.dns_off. The reply has no IPv4 options and no extension
+// stays: the reply leaves the way the query came), lengths and checksums made for `dns_len` bytes
+// of payload that already stand at packet.dns_off. The reply has no IPv4 options and no extension
 // headers; if the query had some, the payload moves down, and packet.dns_off no longer holds.
 // Returns false, with the frame as it was, if the reply does not fit in frame.room.
 //

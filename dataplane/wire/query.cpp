@@ -94,7 +94,8 @@ uint32_t skip_owner(const uint8_t* msg, uint32_t len, uint32_t at) noexcept {
   return target >= kDnsHeaderBytes && target < start ? at + 2 : 0;
 }
 
-// Walks the records behind the question. Each turn eats at least 11 octets, whatever the counts say.
+// Walks the records behind the question. Each turn eats at least 11 octets, whatever the counts
+// say.
 Outcome read_records(const uint8_t* msg, uint32_t len, uint32_t& at, Query& query,
                      Extras& extras) noexcept {
   const uint32_t before_additional =

@@ -2,8 +2,8 @@
 #pragma once
 // From a UDP payload to a Query: a view into the client's packet that is all the later stages need.
 //
-// `parse_query` walks the message once: header, question (lengths checked, case folded into the key),
-// additional section (one OPT). It hashes nothing and looks nothing up.
+// `parse_query` walks the message once: header, question (lengths checked, case folded into the
+// key), additional section (one OPT). It hashes nothing and looks nothing up.
 //
 // Threads: pure. Cost: each byte of the message is visited O(1) times. Failure: an Outcome whose
 // reply write_error() knows how to make. Sources: RFC 1035, 6891, 9619, 8906, 7873.
@@ -34,10 +34,10 @@ struct Query {
 };
 static_assert(sizeof(Query) <= 24);
 
-// `msg` is frame.data + packet.dns_off. Fills `query` (packet and pool excepted) as far as it got and,
-// when the answer is kGoOn, `key` (packet_cache byte zero; hash not computed). Answers that are not
-// kGoOn: fmt_*, notimp, badvers, refused_*, drop_short, drop_qr, drop_junk. With RD=0 it goes on: the
-// policy is the worker's. Class other than IN ends in refused_class.
+// `msg` is frame.data + packet.dns_off. Fills `query` (packet and pool excepted) as far as it got
+// and, when the answer is kGoOn, `key` (packet_cache byte zero; hash not computed). Answers that
+// are not kGoOn: fmt_*, notimp, badvers, refused_*, drop_short, drop_qr, drop_junk. With RD=0 it
+// goes on: the policy is the worker's. Class other than IN ends in refused_class.
 abi::Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key) noexcept;
 
 }  // namespace millrace::wire

@@ -151,8 +151,8 @@ Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limit
 Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
                   const ReplyLimits& limits) noexcept {
   const ErrorShape shape = shape_of(outcome);
-  // A question that did not parse is not repeated. parse_query looks at nothing behind the header of
-  // another opcode (RFC 8906 section 8.1.4), so both are false there.
+  // A question that did not parse is not repeated. parse_query looks at nothing behind the header
+  // of another opcode (RFC 8906 section 8.1.4), so both are false there.
   const bool with_question = query.qname_len != 0;
   const bool with_opt = query.has_opt;
   uint32_t at = with_question ? question_end(query) : kDnsHeaderBytes;

@@ -11,10 +11,10 @@
 //     | made   | not touched      | copied from the AnswerView   | query had one   |
 //     +--------+------------------+------------------------------+-----------------+
 //
-// Threads: pure. Cost of write_reply: one copy of the body and one load-swap-subtract-store per TTL.
-// Memory: `msg` is the query as parse_query saw it; `query.opcode` and lengths come from there. The
-// body must not overlap `msg`. Failure: Reply::len 0.
-// Sources: RFC 1035, 2181 (section 9), 4035 (section 4.6), 4343, 6891, 8906, 8914.
+// Threads: pure. Cost of write_reply: one copy of the body and one load-swap-subtract-store per
+// TTL. Memory: `msg` is the query as parse_query saw it; `query.opcode` and lengths come from
+// there. The body must not overlap `msg`. Failure: Reply::len 0. Sources: RFC 1035, 2181 (section
+// 9), 4035 (section 4.6), 4343, 6891, 8906, 8914.
 
 #include <cstdint>
 
@@ -36,9 +36,9 @@ struct Reply {
 
 // `age_s`: whole seconds since insertion; every TTL shown is base - age, never below 0.
 // When it does not fit into the smallest of query.udp_bytes_max, limits.udp_bytes_max and
-// limits.room: first the additional section goes, then all records with TC=1. AD is shown only if the
-// entry has it, it is trusted, the client asked (AD or DO), and TC is 0. Over TCP the caller sets
-// query.udp_bytes_max and limits.udp_bytes_max to 65535.
+// limits.room: first the additional section goes, then all records with TC=1. AD is shown only if
+// the entry has it, it is trusted, the client asked (AD or DO), and TC is 0. Over TCP the caller
+// sets query.udp_bytes_max and limits.udp_bytes_max to 65535.
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
                   const ReplyLimits& limits) noexcept;
 
@@ -46,8 +46,8 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
 // (Verdict::truncated), which has no view that could be cut.
 Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limits) noexcept;
 
-// The reply for an outcome of class `error` or `refused`. Any other outcome gives SERVFAIL, so a caller
-// cannot go silent.
+// The reply for an outcome of class `error` or `refused`. Any other outcome gives SERVFAIL, so a
+// caller cannot go silent.
 //
 //   opcode other than QUERY      header only, opcode and id echoed, no OPT
 //   the question did not parse   header only (with QDCOUNT=0)
@@ -56,8 +56,8 @@ Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limit
 // OPT if one was recognised in the query. With it an EXTENDED-DNS-ERROR where RFC 8914 names one
 // (and if it fits): 13 servfail_cached, 14 servfail_starting, 18 refused_acl, 20 refused_rd0,
 // 21 other refused_* and notimp, 22 servfail_upstream, 30 fmt_meta_type. AA, AD and TC are 0. Never
-// longer than the query by more than those 6 octets, so nothing is gained by provoking errors with a
-// false source.
+// longer than the query by more than those 6 octets, so nothing is gained by provoking errors with
+// a false source.
 Reply write_error(uint8_t* msg, const Query& query, abi::Outcome outcome,
                   const ReplyLimits& limits) noexcept;
 

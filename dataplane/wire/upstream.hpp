@@ -2,8 +2,8 @@
 #pragma once
 // The upstream side: our own query, and what an answer may become.
 //
-// `parse_answer` is the gate of the cache. It accepts a message only whole, keeps what belongs to the
-// question, and puts it in the form that entries have (base/answer_view.hpp): OPT removed, TTLs
+// `parse_answer` is the gate of the cache. It accepts a message only whole, keeps what belongs to
+// the question, and puts it in the form that entries have (base/answer_view.hpp): OPT removed, TTLs
 // levelled within an RRset and capped, their offsets noted, sections bounded.
 //
 // Threads: pure on the caller's scratch. Cost: linear in the message. Failure: a Verdict.
@@ -22,7 +22,8 @@ inline constexpr uint16_t kAnswerBytesMax = 4096;  // of a message that is parse
 inline constexpr uint16_t kAnswerTtlsMax = 512;
 
 // Writes header, question and OPT at `msg`: RD=1, AD=1 (A15), CD as keyed, OPT with DO as keyed and
-// no options. `qname` in the case to be sent. Returns the length; needs 12 + qname_len + 4 + 11 bytes.
+// no options. `qname` in the case to be sent. Returns the length; needs 12 + qname_len + 4 + 11
+// bytes.
 uint16_t write_upstream_query(uint8_t* msg, uint16_t id, const uint8_t* qname, uint8_t qname_len,
                               uint16_t qtype, bool flag_do, bool flag_cd,
                               uint16_t edns_udp_bytes) noexcept;
@@ -53,8 +54,9 @@ struct ParsedAnswer {
   uint32_t signatures_expire_s;  // the earliest end of an RRSIG, seconds of Unix time modulo 2^32
 };
 
-// Ends an entry's life no later than its first signature, so that a validating client never gets one
-// that has just run out (A42). Leaves 0 for an answer whose signatures are over: relay, do not cache.
+// Ends an entry's life no later than its first signature, so that a validating client never gets
+// one that has just run out (A42). Leaves 0 for an answer whose signatures are over: relay, do not
+// cache.
 inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s) noexcept {
   if (!parsed.has_signatures) return;
   // Serial arithmetic (RFC 4034 section 3.1.5): the sign of the difference is what counts.
@@ -70,13 +72,14 @@ inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s
 // `key` names the question that was asked (type, folded name). `limits` are the packet cache's.
 //
 // Verdict::answer. The body is what stood behind the question, up to the first OPT or TSIG; records
-// behind that are cut with it, since removing it alone would move what pointers point at. A positive
-// answer whose authority section is NS only (and whose additional section is addresses only) ends
-// behind its answer section: nobody asked for the rest, and forged rest is how caches get poisoned.
-// TTLs: unsigned; capped at limits.ttl_s_max; the SOA of a negative answer at its own MINIMUM and at
-// limits.negative_ttl_s_max; then every RRset together with its RRSIGs gets the lowest of its TTLs.
-// lifetime_s: the lowest TTL of all records of the message, cut ones included (the message is one
-// atom: RFC 4035 section 4.5), raised to limits.ttl_s_min, never above the cap of its kind.
+// behind that are cut with it, since removing it alone would move what pointers point at. A
+// positive answer whose authority section is NS only (and whose additional section is addresses
+// only) ends behind its answer section: nobody asked for the rest, and forged rest is how caches
+// get poisoned. TTLs: unsigned; capped at limits.ttl_s_max; the SOA of a negative answer at its own
+// MINIMUM and at limits.negative_ttl_s_max; then every RRset together with its RRSIGs gets the
+// lowest of its TTLs. lifetime_s: the lowest TTL of all records of the message, cut ones included
+// (the message is one atom: RFC 4035 section 4.5), raised to limits.ttl_s_min, never above the cap
+// of its kind.
 //
 //   not cacheable                                              skip
 //   a record off the chain QNAME -> CNAME/DNAME -> QTYPE,      ins_skip_chain

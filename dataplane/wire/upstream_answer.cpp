@@ -21,8 +21,8 @@ static_assert(kAnswerBytesMax == NameMap::kBytesMax && Records::kMax <= kAnswerT
 constexpr Event kNoSkip = Event::count_;
 constexpr uint32_t kNoTtl = 0xffff'ffff;
 
-// A set of 64-bit hashes, each with the order of its first coming. Open addressing in a table that is
-// at most half full; names chosen to collide cost at most kMax probes each, and there are kMax.
+// A set of 64-bit hashes, each with the order of its first coming. Open addressing in a table that
+// is at most half full; names chosen to collide cost at most kMax probes each, and there are kMax.
 class HashRanks {
  public:
   explicit HashRanks(uint32_t members) noexcept {
@@ -62,7 +62,8 @@ struct Work {
   const abi::PacketCacheConfig& limits;
   uint16_t qtype = 0;
   uint16_t rcode = 0;
-  const Record* soa = nullptr;  // the only SOA of the authority section, at the chain's end or above
+  const Record* soa =
+      nullptr;  // the only SOA of the authority section, at the chain's end or above
   uint32_t soa_cnt = 0;
   bool negative = false;
   uint32_t keep_end = 0;

@@ -4,7 +4,8 @@
 namespace millrace::dp {
 namespace {
 
-// The cell has one writer, so a plain read-modify-write is enough; readers want a recent value only.
+// The cell has one writer, so a plain read-modify-write is enough; readers want a recent value
+// only.
 void add(std::atomic<uint64_t>& counter, uint64_t n = 1) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
@@ -44,8 +45,8 @@ void BackendSet::apply(const Remap& remap, uint32_t backends) noexcept {
 uint8_t BackendSet::choose(const Settings& settings, uint32_t pool, uint32_t tried,
                            Csprng& random) noexcept {
   const uint32_t members = settings.service().pool[pool].backends;
-  // First pass: backends that were not asked yet; second: any that is up (a lost packet is no reason
-  // to give up on the only resolver there is).
+  // First pass: backends that were not asked yet; second: any that is up (a lost packet is no
+  // reason to give up on the only resolver there is).
   for (const uint32_t candidates : {members & ~tried, members}) {
     uint8_t best = Remap::kGone;
     uint32_t best_load = 0;

@@ -3,14 +3,14 @@
 // Which upstream to ask: health, load and choice, as one worker sees them.
 //
 // A backend is out of use after `down_after` tries in a row without an answer, if it has also been
-// silent for kSilenceNs: a burst of misses that a busy resolver answers late is no outage. It is back in
-// use with the first answer of any kind (an RCODE is a sign of life; what it says is another matter).
-// While it is out, its *home* worker (backend index modulo workers) sends one probe per probe interval,
-// and tells the others through a word in its statistics cell when it comes back: no matter how many
-// cores, a dead upstream sees one packet per interval (A64).
+// silent for kSilenceNs: a burst of misses that a busy resolver answers late is no outage. It is
+// back in use with the first answer of any kind (an RCODE is a sign of life; what it says is
+// another matter). While it is out, its *home* worker (backend index modulo workers) sends one
+// probe per probe interval, and tells the others through a word in its statistics cell when it
+// comes back: no matter how many cores, a dead upstream sees one packet per interval (A64).
 //
-// Choice: among the pool's backends that are reachable, up and not yet tried for this question, the one
-// with the fewest outstanding queries of ours; ties at random.
+// Choice: among the pool's backends that are reachable, up and not yet tried for this question, the
+// one with the fewest outstanding queries of ours; ties at random.
 //
 // Threads: private to its worker, except for the cells in the statistics area, each written by one
 // worker only. Cost: a loop over at most 32 backends per query sent upstream.
@@ -50,8 +50,8 @@ class BackendSet {
   void on_abandoned(uint32_t backend) noexcept;
 
   bool up(uint32_t backend) const noexcept { return state_[backend].up; }
-  // Of the backends at home here, the one whose probe is due for longest; kGone: none is due. Marks it
-  // as sent.
+  // Of the backends at home here, the one whose probe is due for longest; kGone: none is due. Marks
+  // it as sent.
   uint8_t take_probe(const Settings& settings, uint64_t now_ns) noexcept;
   // Reads the other workers' words; to be called a few times a second.
   void share() noexcept;

@@ -9,28 +9,6 @@
 
 namespace millrace::dp {
 
-Inflight::Inflight(uint32_t pendings, uint32_t waiters)
-    : pending_cnt_(pendings),
-      mask_(std::bit_ceil(pendings * 2) - 1),
-      pending_(new Pending[pendings]()),
-      waiter_(new Waiter[waiters]()),
-      key_heads_(new uint32_t[mask_ + 1]),
-      tuple_heads_(new uint32_t[mask_ + 1]) {
-  MR_CHECK(pendings > 0 && waiters > 0);
-  std::fill_n(key_heads_.get(), mask_ + 1, kNone);
-  std::fill_n(tuple_heads_.get(), mask_ + 1, kNone);
-  std::fill_n(due_heads_, kDueSlots, kNone);
-  for (uint32_t i = pendings; i-- > 0;) {
-    pending_[i].chain_next = free_pending_;
-    pending_[i].due_slot = kNone;
-    free_pending_ = i;
-  }
-  for (uint32_t i = waiters; i-- > 0;) {
-    waiter_[i].next = free_waiter_;
-    free_waiter_ = i;
-  }
-}
-
 uint32_t Inflight::tuple_bucket(uint16_t port, uint16_t id) const noexcept {
   // Both halves are random already; the multiplication only mixes them.
   const uint64_t tuple = (static_cast<uint64_t>(port) << 16) | id;

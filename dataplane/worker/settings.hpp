@@ -2,9 +2,9 @@
 #pragma once
 // What a worker runs under: one config snapshot and one routes snapshot, digested.
 //
-// Snapshots are published by pointer; a worker looks once per burst and, when one changed, copies what
-// it needs into its own Settings here, so that no later line of the burst touches shared memory or does
-// arithmetic on units. After that the worker holds no reference to the snapshot.
+// Snapshots are published by pointer; a worker looks once per burst and, when one changed, copies
+// what it needs into its own Settings here, so that no later line of the burst touches shared
+// memory or does arithmetic on units. After that the worker holds no reference to the snapshot.
 //
 // Backends are known by (name, address) across generations: next hops and health move along when a
 // config changes order, and a next hop stays usable until fresh routes for the new config arrive.

@@ -2,8 +2,8 @@
 #pragma once
 // One worker: everything that happens to a packet, as a function of (burst in, now) -> burst out.
 //
-// A turn takes its frames through stages; each stage handles the whole burst before the next begins, so
-// that the memory latency of one packet hides behind the work on the others.
+// A turn takes its frames through stages; each stage handles the whole burst before the next
+// begins, so that the memory latency of one packet hides behind the work on the others.
 //
 //   rx ─▶ classify ─▶ parse ─▶ hash, look up ─▶ answer ──────────────▶ tx
 //            │          │                          │ miss
@@ -20,11 +20,11 @@
 // worker_upkeep.cpp what is done between bursts.
 //
 // Threads: one object per core; only that core calls step(). Other cores are reached through rings,
-// the main core through the mailbox and the snapshot boards. The caller reports quiescence after step().
-// Memory: all of it allocated by the constructor. step() allocates nothing, locks nothing, makes no
-// system call and reads no clock: time, frames and randomness come in from outside.
-// Failure: no packet and no order of packets makes step() fail; every received frame ends in exactly one
-// outcome (abi/outcomes.def).
+// the main core through the mailbox and the snapshot boards. The caller reports quiescence after
+// step(). Memory: all of it allocated by the constructor. step() allocates nothing, locks nothing,
+// makes no system call and reads no clock: time, frames and randomness come in from outside.
+// Failure: no packet and no order of packets makes step() fail; every received frame ends in
+// exactly one outcome (abi/outcomes.def).
 
 #include <array>
 #include <cstdint>
@@ -57,7 +57,8 @@ using RoutesBoard = snapshot::SnapshotBoard<abi::RoutesImage>;
 struct Connections {
   uint32_t worker = 0;
   uint32_t workers = 1;
-  cache::Shard* const* shards = nullptr;  // all of them; this worker owns those that owner_of() says
+  cache::Shard* const* shards =
+      nullptr;  // all of them; this worker owns those that owner_of() says
   uint32_t shard_cnt = 1;                 // a power of two
   const HashSecret* secret = nullptr;
   WorkRing* const* from = nullptr;        // [workers]: rings that end here; null at [worker]

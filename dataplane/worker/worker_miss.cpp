@@ -17,8 +17,8 @@ constexpr uint32_t kRingBudget = 64;  // items taken from other cores in one tur
 static_assert(kBurstMax + kRingBudget + Worker::kDeadlineBudget + 1 <= kStockNeed);
 static_assert(kStockNeed <= kTxMax);
 
-// The key of a query that came over a ring: the name is read from the client's packet again, the rest
-// is known. (The bytes were validated by the core that received them.)
+// The key of a query that came over a ring: the name is read from the client's packet again, the
+// rest is known. (The bytes were validated by the core that received them.)
 void rebuild_key(const Frame& frame, const wire::Query& query, uint8_t packet_cache, uint64_t hash,
                  Key& key) noexcept {
   const uint8_t* name = frame.data + query.packet.dns_off + 12;
@@ -163,7 +163,8 @@ bool Worker::send_try(StepIo& io, uint32_t idx) noexcept {
   send_packet(io, idx, backend);
   counters_.count(Event::up_sent);
   if (pending.try_cnt > 1) counters_.count(Event::up_retry);
-  // Each further try waits twice as long as the one before, and none beyond the end of the question.
+  // Each further try waits twice as long as the one before, and none beyond the end of the
+  // question.
   const abi::ServiceSection& service = settings_.service();
   const uint64_t wait_ns =
       (uint64_t{service.upstream_try_ms} << (pending.try_cnt - 1)) * 1'000'000;

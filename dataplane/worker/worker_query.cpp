@@ -10,19 +10,6 @@ namespace millrace::dp {
 using abi::Event;
 using abi::Outcome;
 
-Worker::Worker(const Connections& to)
-    : to_(to),
-      random_(to.seed),
-      inflight_(to.pendings, to.waiters),
-      backends_(to.worker, to.workers, to.stats->backends),
-      burst_(new Burst),
-      scratch_(new wire::AnswerScratch),
-      backlog_(new Frame[to.waiters]),
-      backlog_capacity_(to.waiters) {
-  MR_CHECK(to.worker < to.workers && to.workers <= abi::kWorkersMax);
-  MR_CHECK(to.shard_cnt >= to.workers && (to.shard_cnt & (to.shard_cnt - 1)) == 0);
-}
-
 uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   now_ns_ = now_ns;
   now_ms_ = now_ns / 1'000'000;

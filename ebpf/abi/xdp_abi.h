@@ -25,7 +25,8 @@
 #define MR_XDP_COUNTERS mr_counters
 
 #define MR_XDP_QUEUES_MAX 64
-/* 32 services, 32 backends, 32 sources (dataplane/abi/config_image.hpp) and the generation's row. */
+/* 32 services, 32 backends, 32 sources (dataplane/abi/config_image.hpp) and the generation's row.
+ */
 #define MR_XDP_ENDPOINTS_MAX 128
 /* A longer frame may not fit in an AF_XDP frame of 2 KiB behind its head room: it passes. */
 #define MR_XDP_FRAME_BYTES_MAX 1792

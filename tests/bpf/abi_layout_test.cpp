@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Aim: the program and the loader mean the same bytes. Method: the BTF of the built object, as clang
-// saw the shared header, is compared with what this C++ compiler makes of it.
+// Aim: the program and the loader mean the same bytes. Method: the BTF of the built object, as
+// clang saw the shared header, is compared with what this C++ compiler makes of it.
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What the tests of the prefilter stand on: a network of their own, a program run, an AF_XDP socket.
+// What the tests of the prefilter stand on: a network of their own, a program run, an AF_XDP
+// socket.
 //
 // The test program enters a network namespace and a mount namespace of its own before the first
 // test (bpf_main.cpp), so whatever a test leaves, even by crashing, ends with the process.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Aim: rules become the rows the program looks up, and wrong rules are refused with words that help.
+// Aim: rules become the rows the program looks up, and wrong rules are refused with words that
+// help.
 
 #include "control/xdp/endpoint_rows.hpp"
 
@@ -100,7 +101,8 @@ TEST(EndpointRows, FillTheMapToTheLastRow) {
   ctl::PrefilterRules rules = good();
   while (rules.services.size() + rules.backends.size() + rules.sources.size() <
          MR_XDP_ENDPOINTS_MAX - 1) {
-    rules.services.push_back(address_of("198.18.2.1", static_cast<uint16_t>(rules.services.size())));
+    rules.services.push_back(
+        address_of("198.18.2.1", static_cast<uint16_t>(rules.services.size())));
   }
   EXPECT_TRUE(ctl::endpoint_rows(rules).ok());
   rules.services.push_back(address_of("198.18.2.2", 1));

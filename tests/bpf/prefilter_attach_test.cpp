@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Aim: whatever a predecessor, an older version or somebody else left on an interface, attach() does
-// what the table in control/xdp/prefilter.hpp says, loses no packet and leaves nothing behind.
+// Aim: whatever a predecessor, an older version or somebody else left on an interface, attach()
+// does what the table in control/xdp/prefilter.hpp says, loses no packet and leaves nothing behind.
 // Method: the situations are made for real, with other programs, other processes and kill -9.
 
 #include <bpf/bpf.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Aim: on a live wire each packet arrives at the data plane or at the kernel, never nowhere, whatever
-// happens to sockets and programs meanwhile. Method: numbered queries are sent into one end of a veth
-// pair; an AF_XDP socket and a kernel socket at the other end count what arrives.
+// Aim: on a live wire each packet arrives at the data plane or at the kernel, never nowhere,
+// whatever happens to sockets and programs meanwhile. Method: numbered queries are sent into one
+// end of a veth pair; an AF_XDP socket and a kernel socket at the other end count what arrives.
 
 #include <arpa/inet.h>
 #include <atomic>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Aim: every row of ebpf/README.md's verdict table, for every kind of frame it can be met with.
-// Method: the loaded program is run on built frames (BPF_PROG_TEST_RUN); both the action and the one
-// counter that moved are compared. A last test compares the rows used here with the table itself.
+// Method: the loaded program is run on built frames (BPF_PROG_TEST_RUN); both the action and the
+// one counter that moved are compared. A last test compares the rows used here with the table
+// itself.
 
 #include <algorithm>
 #include <fstream>

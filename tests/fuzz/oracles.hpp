@@ -20,8 +20,8 @@ std::string check_frame(const uint8_t* data, std::size_t size);
 // id, with QR set, of bounded size.
 std::string check_query(const uint8_t* data, std::size_t size);
 
-// An upstream answer: what is accepted is well formed by the reference reader's judgement, and comes
-// out of the reply writer well formed, without OPT, TTLs levelled and capped.
+// An upstream answer: what is accepted is well formed by the reference reader's judgement, and
+// comes out of the reply writer well formed, without OPT, TTLs levelled and capped.
 std::string check_answer(const uint8_t* data, std::size_t size);
 
 }  // namespace millrace::test

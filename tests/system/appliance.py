@@ -31,18 +31,32 @@ SERVICES = (SERVICE4, SERVICE6)
 ZONE = "lab.millrace.example"
 
 
-def run(*command, check: bool = True, timeout: float = 120, **options) -> subprocess.CompletedProcess:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
-                          timeout=timeout, stdin=subprocess.DEVNULL, **options)
+def run(
+    *command, check: bool = True, timeout: float = 120, **options
+) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
     if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n"
-                             f"{done.stdout}{done.stderr}")
+        raise AssertionError(
+            f"{' '.join(map(str, command))}: exit {done.returncode}\n" f"{done.stdout}{done.stderr}"
+        )
     return done
 
 
 def lab(*arguments, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess:
-    return run(ROOT / "tools/lab", *arguments, check=check, timeout=timeout,
-               env={**os.environ, "MILLRACE_BUILD": str(BUILD)})
+    return run(
+        ROOT / "tools/lab",
+        *arguments,
+        check=check,
+        timeout=timeout,
+        env={**os.environ, "MILLRACE_BUILD": str(BUILD)},
+    )
 
 
 def inside(name: str, *command, **options) -> subprocess.CompletedProcess:
@@ -50,8 +64,11 @@ def inside(name: str, *command, **options) -> subprocess.CompletedProcess:
 
 
 def popen_inside(name: str, *command, **options) -> subprocess.Popen:
-    return subprocess.Popen(["nsenter", f"--net=/run/netns/{name}", *map(str, command)],
-                            stdin=subprocess.DEVNULL, **options)
+    return subprocess.Popen(
+        ["nsenter", f"--net=/run/netns/{name}", *map(str, command)],
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
 
 
 def mac_of(name: str, interface: str) -> str:
@@ -132,7 +149,7 @@ IDLE_EVENTS = ("steps", "sleeps")
 
 @dataclasses.dataclass(frozen=True)
 class Stats:
-    """`millrace stats --json`, summed over all cores; names are those of outcomes.def, events.def and
+    """`millrace stats --json`, summed over all cores; names: outcomes.def, events.def and
     the prefilter's reasons (with `xdp:` in front)."""
 
     json: dict
@@ -168,12 +185,14 @@ class Stats:
 def settled_stats(seconds: float = 8) -> Stats:
     """Statistics once nothing moves: pages are published a little later than packets leave, and a
     query may be waiting for its answer."""
+
     def settled():
         first = Stats.read()
         time.sleep(0.03)
         second = Stats.read()
         still = first.counts == second.counts and second.json["total"]["waiters"] == 0
         return second if still else None
+
     return wait_until(settled, seconds, "the statistics to stand still")
 
 
@@ -199,8 +218,11 @@ class Answer:
 
     @property
     def records(self) -> list[str]:
-        return sorted(f"{rrset.name.to_text().lower()} {dns.rdatatype.to_text(rrset.rdtype)} {item.to_text()}"
-                      for rrset in self.message.answer for item in rrset)
+        return sorted(
+            f"{rrset.name.to_text().lower()} {dns.rdatatype.to_text(rrset.rdtype)} {item.to_text()}"
+            for rrset in self.message.answer
+            for item in rrset
+        )
 
     @property
     def question_bytes(self) -> bytes:
@@ -212,19 +234,36 @@ def question_of(wire: bytes) -> bytes:
     end = 12
     while wire[end]:
         end += wire[end] + 1
-    return wire[12:end + 5]
+    return wire[12 : end + 5]
 
 
 def query_bytes(name: str, rdtype: str = "A", **options) -> bytes:
     return dns.message.make_query(name, rdtype, **options).to_wire()
 
 
-def ask(name: str, rdtype: str = "A", *, address: str = SERVICE4, edns: bool = True, dnssec: bool = False,
-        flags: int = dns.flags.RD, payload: int = 1232, ident: int | None = None, timeout: float = 3,
-        tries: int = 1, options=()) -> Answer:
+def ask(
+    name: str,
+    rdtype: str = "A",
+    *,
+    address: str = SERVICE4,
+    edns: bool = True,
+    dnssec: bool = False,
+    flags: int = dns.flags.RD,
+    payload: int = 1232,
+    ident: int | None = None,
+    timeout: float = 3,
+    tries: int = 1,
+    options=(),
+) -> Answer:
     """One query from a fresh socket in mr-client; fails if no answer comes."""
-    query = dns.message.make_query(name, rdtype, use_edns=0 if edns else -1, want_dnssec=dnssec,
-                                   payload=payload if edns else None, options=list(options))
+    query = dns.message.make_query(
+        name,
+        rdtype,
+        use_edns=0 if edns else -1,
+        want_dnssec=dnssec,
+        payload=payload if edns else None,
+        options=list(options),
+    )
     query.flags = flags
     if ident is not None:
         query.id = ident
@@ -236,7 +275,9 @@ def ask(name: str, rdtype: str = "A", *, address: str = SERVICE4, edns: bool = T
     raise AssertionError(f"no answer for {name} {rdtype} from {address}")
 
 
-def exchange(payload: bytes, *, address: str = SERVICE4, timeout: float = 1, port: int = 53) -> bytes | None:
+def exchange(
+    payload: bytes, *, address: str = SERVICE4, timeout: float = 1, port: int = 53
+) -> bytes | None:
     """Sends the bytes; whatever comes back from the address and port that were asked, or None."""
     family = namespace.family_of(address)
     with namespace.udp_socket(namespace.CLIENT, family=family) as sock:
@@ -267,9 +308,30 @@ class Load:
     def __init__(self, qps: int, seconds: int, address: str = SERVICE4, clients: int = 8):
         self.seconds = seconds
         self.process = popen_inside(
-            namespace.CLIENT, "dnsperf", "-s", address, "-d", STATE / "queries.txt", "-Q", qps, "-l",
-            seconds, "-c", clients, "-T", 1, "-q", 4000, "-t", 5, "-b", 4096,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            namespace.CLIENT,
+            "dnsperf",
+            "-s",
+            address,
+            "-d",
+            STATE / "queries.txt",
+            "-Q",
+            qps,
+            "-l",
+            seconds,
+            "-c",
+            clients,
+            "-T",
+            1,
+            "-q",
+            4000,
+            "-t",
+            5,
+            "-b",
+            4096,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def finish(self) -> LoadResult:
         text, _ = self.process.communicate(timeout=self.seconds + 30)
@@ -278,7 +340,9 @@ class Load:
         def figure(label: str) -> int:
             return int(re.search(rf"{label}:\s+(\d+)", text)[1])
 
-        return LoadResult(figure("Queries sent"), figure("Queries completed"), figure("Queries lost"), text)
+        return LoadResult(
+            figure("Queries sent"), figure("Queries completed"), figure("Queries lost"), text
+        )
 
     def stop(self) -> None:
         if self.process.poll() is None:

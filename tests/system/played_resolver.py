@@ -43,7 +43,7 @@ def answer_to(asked: Asked, address: str = ADDRESS, ttl: int = 300) -> dns.messa
 
 
 class PlayedResolver:
-    """Collects queries; `reply` and `send_from` answer them. With `automatic`, answers by itself."""
+    """Collects queries; `reply` and `send_from` answer. With `automatic` answers byself."""
 
     def __init__(self, automatic=None, address: str = UPSTREAM4, where: str = namespace.UPSTREAM):
         self.socket = namespace.udp_socket(where, address, 53)

@@ -13,8 +13,19 @@ import dns.flags
 import dns.message
 import pytest
 
-from appliance import (SERVICE4, SERVICE6, SERVICES, UPSTREAM4, ZONE, ask, cli, dig_for, exchange,
-                       question_of, settled_stats)
+from appliance import (
+    SERVICE4,
+    SERVICE6,
+    SERVICES,
+    UPSTREAM4,
+    ZONE,
+    ask,
+    cli,
+    dig_for,
+    exchange,
+    question_of,
+    settled_stats,
+)
 import namespace
 
 LAB = ["--workers", "2"]
@@ -127,9 +138,22 @@ def test_a7_header_of_a_hit(service):
         assert seen & dns.flags.CD == cd
 
 
-@pytest.mark.parametrize("rdtype,name", [
-    ("A", "many"), ("AAAA", "www"), ("MX", ""), ("TXT", "txt"), ("SRV", "_dns._udp"), ("CAA", "caa"),
-    ("A", "chain"), ("AAAA", "alias"), ("CNAME", "alias"), ("TYPE65280", "odd"), ("SOA", "")])
+@pytest.mark.parametrize(
+    "rdtype,name",
+    [
+        ("A", "many"),
+        ("AAAA", "www"),
+        ("MX", ""),
+        ("TXT", "txt"),
+        ("SRV", "_dns._udp"),
+        ("CAA", "caa"),
+        ("A", "chain"),
+        ("AAAA", "alias"),
+        ("CNAME", "alias"),
+        ("TYPE65280", "odd"),
+        ("SOA", ""),
+    ],
+)
 def test_hit_and_miss_give_what_the_resolver_gives(service, rdtype, name):
     name = f"{name}.{ZONE}".lstrip(".")
     wanted = upstream_answer(name, rdtype)
@@ -141,8 +165,9 @@ def test_hit_and_miss_give_what_the_resolver_gives(service, rdtype, name):
         assert got == wanted
 
 
-@pytest.mark.parametrize("name,rdtype,rcode", [
-    ("nothing-here", "A", "NXDOMAIN"), ("nodata", "AAAA", "NOERROR")])
+@pytest.mark.parametrize(
+    "name,rdtype,rcode", [("nothing-here", "A", "NXDOMAIN"), ("nodata", "AAAA", "NOERROR")]
+)
 def test_a45_negative_answers_are_kept_with_their_soa(service, name, rdtype, rcode):
     name = f"{name}.{ZONE}"
     cli("cache", "flush", name)

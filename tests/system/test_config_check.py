@@ -27,22 +27,38 @@ backends:
 BROKEN = {
     "unknown key": (GOOD.replace("    interface: mr-c", "    @@interfaces: mr-c"), "interface"),
     "unknown section": (GOOD + "@@upstreams:\n  tries: 2\n", "upstream"),
-    "key given twice": (GOOD + "edns:\n  udp_payload_size: 1232\n  @@udp_payload_size: 1400\n", "twice"),
+    "key given twice": (
+        GOOD + "edns:\n  udp_payload_size: 1232\n  @@udp_payload_size: 1400\n",
+        "twice",
+    ),
     "duration without a unit": (GOOD + "upstream:\n  give_up: @@5000\n", "5000"),
     "out of range": (GOOD + "dataplane:\n  workers: @@99\n", "16"),
     "not a number": (GOOD + "upstream:\n  tries: @@many\n", "many"),
     "bad address": (GOOD.replace("198.18.1.1:53", "@@198.18.1.256:53"), "address"),
-    "reference to nothing": (GOOD.replace("listen_address: 198.18.0.53:53",
-                                          "listen_address: 198.18.0.53:53\n    pool: @@nowhere"), "nowhere"),
-    "a list where a word belongs": (GOOD.replace("interface: mr-c", "interface: @@[mr-c]"), "interface"),
-    "size without meaning": (GOOD + "packet_caches:\n  - name: default\n    size: @@64 bananas\n", "bananas"),
+    "reference to nothing": (
+        GOOD.replace(
+            "listen_address: 198.18.0.53:53", "listen_address: 198.18.0.53:53\n    pool: @@nowhere"
+        ),
+        "nowhere",
+    ),
+    "a list where a word belongs": (
+        GOOD.replace("interface: mr-c", "interface: @@[mr-c]"),
+        "interface",
+    ),
+    "size without meaning": (
+        GOOD + "packet_caches:\n  - name: default\n    size: @@64 bananas\n",
+        "bananas",
+    ),
     "an alias": (GOOD.replace("address: 198.18.1.1:53", "address: @@*somewhere"), "anchor"),
-    "two objects of one name": (GOOD + "  - name: @@resolver\n    address: 198.18.1.2:53\n", "resolver"),
+    "two objects of one name": (
+        GOOD + "  - name: @@resolver\n    address: 198.18.1.2:53\n",
+        "resolver",
+    ),
 }
 
 
 def place_of(marked: str) -> tuple[int, int]:
-    before = marked[:marked.index("@@")]
+    before = marked[: marked.index("@@")]
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 

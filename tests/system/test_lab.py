@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab itself: comes up, says so, comes up again, and leaves nothing behind after any accident."""
+"""The lab itself: comes up, says so, comes up again, and leaves nothing after any accident."""
 
 import json
 import os
@@ -25,15 +25,28 @@ def footprint() -> dict:
     listening = pathlib.Path("/run/netns")
     return {
         "namespaces": sorted(p.name for p in listening.iterdir()) if listening.is_dir() else [],
-        "mounts": sorted(line.split()[1] for line in mounts if line.split()[2] in ("bpf", "hugetlbfs", "nsfs")),
+        "mounts": sorted(
+            line.split()[1] for line in mounts if line.split()[2] in ("bpf", "hugetlbfs", "nsfs")
+        ),
         "pages": (HUGEPAGES / "nr_hugepages").read_text(),
         "interfaces": sorted(p.name for p in pathlib.Path("/sys/class/net").iterdir()),
         "xdp": json.loads(run("bpftool", "-j", "net", "show").stdout)[0]["xdp"],
         "programs": sorted((p.get("name", ""), p["tag"]) for p in programs if p["type"] == "xdp"),
         "processes": sorted(lab_processes()),
-        "files": [str(p) for p in map(pathlib.Path, ("/run/millrace", "/run/millrace-lab", "/var/lib/millrace",
-                                                     "/sys/fs/bpf/millrace", "/dev/hugepages/millrace"))
-                  if p.exists()],
+        "files": [
+            str(p)
+            for p in map(
+                pathlib.Path,
+                (
+                    "/run/millrace",
+                    "/run/millrace-lab",
+                    "/var/lib/millrace",
+                    "/sys/fs/bpf/millrace",
+                    "/dev/hugepages/millrace",
+                ),
+            )
+            if p.exists()
+        ],
     }
 
 
@@ -76,7 +89,14 @@ def test_up_is_idempotent_and_status_shows_it(nothing_left):
     assert time.monotonic() - started < 3
     assert pids == {name: appliance.recorded_pid(name) for name in pids}
     text = lab("status").stdout
-    for word in ("mr-client", "198.18.0.53/24", "fd00:18::53/64", "millraced", "unbound", "running"):
+    for word in (
+        "mr-client",
+        "198.18.0.53/24",
+        "fd00:18::53/64",
+        "millraced",
+        "unbound",
+        "running",
+    ):
         assert word in text
     for address in SERVICES:
         assert "192.0.2.80" in dig_for(f"www.{ZONE}", "+short", address=address)
@@ -144,8 +164,10 @@ def stop_upstream():
     os.kill(appliance.recorded_pid("unbound"), signal.SIGSTOP)
 
 
-@pytest.mark.parametrize("accident", [kill_everything, kill_daemon, delete_namespace, delete_wire,
-                                      forget_completion, stop_upstream])
+@pytest.mark.parametrize(
+    "accident",
+    [kill_everything, kill_daemon, delete_namespace, delete_wire, forget_completion, stop_upstream],
+)
 def test_down_after_an_accident(nothing_left, accident):
     lab("up")
     accident()
@@ -154,9 +176,12 @@ def test_down_after_an_accident(nothing_left, accident):
 def test_down_after_up_was_killed(nothing_left):
     """At several moments of coming up."""
     for wait in (0.1, 0.3, 0.6, 1.2):
-        starting = subprocess.Popen([appliance.ROOT / "tools/lab", "up"], stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL,
-                                    env={**os.environ, "MILLRACE_BUILD": str(appliance.BUILD)})
+        starting = subprocess.Popen(
+            [appliance.ROOT / "tools/lab", "up"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "MILLRACE_BUILD": str(appliance.BUILD)},
+        )
         time.sleep(wait)
         starting.kill()
         starting.wait()
@@ -165,9 +190,13 @@ def test_down_after_up_was_killed(nothing_left):
 
 def test_a_command_left_running_is_ended(nothing_left):
     lab("up", "--no-appliance", "--no-upstream")
-    left = subprocess.Popen([appliance.ROOT / "tools/lab", "exec", "client", "--", "sleep", "100"],
-                            env={**os.environ, "MILLRACE_BUILD": str(appliance.BUILD)})
-    appliance.wait_until(lambda: "sleep" in pathlib.Path(f"/proc/{left.pid}/comm").read_text(), 3, "sleep to run")
+    left = subprocess.Popen(
+        [appliance.ROOT / "tools/lab", "exec", "client", "--", "sleep", "100"],
+        env={**os.environ, "MILLRACE_BUILD": str(appliance.BUILD)},
+    )
+    appliance.wait_until(
+        lambda: "sleep" in pathlib.Path(f"/proc/{left.pid}/comm").read_text(), 3, "sleep to run"
+    )
     lab("down")
     assert left.wait(5) != 0
 
@@ -176,7 +205,9 @@ def test_strangers_are_named_and_left_alone(nothing_left):
     lab("up", "--no-appliance", "--no-upstream")
     stranger = appliance.popen_inside(namespace.CLIENT, "sleep", "100")
     try:
-        appliance.wait_until(lambda: "sleep" in pathlib.Path(f"/proc/{stranger.pid}/comm").read_text(), 3, "sleep")
+        appliance.wait_until(
+            lambda: "sleep" in pathlib.Path(f"/proc/{stranger.pid}/comm").read_text(), 3, "sleep"
+        )
         done = lab("down", check=False)
         assert done.returncode == 1 and f"{stranger.pid} sleep 100" in done.stderr
         assert stranger.poll() is None

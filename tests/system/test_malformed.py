@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages that are wrong, or that we refuse: the right answer, the right counter, nothing upstream.
+"""Messages that are wrong, or that we refuse: the right answer and counter, nothing upstream.
 
 The rows are those of table B and group A-IX of the behaviour list (docs/testing.md). Each row is
 sent over IPv4 and IPv6.
@@ -29,7 +29,9 @@ def question(qname: bytes = name(), qtype: int = 1, qclass: int = 1) -> bytes:
     return qname + struct.pack("!HH", qtype, qclass)
 
 
-def opt(options: bytes = b"", *, version: int = 0, owner: bytes = b"\0", length: int | None = None) -> bytes:
+def opt(
+    options: bytes = b"", *, version: int = 0, owner: bytes = b"\0", length: int | None = None
+) -> bytes:
     length = len(options) if length is None else length
     return owner + struct.pack("!HHBBHH", 41, 1232, 0, version, 0, length) + options
 
@@ -65,15 +67,38 @@ ANSWERED = {
     "B13 no question": (header(qd=0), FORMERR, "fmt_qd0"),
     "B14 an answer record": (header(an=1) + question() + record(1, bytes(4)), FORMERR, "fmt_an_ns"),
     "B14 an authority record": (header(ns=1) + question() + record(2, b"\0"), FORMERR, "fmt_an_ns"),
-    "B15 record data past the end": (header(ar=1) + question() + opt(length=40), FORMERR, "fmt_rdlen"),
+    "B15 record data past the end": (
+        header(ar=1) + question() + opt(length=40),
+        FORMERR,
+        "fmt_rdlen",
+    ),
     "B17 two OPT": (header(ar=2) + question() + opt() * 2, FORMERR, "fmt_opt2"),
-    "B18 OPT owner not the root": (header(ar=1) + question() + opt(owner=b"\x01a\0"), FORMERR, "fmt_opt_place"),
-    "B19 option longer than its record":
-        (header(ar=1) + question() + opt(struct.pack("!HH", 65001, 50) + b"x"), FORMERR, "fmt_opt_len"),
+    "B18 OPT owner not the root": (
+        header(ar=1) + question() + opt(owner=b"\x01a\0"),
+        FORMERR,
+        "fmt_opt_place",
+    ),
+    "B19 option longer than its record": (
+        header(ar=1) + question() + opt(struct.pack("!HH", 65001, 50) + b"x"),
+        FORMERR,
+        "fmt_opt_len",
+    ),
     "B19 stray octets": (header(ar=1) + question() + opt(b"\0\0\0"), FORMERR, "fmt_opt_len"),
-    "B21 cookie of 7 octets": (header(ar=1) + question() + opt(option(10, bytes(7))), FORMERR, "fmt_cookie"),
-    "B21 cookie of 15 octets": (header(ar=1) + question() + opt(option(10, bytes(15))), FORMERR, "fmt_cookie"),
-    "B21 cookie of 41 octets": (header(ar=1) + question() + opt(option(10, bytes(41))), FORMERR, "fmt_cookie"),
+    "B21 cookie of 7 octets": (
+        header(ar=1) + question() + opt(option(10, bytes(7))),
+        FORMERR,
+        "fmt_cookie",
+    ),
+    "B21 cookie of 15 octets": (
+        header(ar=1) + question() + opt(option(10, bytes(15))),
+        FORMERR,
+        "fmt_cookie",
+    ),
+    "B21 cookie of 41 octets": (
+        header(ar=1) + question() + opt(option(10, bytes(41))),
+        FORMERR,
+        "fmt_cookie",
+    ),
     "B24 opcode STATUS": (header(flags=2 << 11), NOTIMP, "notimp"),
     "B24 opcode 15, random body": (header(flags=15 << 11) + b"\xff" * 30, NOTIMP, "notimp"),
     "A107 NOTIFY": (header(flags=4 << 11) + question(), NOTIMP, "notimp"),
@@ -82,7 +107,11 @@ ANSWERED = {
     "A111 recursion not desired": (header(flags=0) + question(), REFUSED, "refused_rd0"),
     "A113 AXFR": (header() + question(qtype=252), REFUSED, "refused_transfer"),
     "A113 IXFR": (header() + question(qtype=251), REFUSED, "refused_transfer"),
-    "A114 TSIG": (header(ar=1) + question() + record(250, b"\0" * 20, 255), REFUSED, "refused_signed"),
+    "A114 TSIG": (
+        header(ar=1) + question() + record(250, b"\0" * 20, 255),
+        REFUSED,
+        "refused_signed",
+    ),
     "A115 class CH": (header() + question(name("version.bind"), 16, 3), REFUSED, "refused_class"),
     "A116 type OPT": (header() + question(qtype=41), FORMERR, "fmt_meta_type"),
     "A116 type TSIG": (header() + question(qtype=250), FORMERR, "fmt_meta_type"),
@@ -102,7 +131,9 @@ GOOD = {
     "B9 odd octets in labels": header() + question(b"\x04\0.\xff*" + name("wild." + ZONE)),
     "B16 spare octets": header() + question() + b"spare",
     "B23 client subnet with family 0": header(ar=1) + question() + opt(option(8, bytes(4))),
-    "B23 client subnet, prefix 33": header(ar=1) + question() + opt(option(8, b"\0\x01\x21\0" + bytes(5))),
+    "B23 client subnet, prefix 33": header(ar=1)
+    + question()
+    + opt(option(8, b"\0\x01\x21\0" + bytes(5))),
     "A82 a client cookie": header(ar=1) + question() + opt(option(10, bytes(8))),
     "B70 query of 1000 octets": header(ar=1) + question() + opt(option(12, bytes(940))),
 }

@@ -33,14 +33,18 @@ upstream:
 @pytest.fixture
 def resolver(service):
     appliance.inside(namespace.CLIENT, "ip", "address", "replace", f"{RESOLVER}/24", "dev", "mr-c0")
-    with PlayedResolver(lambda asked: answer_to(asked).to_wire(), RESOLVER, namespace.CLIENT) as played:
+    with PlayedResolver(
+        lambda asked: answer_to(asked).to_wire(), RESOLVER, namespace.CLIENT
+    ) as played:
         yield played
 
 
 @pytest.mark.parametrize("address", SERVICES)
 def test_miss_then_hit(resolver, address):
     name = f"one-armed-{SERVICES.index(address)}.played.example"
-    appliance.wait_until(lambda: ask("ready.played.example", timeout=8).rcode == "NOERROR", 20, "the resolver")
+    appliance.wait_until(
+        lambda: ask("ready.played.example", timeout=8).rcode == "NOERROR", 20, "the resolver"
+    )
     before = settled_stats()
     for _ in range(2):
         answer = ask(name, address=address, tries=3)

@@ -7,15 +7,30 @@ import pytest
 
 import frames
 import namespace
-from appliance import (CLIENT4, CLIENT6, SERVICE4, SERVICE6, SERVICES, ZONE, cli, inside, mac_of,
-                       query_bytes, settled_stats, wait_until)
+from appliance import (
+    CLIENT4,
+    CLIENT6,
+    SERVICE4,
+    SERVICE6,
+    SERVICES,
+    ZONE,
+    cli,
+    inside,
+    mac_of,
+    query_bytes,
+    settled_stats,
+    wait_until,
+)
 
 LAB = []
 
 
 @pytest.mark.parametrize("address", SERVICES)
 def test_ping(service, address):
-    assert " 0% packet loss" in inside(namespace.CLIENT, "ping", "-c", 3, "-i", 0.2, "-W", 1, address).stdout
+    assert (
+        " 0% packet loss"
+        in inside(namespace.CLIENT, "ping", "-c", 3, "-i", 0.2, "-W", 1, address).stdout
+    )
 
 
 def test_arp_and_neighbour_discovery(service):
@@ -63,11 +78,15 @@ QUERY = query_bytes(f"www.{ZONE}")
 
 
 def v4(payload=QUERY, *, sport=40000, source=CLIENT4, target=SERVICE4, udp=None, **ip):
-    return frames.ipv4(source, target, frames.udp(source, target, sport, 53, payload, **(udp or {})), **ip)
+    return frames.ipv4(
+        source, target, frames.udp(source, target, sport, 53, payload, **(udp or {})), **ip
+    )
 
 
 def v6(payload=QUERY, *, sport=40000, source=CLIENT6, target=SERVICE6, udp=None, **ip):
-    return frames.ipv6(source, target, frames.udp(source, target, sport, 53, payload, **(udp or {})), **ip)
+    return frames.ipv6(
+        source, target, frames.udp(source, target, sport, 53, payload, **(udp or {})), **ip
+    )
 
 
 ROUTING_HEADER_0 = bytes([17, 2, 0, 1]) + bytes(4) + bytes(16)
@@ -101,7 +120,9 @@ HOSTILE = {
     "B39 later fragment": v4(fragment=0x0040),
     "B39 fragment, v6": v6(next_header=44, extensions=FRAGMENT_HEADER),
     "B40 routing header 0": v6(next_header=43, extensions=ROUTING_HEADER_0),
-    "B25 response to the service port": v4(payload=QUERY[:2] + bytes([QUERY[2] | 0x80]) + QUERY[3:]),
+    "B25 response to the service port": v4(
+        payload=QUERY[:2] + bytes([QUERY[2] | 0x80]) + QUERY[3:]
+    ),
 }
 
 
@@ -112,7 +133,11 @@ LEFT_TO_THE_KERNEL = ("xdp:passed_malformed", "xdp:passed_fragment", "xdp:passed
 
 def ends(changed: dict) -> int:
     """How many packets were thrown away, wherever."""
-    return sum(count for name, count in changed.items() if name.startswith("drop_") or name in LEFT_TO_THE_KERNEL)
+    return sum(
+        count
+        for name, count in changed.items()
+        if name.startswith("drop_") or name in LEFT_TO_THE_KERNEL
+    )
 
 
 @pytest.mark.parametrize("shape", HOSTILE)
@@ -120,15 +145,20 @@ def test_hostile_shape_is_counted_and_not_answered(wire, shape):
     before = settled_stats()
     for _ in range(5):
         wire(HOSTILE[shape])
-    after = wait_until(lambda: (now := settled_stats()) and ends(now.since(before)) >= 5 and now, 2,
-                       "five packets to be counted")
+    after = wait_until(
+        lambda: (now := settled_stats()) and ends(now.since(before)) >= 5 and now,
+        2,
+        "five packets to be counted",
+    )
     changed = after.since(before)
     assert ends(changed) == 5, changed
     assert "tx_packets" not in changed, "something was sent"
 
 
 GOOD = {
-    "plain": v4(), "plain, v6": v6(), "B29 source port 53": v4(sport=53),
+    "plain": v4(),
+    "plain, v6": v6(),
+    "B29 source port 53": v4(sport=53),
     "A93 no checksum on IPv4": v4(udp={"zero_checksum": True}),
     "B35 spare octets after the datagram": v4() + b"\0" * 30,
 }

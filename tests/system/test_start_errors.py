@@ -14,8 +14,18 @@ HUGEPAGES = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
 
 
 def start(config: pathlib.Path, run_dir: pathlib.Path, *, timeout: float = 30):
-    return inside(namespace.DUT, DAEMON, "--config", config, "--run-dir", run_dir, "--state-dir",
-                  run_dir / "state", check=False, timeout=timeout)
+    return inside(
+        namespace.DUT,
+        DAEMON,
+        "--config",
+        config,
+        "--run-dir",
+        run_dir,
+        "--state-dir",
+        run_dir / "state",
+        check=False,
+        timeout=timeout,
+    )
 
 
 def expect_one_line(done, code: int, *words: str) -> None:

@@ -24,10 +24,13 @@ def silent_upstream(service):
 
 
 def wait_recovered() -> None:
-    """Until names that nobody has asked for get through; a backend that is down is probed now and then."""
+    """Until names that nobody has asked for get through; a dead backend is probed now and then."""
     appliance.wait_until(
-        lambda: ask(f"up-{time.time_ns()}.wild.{ZONE}", timeout=8).rcode == "NOERROR", 40,
-        "the resolver to be in use again", interval=0.3)
+        lambda: ask(f"up-{time.time_ns()}.wild.{ZONE}", timeout=8).rcode == "NOERROR",
+        40,
+        "the resolver to be in use again",
+        interval=0.3,
+    )
 
 
 @pytest.mark.parametrize("address", SERVICES)

@@ -23,10 +23,13 @@ from played_resolver import ADDRESS, PlayedResolver, answer_to
 
 LAB = ["--workers", "2", "--no-upstream"]
 # One backend, so that a test knows where each query goes.
-CONFIG = (appliance.LAB_CONFIG.read_text()
-          .replace('  - name: resolver6\n    address: "[fd00:18:1::1]:53"\n', "")
-          # A test that is slow to answer, on a busy machine, is not a resolver that is down.
-          + "upstream:\n  try_timeout: 2s\n  probe_interval: 1s\n")
+CONFIG = (
+    appliance.LAB_CONFIG.read_text().replace(
+        '  - name: resolver6\n    address: "[fd00:18:1::1]:53"\n', ""
+    )
+    # A test that is slow to answer, on a busy machine, is not a resolver that is down.
+    + "upstream:\n  try_timeout: 2s\n  probe_interval: 1s\n"
+)
 assert "resolver6" not in CONFIG
 FORGED = "203.0.113.66"
 
@@ -49,7 +52,9 @@ def resolver(service):
 def wait_in_use(resolver):
     """Until the appliance counts on the resolver."""
     resolver.automatic = lambda asked: answer_to(asked).to_wire()
-    appliance.wait_until(lambda: ask(fresh_name(), timeout=8).rcode == "NOERROR", 20, "recovery", interval=0.3)
+    appliance.wait_until(
+        lambda: ask(fresh_name(), timeout=8).rcode == "NOERROR", 20, "recovery", interval=0.3
+    )
     resolver.automatic = None
     resolver.drain()
 
@@ -109,7 +114,7 @@ def wrong_name(asked, reply):
 def wrong_type(asked, reply):
     wire = bytearray(reply.to_wire())
     end = 12 + len(asked.message.question[0].name.to_wire())
-    wire[end:end + 2] = b"\0\x1c"
+    wire[end : end + 2] = b"\0\x1c"
     return bytes(wire)
 
 
@@ -134,12 +139,20 @@ def broken_records(asked, reply):
 
 
 # Which counter sees it; the prefilter may see to some of these first.
-FORGERIES = [(wrong_id, "up_drop_port"), (wrong_name, "up_drop_question"), (wrong_type, "up_drop_question"),
-             (not_a_response, "up_drop_qr"), (wrong_opcode, "up_drop_opcode"),
-             (cut_short, "up_drop_short"), (broken_records, "up_drop_malformed")]
+FORGERIES = [
+    (wrong_id, "up_drop_port"),
+    (wrong_name, "up_drop_question"),
+    (wrong_type, "up_drop_question"),
+    (not_a_response, "up_drop_qr"),
+    (wrong_opcode, "up_drop_opcode"),
+    (cut_short, "up_drop_short"),
+    (broken_records, "up_drop_malformed"),
+]
 
 
-@pytest.mark.parametrize("forge,counter", FORGERIES, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(
+    "forge,counter", FORGERIES, ids=lambda value: getattr(value, "__name__", value)
+)
 def test_a55_forged_answer_is_ignored(resolver, forge, counter):
     name = fresh_name()
     before = settled_stats()
@@ -165,8 +178,12 @@ def test_a55_answer_from_elsewhere_is_ignored(resolver, source, port):
     client = Client(name)
     asked = resolver.next_for(name)
     forged = answer_to(asked, FORGED).to_wire()
-    packet = frames.ipv4(source, asked.peer[0], frames.udp(source, asked.peer[0], port, asked.port, forged))
-    frame = frames.ethernet(mac_of(namespace.UPSTREAM, "mr-u0"), mac_of(namespace.DUT, "mr-u"), packet)
+    packet = frames.ipv4(
+        source, asked.peer[0], frames.udp(source, asked.peer[0], port, asked.port, forged)
+    )
+    frame = frames.ethernet(
+        mac_of(namespace.UPSTREAM, "mr-u0"), mac_of(namespace.DUT, "mr-u"), packet
+    )
     with namespace.packet_socket(namespace.UPSTREAM, "mr-u0") as wire:
         for _ in range(3):
             wire.send(frame)
@@ -207,7 +224,9 @@ def test_a56_ports_and_ids_are_spread(service):
     for bit in range(16):
         ones = sum(ident >> bit & 1 for ident in idents)
         # Eight standard deviations of a fair coin.
-        assert abs(ones - len(idents) / 2) < 4 * len(idents) ** 0.5, f"bit {bit} of the id is not random"
+        assert (
+            abs(ones - len(idents) / 2) < 4 * len(idents) ** 0.5
+        ), f"bit {bit} of the id is not random"
     steps = collections.Counter((b - a) & 0xFFFF for a, b in itertools.pairwise(idents))
     assert steps.most_common(1)[0][1] <= 5, "ids follow a pattern"
 
@@ -308,7 +327,9 @@ def test_a39_ttl_with_the_top_bit_is_capped(resolver):
     name = fresh_name()
     client = Client(name)
     asked = resolver.next_for(name)
-    wire = answer_to(asked, ttl=0x7EEEEEEE).to_wire().replace(b"\x7e\xee\xee\xee", b"\xff\xff\xff\xff")
+    wire = (
+        answer_to(asked, ttl=0x7EEEEEEE).to_wire().replace(b"\x7e\xee\xee\xee", b"\xff\xff\xff\xff")
+    )
     resolver.reply(asked, wire)
     client.answer()
     assert ask(name).ttls in ([86400], [86399])

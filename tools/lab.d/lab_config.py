@@ -13,8 +13,16 @@ import sys
 import yaml
 
 PAGE_BYTES = 2 << 20
-UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "K": 1 << 10, "M": 1 << 20,
-         "G": 1 << 30}
+UNITS = {
+    "": 1,
+    "B": 1,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "K": 1 << 10,
+    "M": 1 << 20,
+    "G": 1 << 30,
+}
 # What model.hpp says where the file says nothing.
 CACHE_BYTES_DEFAULT = 64 << 20
 BUFFERS_DEFAULT = 16384
@@ -27,7 +35,9 @@ EAL_PAGES = 48
 def set_workers(text: str, workers: int) -> str:
     """The text with `workers: N` in its dataplane section; adds what is missing."""
     lines = text.splitlines()
-    section = next((i for i, line in enumerate(lines) if re.match(r"dataplane:\s*(#.*)?$", line)), None)
+    section = next(
+        (i for i, line in enumerate(lines) if re.match(r"dataplane:\s*(#.*)?$", line)), None
+    )
     if section is None:
         return text.rstrip("\n") + f"\ndataplane:\n  workers: {workers}\n"
     for i in range(section + 1, len(lines)):

@@ -30,24 +30,26 @@ bool same(const void* a, const void* b, std::size_t bytes) {
   return std::memcmp(a, b, bytes) == 0;
 }
 
+// Every key with a value that is not its default.
+const char* const kEveryField =
+    "ports:\n  - {name: lan, interface: eth1}\n  - {name: wan, device: '0000:03:00.0'}\n"
+    "binds:\n  - {name: a, listen_address: 198.18.0.53}\n"
+    "  - {name: b, listen_address: '[fd00:18::53]:5300', pool: two}\n"
+    "backends:\n  - {name: r1, address: '198.18.1.1:5301', pools: [two]}\n"
+    "  - {name: r2, address: 'fd00:18:1::1', pools: [default, two]}\n"
+    "pools:\n  - {name: default}\n  - {name: two, packet_cache: other}\n"
+    "packet_caches:\n  - {name: default, size: 64MiB}\n"
+    "  - {name: other, size: 1MiB, max_ttl: 2h, min_ttl: 7s, min_cacheable_ttl: 8s,\n"
+    "     max_negative_ttl: 9m, failure_ttl: 10s, maximum_entry_size: 2KiB}\n"
+    "dataplane: {workers: 2, cores: [2, 1], main_core: 3, idle: poll, hugepages: false,\n"
+    "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096}\n"
+    "upstream: {port_range: [20000, 30000], try_timeout: 300ms, give_up: 4s, tries: 5,\n"
+    "           down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
+    "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
+    "logging: {level: warning}\n";
+
 TEST(Compile, FillsEveryField) {
-  const std::string text =
-      "ports:\n  - {name: lan, interface: eth1}\n  - {name: wan, device: '0000:03:00.0'}\n"
-      "binds:\n  - {name: a, listen_address: 198.18.0.53}\n"
-      "  - {name: b, listen_address: '[fd00:18::53]:5300', pool: two}\n"
-      "backends:\n  - {name: r1, address: '198.18.1.1:5301', pools: [two]}\n"
-      "  - {name: r2, address: 'fd00:18:1::1', pools: [default, two]}\n"
-      "pools:\n  - {name: default}\n  - {name: two, packet_cache: other}\n"
-      "packet_caches:\n  - {name: default, size: 64MiB}\n"
-      "  - {name: other, size: 1MiB, max_ttl: 2h, min_ttl: 7s, min_cacheable_ttl: 8s,\n"
-      "     max_negative_ttl: 9m, failure_ttl: 10s, maximum_entry_size: 2KiB}\n"
-      "dataplane: {workers: 2, cores: [2, 1], main_core: 3, idle: poll, hugepages: false,\n"
-      "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096}\n"
-      "upstream: {port_range: [20000, 30000], try_timeout: 300ms, give_up: 4s, tries: 5,\n"
-      "           down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
-      "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
-      "logging: {level: warning}\n";
-  const LoadResult loaded = load(text);
+  const LoadResult loaded = load(kEveryField);
   ASSERT_TRUE(loaded.ok()) << loaded.text();
   const Image image = compiled(*loaded.config, 7);
 
@@ -118,7 +120,7 @@ TEST(Compile, GivesTheSameBytesForTheSameConfig) {
   for (uint64_t i = 0; i < 100; ++i) {
     SCOPED_TRACE("MR_SEED=" + std::to_string(base + i));
     const Config config = RandomConfig(base + i).make();
-    const Config again = *load(dump_yaml(config)).config;
+    const Config again = load(dump_yaml(config)).config.value();
     const Image a = compiled(config, 3, 0x00);
     const Image b = compiled(again, 3, 0xff);
     ASSERT_TRUE(same(a.get(), b.get(), sizeof *a));

@@ -21,7 +21,7 @@ namespace {
 using Changes = std::vector<Change>;
 
 Config good() {
-  return *load(kGood).config;
+  return load(kGood).config.value();
 }
 
 TEST(Diff, OfEqualConfigsIsEmpty) {

@@ -41,11 +41,11 @@ TEST(Files, EveryConfigLoads) {
 }
 
 TEST(Files, TheLabIsAsTheLabTestsExpect) {
-  const Config two = *load_config_file(kRoot + "/configs/lab.yaml", kHost).config;
+  const Config two = load_config_file(kRoot + "/configs/lab.yaml", kHost).config.value();
   ASSERT_EQ(two.ports.size(), 2u);
   EXPECT_EQ(two.ports[0].interface, "mr-c");
   EXPECT_EQ(two.ports[1].interface, "mr-u");
-  const Config one = *load_config_file(kRoot + "/configs/lab-one-armed.yaml", kHost).config;
+  const Config one = load_config_file(kRoot + "/configs/lab-one-armed.yaml", kHost).config.value();
   ASSERT_EQ(one.ports.size(), 1u);
   EXPECT_EQ(one.binds, two.binds);
   EXPECT_EQ(one.backends, two.backends);

@@ -25,7 +25,7 @@ TEST(RoundTrip, RandomConfigsComeBackEqual) {
 }
 
 TEST(RoundTrip, AMinimalConfigIsDumpedWhole) {
-  const std::string text = dump_yaml(*load(kGood).config);
+  const std::string text = dump_yaml(load(kGood).config.value());
   EXPECT_EQ(text.substr(0, text.find("dataplane:")),
             "ports:\n"
             "  - name: \"p\"\n"
@@ -50,6 +50,10 @@ TEST(RoundTrip, AMinimalConfigIsDumpedWhole) {
             "    max_negative_ttl: 1h\n"
             "    failure_ttl: 5s\n"
             "    maximum_entry_size: 4KiB\n");
+}
+
+TEST(RoundTrip, EmptyListsAreDumpedAsLists) {
+  EXPECT_EQ(dump_yaml(Config{}).substr(0, 39), "ports: []\nbinds: []\nbackends: []\npools:");
 }
 
 }  // namespace

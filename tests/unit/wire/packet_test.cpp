@@ -116,7 +116,8 @@ TEST(Classify, B27_source_port_0) {
 }
 
 TEST(Classify, B28_low_source_ports) {
-  for (const uint16_t port : std::initializer_list<uint16_t>{1, 7, 13, 17, 19, 37, 52, 54, 123, 161, 1023}) {
+  for (const uint16_t port :
+       std::initializer_list<uint16_t>{1, 7, 13, 17, 19, 37, 52, 54, 123, 161, 1023}) {
     EXPECT_EQ(end_of(query_v4().from("198.18.0.9", port)), Outcome::drop_sport_low) << port;
   }
   EXPECT_EQ(end_of(query_v4().from("198.18.0.9", 1024)), kGoOn);

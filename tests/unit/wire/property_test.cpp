@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random input against the oracles of tests/fuzz and against naive implementations.
 //
-// Two sources of input: messages built at random, which the parsers must understand, and mutations of
-// them, which they must survive. MILLRACE_SEED=n repeats a run. With MILLRACE_CAPTURES=directory real
-// and hostile messages (a stream of 16-bit lengths and messages) are taken too.
+// Two sources of input: messages built at random, which the parsers must understand, and mutations
+// of them, which they must survive. MILLRACE_SEED=n repeats a run. With MILLRACE_CAPTURES=directory
+// real and hostile messages (a stream of 16-bit lengths and messages) are taken too.
 #include <cstdlib>
 #include <fstream>
 #include <random>

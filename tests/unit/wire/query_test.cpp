@@ -372,7 +372,8 @@ TEST(ParseQuery, A116_meta_types) {
 }
 
 TEST(ParseQuery, A18_unknown_types_go_on) {
-  for (const uint16_t type : std::initializer_list<uint16_t>{255, 65280, 1000, 65535, 127, 129, 248, 65}) {
+  for (const uint16_t type :
+       std::initializer_list<uint16_t>{255, 65280, 1000, 65535, 127, 129, 248, 65}) {
     EXPECT_EQ(outcome_of(plain("a.example", type)), kGoOn) << type;
   }
 }

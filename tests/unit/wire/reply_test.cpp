@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a hit looks like on the wire (groups A-I, A-III, A-VI, A-VII and the traps of the wire-image
-// approach), and the extended errors. The answers come from parse_answer, so the pair is tested as it
-// is used.
+// approach), and the extended errors. The answers come from parse_answer, so the pair is tested as
+// it is used.
 #include "tests/unit/wire/wire_test.hpp"
 
 namespace millrace::test {
@@ -289,7 +289,7 @@ TEST(WriteError, A80_extended_errors_only_with_opt) {
   const std::pair<Outcome, uint16_t> expected[] = {
       {Outcome::refused_acl, 18},      {Outcome::refused_rd0, 20},
       {Outcome::servfail_cached, 13},  {Outcome::servfail_starting, 14},
-      {Outcome::miss, 22},             {Outcome::refused_class, 21},
+      {Outcome::servfail_upstream, 22}, {Outcome::refused_class, 21},
       {Outcome::refused_transfer, 21}, {Outcome::refused_signed, 21},
       {Outcome::fmt_meta_type, 30}};
   for (const auto& [outcome, code] : expected) {
