@@ -144,9 +144,15 @@ Query Clients::hostile() {
   query.flag_cd = false;
   query.has_opt = query.flag_do = false;
   switch (random_.below(3)) {
-    case 0: spoil_message(query); break;
-    case 1: spoil_packet(query); break;
-    default: mutate(query); break;
+    case 0:
+      spoil_message(query);
+      break;
+    case 1:
+      spoil_packet(query);
+      break;
+    default:
+      mutate(query);
+      break;
   }
   return query;
 }

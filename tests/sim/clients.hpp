@@ -3,12 +3,12 @@
 // Who asks: good queries for popular and one-shot names, and hostile packets of every kind in table
 // B.
 
-#include <cstdint>
-#include <vector>
-
 #include "tests/sim/names.hpp"
 #include "tests/sim/oracle.hpp"
 #include "tests/sim/plan.hpp"
+
+#include <cstdint>
+#include <vector>
 
 namespace millrace::sim {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/control.hpp"
 
+#include "dataplane/snapshot/config_attach.hpp"
+#include "tests/support/packet_reader.hpp"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-
-#include "dataplane/snapshot/config_attach.hpp"
-#include "tests/support/packet_reader.hpp"
 
 namespace millrace::sim {
 
@@ -39,7 +39,8 @@ void spoil(Image& image) {
 
 Control::Control(const Plan& plan, Plane& plane, Oracle& oracle, Trace& trace, Random random)
     : plan_(plan), plane_(plane), oracle_(oracle), trace_(trace), random_(random) {
-  for (uint32_t b = 0; b < kBackends; ++b) backends_.push_back(b);
+  for (uint32_t b = 0; b < kBackends; ++b)
+    backends_.push_back(b);
   pools_ = {0, 1};
   binds_ = {0, 1, 2, 3};
   routed_.fill(true);
@@ -161,7 +162,8 @@ void Control::publish_routes() {
 
 void Control::restore() {
   backends_.clear();
-  for (uint32_t b = 0; b < kBackends; ++b) backends_.push_back(b);
+  for (uint32_t b = 0; b < kBackends; ++b)
+    backends_.push_back(b);
   routed_.fill(true);
   publish_config();
   publish_routes();
@@ -174,9 +176,15 @@ void Control::change_something() {
     }
   };
   switch (random_.below(6)) {
-    case 0: shuffle(backends_); return;
-    case 1: shuffle(pools_); return;
-    case 2: shuffle(binds_); return;
+    case 0:
+      shuffle(backends_);
+      return;
+    case 1:
+      shuffle(pools_);
+      return;
+    case 2:
+      shuffle(binds_);
+      return;
     case 3: {
       const uint32_t b = random_.below(kBackends);
       const auto found = std::find(backends_.begin(), backends_.end(), b);
@@ -244,13 +252,21 @@ void Control::post_mail(uint64_t now_ns, const std::vector<Bytes>& names) {
   mail_.negative_only = mail_removes_ && random_.chance(200) ? 1 : 0;
   Bytes name;
   switch (random_.below(4)) {
-    case 0: mail_.match = abi::NameMatch::all; break;
-    case 1: mail_.match = abi::NameMatch::suffix; name = Name("mr.test").bytes(); break;
+    case 0:
+      mail_.match = abi::NameMatch::all;
+      break;
+    case 1:
+      mail_.match = abi::NameMatch::suffix;
+      name = Name("mr.test").bytes();
+      break;
     case 2:
       mail_.match = abi::NameMatch::suffix;
       name = names[random_.below(static_cast<uint32_t>(names.size()))];
       break;
-    default: mail_.match = abi::NameMatch::exact; name = names[0]; break;
+    default:
+      mail_.match = abi::NameMatch::exact;
+      name = names[0];
+      break;
   }
   mail_.name_bytes = static_cast<uint8_t>(name.size());
   const Bytes lower = folded(name);
@@ -279,7 +295,8 @@ void Control::take_mail(uint64_t now_ns) {
     oracle_.flush_answered(now_ns);
     return;
   }
-  for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) check_rows(plane_.core(w).mailbox);
+  for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
+    check_rows(plane_.core(w).mailbox);
 }
 
 void Control::check_rows(const dp::Mailbox& mailbox) const {

@@ -5,13 +5,13 @@
 // Old images are freed as soon as the grace period allows and filled with garbage first, so a
 // worker that still looks at one reads nonsense (and AddressSanitizer says where).
 
+#include "tests/sim/oracle.hpp"
+#include "tests/sim/plan.hpp"
+
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
-
-#include "tests/sim/oracle.hpp"
-#include "tests/sim/plan.hpp"
 
 namespace millrace::sim {
 
@@ -55,8 +55,8 @@ class Control {
   Random random_;
 
   // What the next config says.
-  std::vector<uint32_t> backends_;   // of the world, in the order of the config
-  std::vector<uint32_t> pools_;      // 0 near, 1 far, 2 spare
+  std::vector<uint32_t> backends_;  // of the world, in the order of the config
+  std::vector<uint32_t> pools_;     // 0 near, 1 far, 2 spare
   std::vector<uint32_t> binds_;
   uint32_t ttl_s_max_ = 86400;
   uint32_t negative_ttl_s_max_ = 3600;

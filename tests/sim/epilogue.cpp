@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // After the storm: what must be true again once everything is healthy and quiet.
-#include <algorithm>
-
 #include "tests/sim/world.hpp"
+
+#include <algorithm>
 
 namespace millrace::sim {
 
@@ -20,7 +20,8 @@ void World::epilogue() {
     advance_clock(2 * kMs);
     deliver();
     control_.collect(now_ns_);
-    for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) run_core(w);
+    for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
+      run_core(w);
   }
   settle("recovery");
   for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
@@ -31,7 +32,8 @@ void World::epilogue() {
              "a backend is healthy again but a core does not use it");
     }
   }
-  for (uint32_t view = 0; view < kViews; ++view) check_shares(view);
+  for (uint32_t view = 0; view < kViews; ++view)
+    check_shares(view);
 }
 
 // With nothing outstanding anywhere, all backends of a pool are alike: none may be left out, which

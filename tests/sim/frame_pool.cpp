@@ -17,7 +17,8 @@ FramePool::FramePool(uint32_t frames)
     : memory_(new uint8_t[std::size_t{frames} * kStride]), slots_(frames) {
   std::memset(memory_.get(), kPattern, std::size_t{frames} * kStride);
   ASAN_POISON_MEMORY_REGION(memory_.get(), std::size_t{frames} * kStride);
-  for (uint32_t slot = frames; slot-- > 0;) free_.push_back(slot);
+  for (uint32_t slot = frames; slot-- > 0;)
+    free_.push_back(slot);
 }
 
 FramePool::~FramePool() {

@@ -10,12 +10,12 @@
 // once. A frame in the pool is filled with a pattern (and, under AddressSanitizer, forbidden), so
 // that a write or read after the hand-over is found too.
 
+#include "dataplane/base/frame.hpp"
+#include "tests/sim/violation.hpp"
+
 #include <cstdint>
 #include <memory>
 #include <vector>
-
-#include "dataplane/base/frame.hpp"
-#include "tests/sim/violation.hpp"
 
 namespace millrace::sim {
 

@@ -8,12 +8,12 @@
 // The two views give different answers to the same question, so an answer that ends up in the wrong
 // pool or cache is seen by the client who gets it.
 
+#include "dataplane/abi/abi_base.hpp"
+#include "tests/support/packet_builder.hpp"
+
 #include <cstdint>
 #include <cstring>
 #include <string>
-
-#include "dataplane/abi/abi_base.hpp"
-#include "tests/support/packet_builder.hpp"
 
 namespace millrace::sim {
 
@@ -30,23 +30,25 @@ inline constexpr Place kBind[kBinds] = {
 
 // Two share an address and differ in the port only.
 inline constexpr uint32_t kBackends = 6;
-inline constexpr Place kBackend[kBackends] = {
-    {"198.18.1.10", 53, 0},   {"198.18.1.10", 5353, 0}, {"fd00:18:1::12", 53, 0},
-    {"198.18.1.13", 53, 0},   {"198.18.1.20", 53, 1},   {"fd00:18:1::21", 53, 1}};
+inline constexpr Place kBackend[kBackends] = {{"198.18.1.10", 53, 0},   {"198.18.1.10", 5353, 0},
+                                              {"fd00:18:1::12", 53, 0}, {"198.18.1.13", 53, 0},
+                                              {"198.18.1.20", 53, 1},   {"fd00:18:1::21", 53, 1}};
 
 // Our addresses towards the backends.
 inline constexpr const char* kSourceV4 = "198.18.1.2";
 inline constexpr const char* kSourceV6 = "fd00:18:1::2";
 
 inline constexpr uint32_t kClients = 6;
-inline constexpr const char* kClient[kClients] = {"198.18.0.9",  "198.18.0.10", "198.18.2.200",
+inline constexpr const char* kClient[kClients] = {"198.18.0.9", "198.18.0.10", "198.18.2.200",
                                                   "fd00:18::9", "fd00:18::a",  "fd00:18:2::200"};
 inline constexpr uint16_t kClientTag[kClients] = {0, 0, 0x2064, 0, 0, 0x0007};  // VLAN; 0: none
 
 inline constexpr uint16_t kUpstreamPortFirst = 20000;
 inline constexpr uint16_t kUpstreamPortEnd = 20259;  // not a multiple of any number of workers
 
-inline bool is_v6(const char* text) { return std::strchr(text, ':') != nullptr; }
+inline bool is_v6(const char* text) {
+  return std::strchr(text, ':') != nullptr;
+}
 
 inline std::string octets(const abi::Address& address) {
   return std::string(reinterpret_cast<const char*>(&address), sizeof address);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packets that nobody should send: the shapes of table B, and good ones with octets changed.
+#include "tests/sim/clients.hpp"
+
 #include <algorithm>
 #include <functional>
-
-#include "tests/sim/clients.hpp"
 
 namespace millrace::sim {
 
@@ -23,7 +23,8 @@ DnsBuilder& asked(DnsBuilder& dns, const Name& name, uint16_t type = kTypeA,
 
 Bytes too_long() {
   Bytes name;
-  for (int i = 0; i < 128; ++i) name.insert(name.end(), {1, 'l'});
+  for (int i = 0; i < 128; ++i)
+    name.insert(name.end(), {1, 'l'});
   name.push_back(0);
   return name;
 }
@@ -95,25 +96,28 @@ struct BadPacket {
 const std::vector<BadPacket>& bad_packets() {
   using F = FrameBuilder;
   static const std::vector<BadPacket> kAll = {
-      {true, true, [](F& f) { f.udp_checksum(0x1234); }},                     // B38
+      {true, true, [](F& f) { f.udp_checksum(0x1234); }},  // B38
       {false, true, [](F& f) { f.udp_checksum(0); }},
       {true, false, [](F& f) { f.ip_checksum(0x4321); }},
-      {true, true, [](F& f) { f.udp_length(7); }},                            // B34
+      {true, true, [](F& f) { f.udp_length(7); }},  // B34
       {true, true, [](F& f) { f.udp_length(2000); }},
       {true, true, [](F& f) { f.truncate_to(50); }},
-      {true, false, [](F& f) { f.ihl(4); }},                                  // B36
+      {true, false, [](F& f) { f.ihl(4); }},  // B36
       {true, false, [](F& f) { f.ihl(15); }},
       {true, true, [](F& f) { f.ip_length(9); }},
-      {true, false, [](F& f) { f.ipv4_options({0x83, 3, 4, 0}); }},           // B37
-      {true, false, [](F& f) { f.fragment(0x2000); }},                        // B39
+      {true, false,
+       [](F& f) {
+         f.ipv4_options({0x83, 3, 4, 0});
+       }},                                              // B37
+      {true, false, [](F& f) { f.fragment(0x2000); }},  // B39
       {true, false, [](F& f) { f.fragment(0x0003); }},
       {false, true, [](F& f) { f.extension(44, Bytes(6, 0)); }},
-      {false, true, [](F& f) { f.extension(43, Bytes(6, 0)); }},              // B40
-      {true, true, [](F& f) { f.vlan(0x0003).vlan(0x0004, 0x88a8); }},        // B41
-      {true, true, [](F& f) { f.payload(Bytes(5, 0x11)); }},                  // B33
+      {false, true, [](F& f) { f.extension(43, Bytes(6, 0)); }},        // B40
+      {true, true, [](F& f) { f.vlan(0x0003).vlan(0x0004, 0x88a8); }},  // B41
+      {true, true, [](F& f) { f.payload(Bytes(5, 0x11)); }},            // B33
       {true, true, [](F& f) { f.payload({}); }},
-      {true, true, [](F& f) { f.protocol(6); }},                              // not UDP
-      {true, true, [](F& f) { f.ether_type(0x0806); }},                       // not IP
+      {true, true, [](F& f) { f.protocol(6); }},         // not UDP
+      {true, true, [](F& f) { f.ether_type(0x0806); }},  // not IP
       {true, true, [](F& f) { f.truncate_to(9); }},
   };
   return kAll;
@@ -153,10 +157,18 @@ bool Clients::spoil_packet(Query& query) {
   // Who cannot be answered: B27, B28, B30, B31; and whom we are not: B32.
   const char* from = v6 ? kClient[3] : kClient[0];
   switch (which % 4) {
-    case 0: frame.from(from, 0); break;
-    case 1: frame.from(from, 19); break;
-    case 2: frame.from(kBind[query.bind].text, 4000); break;
-    default: frame.from(v6 ? "ff02::1" : "127.0.0.1", 4000); break;
+    case 0:
+      frame.from(from, 0);
+      break;
+    case 1:
+      frame.from(from, 19);
+      break;
+    case 2:
+      frame.from(kBind[query.bind].text, 4000);
+      break;
+    default:
+      frame.from(v6 ? "ff02::1" : "127.0.0.1", 4000);
+      break;
   }
   query.frame = frame.build();
   return true;
@@ -171,8 +183,8 @@ void Clients::mutate(Query& query) {
     return;
   }
   for (uint32_t i = random_.below(6) + 1; i-- > 0;) {
-    const auto at = static_cast<std::ptrdiff_t>(
-        random_.below(static_cast<uint32_t>(query.payload.size())));
+    const auto at =
+        static_cast<std::ptrdiff_t>(random_.below(static_cast<uint32_t>(query.payload.size())));
     switch (random_.below(4)) {
       case 0:
         query.payload[static_cast<std::size_t>(at)] = static_cast<uint8_t>(random_.below(256));
@@ -180,8 +192,12 @@ void Clients::mutate(Query& query) {
       case 1:
         query.payload.insert(query.payload.begin() + at, static_cast<uint8_t>(random_.below(256)));
         break;
-      case 2: query.payload.erase(query.payload.begin() + at); break;
-      default: query.payload.resize(static_cast<std::size_t>(at)); break;
+      case 2:
+        query.payload.erase(query.payload.begin() + at);
+        break;
+      default:
+        query.payload.resize(static_cast<std::size_t>(at));
+        break;
     }
     if (query.payload.empty()) query.payload.push_back(0);
   }

@@ -3,16 +3,16 @@
 //
 //   millrace-sim [--seed N] [--seeds COUNT] [--steps N] [--verbose]
 //
-// Runs COUNT worlds (default 1) from seed N on (default 1), each of N turns (default 3000) and then
+// Runs COUNT worlds (default 1) from seed N on (default 1), each of N turns (default 2500) and then
 // to rest, checks the laws after every turn, and runs the first seed of all twice: both runs must
 // leave the same trace. --verbose prints every event. Ends with 0, or with 1 and the seed, step,
 // time, law and packet of the first violation; with 2 if the arguments are wrong.
+#include "tests/sim/world.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
-
-#include "tests/sim/world.hpp"
 
 namespace {
 
@@ -21,7 +21,7 @@ using namespace millrace::sim;
 struct Arguments {
   uint64_t seed = 1;
   uint64_t seeds = 1;
-  uint32_t steps = 3000;
+  uint32_t steps = 2500;
   bool verbose = false;
 };
 
@@ -56,7 +56,8 @@ void report(uint64_t seed, const World& world, const Violation& violation) {
               static_cast<double>(world.now_ns()) / 1e9);
   if (!violation.packet.empty()) {
     std::printf("  packet ");
-    for (const uint8_t octet : violation.packet) std::printf("%02x", octet);
+    for (const uint8_t octet : violation.packet)
+      std::printf("%02x", octet);
     std::printf("\n");
   }
   std::printf("  counters:%s\n", world.counters().c_str());
@@ -99,10 +100,11 @@ void print(const Arguments& arguments, const Summary& total) {
   std::printf("  queries %llu, hits %llu, misses %llu, with data %llu, failed %llu, asked %llu\n",
               n(total.queries), n(total.hits), n(total.misses), n(total.data), n(total.servfail),
               n(total.sent));
-  std::printf("  evicted %llu, ring full %llu, in-flight full %llu, no frame %llu, flushed %llu, "
-              "probes %llu\n",
-              n(total.evicted), n(total.ring_full), n(total.inflight_full), n(total.no_frame),
-              n(total.flushed), n(total.probes));
+  std::printf(
+      "  evicted %llu, ring full %llu, in-flight full %llu, no frame %llu, flushed %llu, "
+      "probes %llu\n",
+      n(total.evicted), n(total.ring_full), n(total.inflight_full), n(total.no_frame),
+      n(total.flushed), n(total.probes));
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/names.hpp"
 
-#include <cctype>
-
 #include "tests/support/packet_reader.hpp"
+
+#include <cctype>
 
 namespace millrace::sim {
 namespace {

@@ -2,12 +2,12 @@
 #pragma once
 // What is on its way, in the order in which it arrives: by time, then by when it was sent.
 
+#include "tests/sim/oracle.hpp"
+#include "tests/sim/plane.hpp"
+
 #include <cstdint>
 #include <map>
 #include <utility>
-
-#include "tests/sim/oracle.hpp"
-#include "tests/sim/plane.hpp"
 
 namespace millrace::sim {
 

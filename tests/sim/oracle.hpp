@@ -9,6 +9,11 @@
 //   oracle_upstream.cpp  queries that we send: A57, A129, probes, tuples, next hops
 //   oracle_counts.cpp    law 3, law 5, gauges; flushes (A125)
 
+#include "tests/sim/geography.hpp"
+#include "tests/sim/plane.hpp"
+#include "tests/sim/trace.hpp"
+#include "tests/sim/zone.hpp"
+
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -17,16 +22,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tests/sim/geography.hpp"
-#include "tests/sim/plane.hpp"
-#include "tests/sim/trace.hpp"
-#include "tests/sim/zone.hpp"
-
 namespace millrace::sim {
 
 enum class Expect : uint8_t {
-  data,      // a good query: what the upstreams say, or SERVFAIL
-  cached,    // RD=0 under a policy that answers from the cache: data, or REFUSED
+  data,    // a good query: what the upstreams say, or SERVFAIL
+  cached,  // RD=0 under a policy that answers from the cache: data, or REFUSED
   formerr,
   notimp,
   badvers,
@@ -74,6 +74,7 @@ class Oracle {
   // --- clients
   uint32_t add(Query query);
   Query& query(uint32_t index) { return queries_[index]; }
+  std::string tell(const Query& query) const;
   uint32_t query_cnt() const { return static_cast<uint32_t>(queries_.size()); }
   void query_seen(uint32_t index, uint64_t now_ns);
   void reply(uint32_t worker, const Bytes& frame, const test::ReadFrame& read, uint8_t port,
@@ -116,13 +117,13 @@ class Oracle {
     std::vector<uint32_t> open;  // queries that wait
     uint32_t worker = 0;         // that sends for it
     uint64_t sent_ns = 0;
-    uint32_t sent_in_row = 0;    // without an answer that ends the question
-    uint64_t opened_ns = 0;      // 0: surely no question is outstanding
-    uint64_t failed_then = 0;    // the sender's waiter_failed at the last packet
-    uint64_t progress_ns = 0;    // a true answer was looked at
-    uint64_t bare_ns = 0;        // ... one without any number
+    uint32_t sent_in_row = 0;  // without an answer that ends the question
+    uint64_t opened_ns = 0;    // 0: surely no question is outstanding
+    uint64_t failed_then = 0;  // the sender's waiter_failed at the last packet
+    uint64_t progress_ns = 0;  // a true answer was looked at
+    uint64_t bare_ns = 0;      // ... one without any number
     uint64_t truncated_ns = 0;
-    uint64_t failure_ns = 0;
+    uint64_t failed_ns = 0;  // a client was told so
     uint32_t newest = kNoNumber;
     std::size_t bytes_max = 0;
   };
@@ -153,7 +154,6 @@ class Oracle {
   void check_servfail(const Query& query, const Bytes& frame) const;
   void close(Query& query, uint32_t index);
   std::vector<std::string> may_ask(const Query& query) const;
-  std::string tell(const Query& query) const;
 
   // oracle_upstream.cpp
   uint32_t backend_at(uint32_t worker, const test::ReadFrame& read, const Bytes& frame) const;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What clients may get.
-#include <algorithm>
-
 #include "tests/sim/oracle.hpp"
+
+#include <algorithm>
 
 namespace millrace::sim {
 
@@ -12,17 +12,21 @@ using abi::Event;
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kSlackNs = 40 * kMs;       // two turns of the deadline list and then some
-constexpr uint64_t kStepsToAnswer = 100;      // what a backlog and full rings may cost
+constexpr uint64_t kSlackNs = 40 * kMs;   // two turns of the deadline list and then some
+constexpr uint64_t kStepsToAnswer = 100;  // what a backlog and full rings may cost
 
 std::string tuple_of(const abi::Address& client, const abi::Address& service, uint16_t id) {
   return octets(client) + octets(service) + static_cast<char>(id >> 8) +
          static_cast<char>(id & 0xff);
 }
 
-bool must_answer(Expect expect) { return expect != Expect::silence && expect != Expect::anything; }
+bool must_answer(Expect expect) {
+  return expect != Expect::silence && expect != Expect::anything;
+}
 
-uint64_t ms(uint64_t ns) { return ns / kMs; }
+uint64_t ms(uint64_t ns) {
+  return ns / kMs;
+}
 
 std::vector<const ReadRecord*> records_of(const ReadMessage& message, Section section) {
   std::vector<const ReadRecord*> records;
@@ -73,7 +77,8 @@ void Oracle::query_seen(uint32_t index, uint64_t now_ns) {
   query.seen_cnt += 1;
   // Without a config there is no service address to answer from.
   if (plane_.config().load() == nullptr) query.expect = Expect::anything;
-  for (const std::string& key : may_ask(query)) keys_[key].open.push_back(index);
+  for (const std::string& key : may_ask(query))
+    keys_[key].open.push_back(index);
   if (must_answer(query.expect)) waiting_.push_back({index, query.seen_cnt, now_ns});
 }
 
@@ -85,7 +90,8 @@ std::vector<std::string> Oracle::may_ask(const Query& query) const {
   const Bytes& message = query.payload;
   Bytes name;
   std::size_t at = 12;
-  while (at < message.size() && message[at] != 0 && message[at] < 64) at += 1u + message[at];
+  while (at < message.size() && message[at] != 0 && message[at] < 64)
+    at += 1u + message[at];
   if (at + 5 > message.size() || message[at] != 0) return {};
   name.assign(message.begin() + 12, message.begin() + static_cast<std::ptrdiff_t>(at + 1));
   const auto type = static_cast<uint16_t>(message[at + 1] << 8 | message[at + 2]);
@@ -109,7 +115,10 @@ void Oracle::reply(uint32_t worker, const Bytes& frame, const ReadFrame& read, u
   Query& query = asked_by(frame, read);
   const auto index = by_tuple_.at(tuple_of(
       query.client, query.service, static_cast<uint16_t>(read.payload[0] << 8 | read.payload[1])));
-  trace_.event("reply", worker, [&] { return "to query " + std::to_string(index); });
+  trace_.event("reply", index, [&] {
+    return "to query " + std::to_string(index) + " from worker " + std::to_string(worker) +
+           ", RCODE " + std::to_string(read.payload[3] & 0xf);
+  });
   close(query, index);
   demand(query.reply_cnt <= query.seen_cnt, "A130", "two answers to one query", frame);
   demand(query.expect != Expect::silence, "table B", "an answer to what is dropped in silence",
@@ -128,6 +137,7 @@ void Oracle::reply(uint32_t worker, const Bytes& frame, const ReadFrame& read, u
     check_data(query, *message, frame, now_ns);
   } else {
     check_error(query, *message, read.payload.size(), frame);
+    if (query.expect == Expect::data) keys_[query.key].failed_ns = now_ns;
   }
 }
 
@@ -150,8 +160,8 @@ void Oracle::check_frame(const Query& query, const Bytes& frame, const ReadFrame
   demand(std::equal(read.destination_mac, read.destination_mac + 6, query.frame.begin() + 6) &&
              std::equal(read.source_mac, read.source_mac + 6, query.frame.begin()),
          "A99", "Ethernet addresses", frame);
-  const bool tag_kept = query.tag == 0 ? read.tags.empty()
-                                       : read.tags.size() == 1 && read.tags[0] == query.tag;
+  const bool tag_kept =
+      query.tag == 0 ? read.tags.empty() : read.tags.size() == 1 && read.tags[0] == query.tag;
   demand(tag_kept, "A99", "VLAN tag", frame);
   const std::size_t limit =
       std::min<std::size_t>(std::max<uint16_t>(query.udp_bytes, 512), plan_.edns_udp_bytes);
@@ -205,13 +215,24 @@ void Oracle::check_error(const Query& query, const ReadMessage& message, std::si
       check_servfail(query, frame);
       demand(rcode == 2, "A54", "RCODE", frame);
       return;
-    case Expect::cached: demand(rcode == 5 || rcode == 2, "A111", "RCODE", frame); return;
-    case Expect::formerr: demand(rcode == 1, "table B", "not FORMERR", frame); return;
-    case Expect::notimp: demand(rcode == 4, "table B", "not NOTIMP", frame); return;
-    case Expect::refused: demand(rcode == 5, "table B", "not REFUSED", frame); return;
-    case Expect::badvers: demand(badvers && rcode == 0, "A74", "not BADVERS", frame); return;
+    case Expect::cached:
+      demand(rcode == 5 || rcode == 2, "A111", "RCODE", frame);
+      return;
+    case Expect::formerr:
+      demand(rcode == 1, "table B", "not FORMERR", frame);
+      return;
+    case Expect::notimp:
+      demand(rcode == 4, "table B", "not NOTIMP", frame);
+      return;
+    case Expect::refused:
+      demand(rcode == 5, "table B", "not REFUSED", frame);
+      return;
+    case Expect::badvers:
+      demand(badvers && rcode == 0, "A74", "not BADVERS", frame);
+      return;
     case Expect::silence:
-    case Expect::anything: return;
+    case Expect::anything:
+      return;
   }
 }
 
@@ -331,7 +352,8 @@ void Oracle::check_silence(uint64_t now_ns) {
     }
     if (!first.overdue) {
       first.overdue = true;
-      for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) first.steps[w] = plane_.core(w).steps;
+      for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
+        first.steps[w] = plane_.core(w).steps;
     }
     for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
       if (plane_.core(w).steps < first.steps[w] + kStepsToAnswer) return;
@@ -350,9 +372,12 @@ void Oracle::given_back(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
         violate("A64", "dropped in silence: " + tell(query), query.frame);
       return;
     }
-    case Cargo::Kind::answer: answer_seen(worker, cargo, now_ns); return;
+    case Cargo::Kind::answer:
+      answer_seen(worker, cargo, now_ns);
+      return;
     case Cargo::Kind::none:
-    case Cargo::Kind::noise: return;
+    case Cargo::Kind::noise:
+      return;
   }
 }
 

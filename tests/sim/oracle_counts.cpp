@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What adds up, what only grows, and what a flush promises.
-#include <algorithm>
-
 #include "dataplane/snapshot/config_attach.hpp"
 #include "tests/sim/oracle.hpp"
+
+#include <algorithm>
 
 namespace millrace::sim {
 
@@ -18,7 +18,8 @@ void Oracle::config_published(const abi::ConfigImage& image) {
   const std::string why = snapshot::verify_config(&image, sizeof image);
   if (!why.empty()) violate("simulator", why);
   configs_[image.header.generation] = image.service;
-  for (Health& health : health_) health.probe_ns = 0;  // another core may be in charge of it
+  for (Health& health : health_)
+    health.probe_ns = 0;  // another core may be in charge of it
 }
 
 void Oracle::routes_published(const abi::RoutesImage& image) {
@@ -49,7 +50,8 @@ void Oracle::after_step(uint32_t worker, uint64_t now_ns) {
 void Oracle::check_page(uint32_t worker) const {
   const stats::CoreSnapshot page = plane_.page(worker);
   uint64_t sum = 0;
-  for (const uint64_t n : page.outcome) sum += n;
+  for (const uint64_t n : page.outcome)
+    sum += n;
   demand(page.rx_packets == sum, "law 3", "a statistics page that does not add up");
   demand(page.memory_used <= page.memory_total, "law 7", "more memory in use than there is");
   demand(page.waiters <= plan_.waiters && page.inflight <= plan_.pendings, "law 7",
@@ -60,8 +62,8 @@ void Oracle::check_quiet() {
   demand(plane_.in_rings() == 0, "law 3", "items were lost in the rings");
   demand(plane_.rx_packets() == delivered_, "law 3", "not every packet was counted once");
   const uint64_t misses = plane_.outcome(Outcome::miss);
-  const uint64_t ended = plane_.event(Event::waiter_answered) +
-                         plane_.event(Event::waiter_failed) + plane_.event(Event::waiter_dropped);
+  const uint64_t ended = plane_.event(Event::waiter_answered) + plane_.event(Event::waiter_failed) +
+                         plane_.event(Event::waiter_dropped);
   demand(misses == ended, "law 3", "misses are not the waiters that were answered or failed");
   const auto all_of = [this](Outcome which) { return plane_.outcome(which); };
   demand(plan_.hostile != 0 || all_of(Outcome::fmt_counts) == 0, "law 3",
@@ -76,7 +78,9 @@ void Oracle::flush_asked(const abi::CacheQuery& query, uint64_t now_ns) {
   flushes_.push_back({.query = query, .asked_ns = now_ns});
 }
 
-void Oracle::flush_answered(uint64_t now_ns) { flushes_.back().done_ns = now_ns; }
+void Oracle::flush_answered(uint64_t now_ns) {
+  flushes_.back().done_ns = now_ns;
+}
 
 bool Oracle::flush_covers(const Flush& flush, const Query& query, const Answer& answer) const {
   const abi::CacheQuery& what = flush.query;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What upstreams may be asked.
-#include <algorithm>
-
 #include "tests/sim/oracle.hpp"
+
+#include <algorithm>
 
 namespace millrace::sim {
 
@@ -71,20 +71,25 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   demand(message.has_value(), "A79", "a malformed query of ours", frame);
   check_question(*message, sent, frame);
   const ReadQuestion& question = message->questions[0];
-  sent.ask = {.id = message->id, .name = question.name, .type = question.type,
-              .flag_do = (message->opt()->ttl & 0x8000) != 0, .flag_cd = message->has(kFlagCd),
-              .view = kBackend[sent.backend].view, .sent_ns = now_ns};
+  sent.ask = {.id = message->id,
+              .name = question.name,
+              .type = question.type,
+              .flag_do = (message->opt()->ttl & 0x8000) != 0,
+              .flag_cd = message->has(kFlagCd),
+              .view = kBackend[sent.backend].view,
+              .sent_ns = now_ns};
   sent.probe = question.name == Bytes{0};
   trace_.event("ask", sent.backend, [&] {
     return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) +
-           " " + text_of(question.name) + " " + std::to_string(question.type);
+           " " + text_of(question.name) + " " + std::to_string(question.type) +
+           (sent.ask.flag_do ? " DO" : "") + (sent.ask.flag_cd ? " CD" : "");
   });
   if (sent.probe) {
     check_probe(sent, frame, now_ns);
     return sent;
   }
-  KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do,
-                                   sent.ask.flag_cd, sent.ask.view)];
+  KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do, sent.ask.flag_cd,
+                                   sent.ask.view)];
   demand(!state.open.empty(), "A129", "asked what nobody waits for", frame);
   check_once(state, sent, frame, now_ns);
   check_not_known(state, frame, now_ns);
@@ -98,7 +103,7 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   const uint64_t failed = plane_.core(sent.worker).worker->counters().of(Event::waiter_failed);
   if (state.sent_ns != 0) {
     demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
-    const bool ended = failed != state.failed_then;
+    const bool ended = failed != state.failed_then || state.failed_ns >= state.sent_ns;
     const bool answered = state.progress_ns >= state.sent_ns;
     const bool waited = now_ns >= state.sent_ns + plan_.try_ms * kMs;
     demand(ended || answered || waited, "A57", "asked again while the question is outstanding",
@@ -148,12 +153,8 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   }
   KeyState& state = keys_[answer.key];
   state.progress_ns = now_ns;
-  if (answer.failure) {
-    state.failure_ns = now_ns;
-    return;
-  }
-  state.sent_in_row = 0;
-  state.opened_ns = 0;
+  if (answer.failure) return;
+  state.sent_in_row = 0;  // perhaps: it may have come too late for its question
   state.newest = cargo.index;
   state.bytes_max = std::max(state.bytes_max, answer.body_bytes);
   if (answer.truncated) state.truncated_ns = now_ns;

@@ -26,7 +26,10 @@ void choose_tempo(Plan& plan, Random& random) {
   plan.popular_names = random.pick(kNames);
   static constexpr uint32_t kOneShots[] = {0, 50, 200, 700};
   plan.one_shot_per_mille = random.pick(kOneShots);
-  if (random.chance(250)) plan.storm_per_mille = 1;
+  if (random.chance(250)) {
+    plan.storm_per_mille = 1;
+    plan.frames = 4096;
+  }
   if (random.chance(150)) {
     // A flood of large answers into one small shard.
     plan.large_one_shots = true;

@@ -2,9 +2,9 @@
 #pragma once
 // What kind of world a seed makes: sizes, tempo, and how much goes wrong.
 
-#include <cstdint>
-
 #include "tests/sim/random.hpp"
+
+#include <cstdint>
 
 namespace millrace::sim {
 
@@ -18,28 +18,28 @@ struct Plan {
   uint32_t frames = 2048;
 
   // --- tempo
-  uint64_t turn_ns = 50'000;      // mean time between two turns of any worker
-  uint32_t query_per_mille = 300; // queries per turn
-  uint32_t storm_per_mille = 0;   // chance per turn of a burst of queries for one name
+  uint64_t turn_ns = 50'000;       // mean time between two turns of any worker
+  uint32_t query_per_mille = 300;  // queries per turn
+  uint32_t storm_per_mille = 0;    // chance per turn of a burst of queries for one name
   uint32_t popular_names = 50;
   uint32_t one_shot_per_mille = 100;
-  bool large_one_shots = false;   // one-shot names have large answers: they push others out
+  bool large_one_shots = false;  // one-shot names have large answers: they push others out
 
   // --- what goes wrong; all of it 0 in a calm world
   bool calm = false;
   uint32_t client_loss = 0, client_duplicate = 0;
   uint32_t upstream_loss = 0, upstream_duplicate = 0;
-  uint32_t failing_names = 0;     // per mille of the names
-  uint32_t hostile = 0;           // per mille of what clients send
-  uint32_t forged = 0;            // per mille of upstream queries that draw forged answers
-  uint32_t backend_trouble = 0;   // per 100000 turns
-  uint32_t stall = 0;             // per 100000 turns: a core stops for a while
-  uint32_t starve = 0;            // per 100000 turns: a core gets no spare frames for a while
-  uint32_t tx_drop = 0;           // per mille of sent frames for which the port has no room
-  uint32_t clock_jump = 0;        // per 100000 turns
-  uint32_t reconfigure = 0;       // per 100000 turns
-  uint32_t reroute = 0;           // per 100000 turns
-  uint32_t mail = 0;              // per 100000 turns: cache flush or lookup
+  uint32_t failing_names = 0;    // per mille of the names
+  uint32_t hostile = 0;          // per mille of what clients send
+  uint32_t forged = 0;           // per mille of upstream queries that draw forged answers
+  uint32_t backend_trouble = 0;  // per 100000 turns
+  uint32_t stall = 0;            // per 100000 turns: a core stops for a while
+  uint32_t starve = 0;           // per 100000 turns: a core gets no spare frames for a while
+  uint32_t tx_drop = 0;          // per mille of sent frames for which the port has no room
+  uint32_t clock_jump = 0;       // per 100000 turns
+  uint32_t reconfigure = 0;      // per 100000 turns
+  uint32_t reroute = 0;          // per 100000 turns
+  uint32_t mail = 0;             // per 100000 turns: cache flush or lookup
 
   // --- config
   uint16_t edns_udp_bytes = 1232;
@@ -49,7 +49,7 @@ struct Plan {
   uint32_t down_after = 3;
   uint32_t probe_interval_ms = 500;
   bool answer_rd0 = false;
-  bool late_start = false;        // traffic before there is a config, and before there are routes
+  bool late_start = false;  // traffic before there is a config, and before there are routes
 };
 
 Plan make_plan(Random& random);

@@ -4,7 +4,8 @@
 namespace millrace::sim {
 
 Plane::Plane(const Plan& plan, Random& random) : stats_(new abi::StatsArea{}) {
-  for (uint8_t& octet : secret_.bytes) octet = static_cast<uint8_t>(random.below(256));
+  for (uint8_t& octet : secret_.bytes)
+    octet = static_cast<uint8_t>(random.below(256));
   make_shards(plan);
   const uint32_t n = plan.workers;
   from_.assign(n, std::vector<dp::WorkRing*>(n, nullptr));
@@ -20,7 +21,8 @@ Plane::Plane(const Plan& plan, Random& random) : stats_(new abi::StatsArea{}) {
   for (uint32_t w = 0; w < n; ++w) {
     cores_.push_back(std::make_unique<Core>());
     uint8_t seed[Csprng::kSeedBytes];
-    for (uint8_t& octet : seed) octet = static_cast<uint8_t>(random.below(256));
+    for (uint8_t& octet : seed)
+      octet = static_cast<uint8_t>(random.below(256));
     dp::Connections to;
     to.worker = w;
     to.workers = n;
@@ -70,25 +72,29 @@ void Plane::sleep(uint32_t w) {
 
 uint64_t Plane::outcome(abi::Outcome which) const {
   uint64_t sum = 0;
-  for (const auto& core : cores_) sum += core->worker->counters().of(which);
+  for (const auto& core : cores_)
+    sum += core->worker->counters().of(which);
   return sum;
 }
 
 uint64_t Plane::event(abi::Event which) const {
   uint64_t sum = 0;
-  for (const auto& core : cores_) sum += core->worker->counters().of(which);
+  for (const auto& core : cores_)
+    sum += core->worker->counters().of(which);
   return sum;
 }
 
 uint64_t Plane::rx_packets() const {
   uint64_t sum = 0;
-  for (const auto& core : cores_) sum += core->worker->counters().rx_packets;
+  for (const auto& core : cores_)
+    sum += core->worker->counters().rx_packets;
   return sum;
 }
 
 uint64_t Plane::evicted() const {
   uint64_t sum = 0;
-  for (const auto& shard : shards_) sum += shard->gauges().evicted;
+  for (const auto& shard : shards_)
+    sum += shard->gauges().evicted;
   return sum;
 }
 

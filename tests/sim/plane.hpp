@@ -3,16 +3,16 @@
 // The data plane under test: the appliance's own workers, rings, shards, boards and statistics, put
 // together in ordinary memory, with the simulator in the place of DPDK and of the main core.
 
-#include <cstdint>
-#include <deque>
-#include <memory>
-#include <vector>
-
 #include "dataplane/base/qsbr.hpp"
 #include "dataplane/stats/stats_page_reader.hpp"
 #include "dataplane/worker/worker.hpp"
 #include "tests/sim/frame_pool.hpp"
 #include "tests/sim/plan.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
 
 namespace millrace::sim {
 

@@ -24,9 +24,7 @@ class Random {
   // [0, n), n > 0.
   uint32_t below(uint32_t n) { return static_cast<uint32_t>((next() >> 32) * n >> 32); }
   // [first, last]
-  uint64_t between(uint64_t first, uint64_t last) {
-    return first + next() % (last - first + 1);
-  }
+  uint64_t between(uint64_t first, uint64_t last) { return first + next() % (last - first + 1); }
   bool chance(uint32_t per_mille) { return below(1000) < per_mille; }
 
   template <class T, std::size_t kSize>

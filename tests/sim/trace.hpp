@@ -5,12 +5,12 @@
 // Two runs of one seed must give the same number; it takes in every event with its time and every
 // byte that a worker sent.
 
+#include "tests/support/packet_builder.hpp"
+
 #include <cstdint>
 #include <cstdio>
 #include <string>
 #include <string_view>
-
-#include "tests/support/packet_builder.hpp"
 
 namespace millrace::sim {
 
@@ -36,7 +36,8 @@ class Trace {
   }
 
   void bytes(const test::Bytes& packet) {
-    for (const uint8_t octet : packet) hash_ = (hash_ ^ octet) * 0x0000'0100'0000'01b3ULL;
+    for (const uint8_t octet : packet)
+      hash_ = (hash_ ^ octet) * 0x0000'0100'0000'01b3ULL;
   }
 
   bool verbose() const { return verbose_; }

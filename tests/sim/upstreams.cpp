@@ -14,8 +14,21 @@ constexpr uint64_t kMs = 1'000'000;
 
 // What an attacker gets wrong. Each of these alone must make an answer worthless (A55, B2-B8).
 enum class Fault : uint8_t {
-  id, port, address, source_port, name, type, query_bit, opcode,
-  cut, pointer_loop, lying_length, lying_count, tiny, two_questions, count_
+  id,
+  port,
+  address,
+  source_port,
+  name,
+  type,
+  query_bit,
+  opcode,
+  cut,
+  pointer_loop,
+  lying_length,
+  lying_count,
+  tiny,
+  two_questions,
+  count_
 };
 
 std::string text_of_address(const abi::Address& address) {
@@ -100,18 +113,36 @@ void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
           from = address_of(sent.backend == 2 ? kBackend[5].text : kBackend[2].text, 53);
         if (place.port != 53) from = address_of(place.text, 53);
         break;
-      case Fault::source_port: from = address_of(place.text, 5300); break;
-      case Fault::query_bit: message[2] &= 0x7f; break;
-      case Fault::opcode: message[2] |= 0x28; break;
-      case Fault::cut: message.resize(record_at + 1 + random_.below(10)); break;
-      case Fault::pointer_loop: message[record_at] = static_cast<uint8_t>(0xc0 | record_at >> 8);
+      case Fault::source_port:
+        from = address_of(place.text, 5300);
+        break;
+      case Fault::query_bit:
+        message[2] &= 0x7f;
+        break;
+      case Fault::opcode:
+        message[2] |= 0x28;
+        break;
+      case Fault::cut:
+        message.resize(record_at + 1 + random_.below(10));
+        break;
+      case Fault::pointer_loop:
+        message[record_at] = static_cast<uint8_t>(0xc0 | record_at >> 8);
         message[record_at + 1] = static_cast<uint8_t>(record_at);
         break;
-      case Fault::lying_length: message[record_at + 10] = 0x7f; break;
-      case Fault::lying_count: message[6] = 0xff; break;
-      case Fault::tiny: message.resize(random_.below(12)); break;
-      case Fault::two_questions: message[5] = 2; break;
-      default: break;
+      case Fault::lying_length:
+        message[record_at + 10] = 0x7f;
+        break;
+      case Fault::lying_count:
+        message[6] = 0xff;
+        break;
+      case Fault::tiny:
+        message.resize(random_.below(12));
+        break;
+      case Fault::two_questions:
+        message[5] = 2;
+        break;
+      default:
+        break;
     }
     trace_.event("forged", made.number,
                  [&] { return "fault " + std::to_string(static_cast<int>(fault)); });
@@ -126,11 +157,14 @@ void Upstreams::act() {
   static constexpr Mood kMoods[] = {Mood::good, Mood::good, Mood::slow, Mood::dead, Mood::dead};
   if (random_.chance(50)) mood_.fill(Mood::dead);
   mood = random_.pick(kMoods);
-  trace_.event("mood", static_cast<uint64_t>(&mood - mood_.data()),
-               [&] { return std::to_string(&mood - mood_.data()) + " is now " +
-                            std::to_string(static_cast<int>(mood)); });
+  trace_.event("mood", static_cast<uint64_t>(&mood - mood_.data()), [&] {
+    return std::to_string(&mood - mood_.data()) + " is now " +
+           std::to_string(static_cast<int>(mood));
+  });
 }
 
-void Upstreams::heal() { mood_.fill(Mood::good); }
+void Upstreams::heal() {
+  mood_.fill(Mood::good);
+}
 
 }  // namespace millrace::sim

@@ -2,12 +2,12 @@
 #pragma once
 // The resolvers behind the data plane, and whoever pretends to be one of them.
 
-#include <array>
-#include <cstdint>
-
 #include "tests/sim/network.hpp"
 #include "tests/sim/plan.hpp"
 #include "tests/sim/zone.hpp"
+
+#include <array>
+#include <cstdint>
 
 namespace millrace::sim {
 

@@ -2,10 +2,10 @@
 #pragma once
 // A law was broken: what the run ends with.
 
+#include "tests/support/packet_builder.hpp"
+
 #include <string>
 #include <utility>
-
-#include "tests/support/packet_builder.hpp"
 
 namespace millrace::sim {
 

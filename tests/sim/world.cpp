@@ -88,7 +88,8 @@ void World::advance_clock(uint64_t mean_ns) {
 
 void World::deliver() {
   Sent sent;
-  while (network_.arrived(now_ns_, sent)) upstreams_.arrived(sent, now_ns_);
+  while (network_.arrived(now_ns_, sent))
+    upstreams_.arrived(sent, now_ns_);
   Network::ToCore arrived;
   while (network_.arrived(now_ns_, arrived)) {
     plane_.core(arrived.core).queue.push_back(std::move(arrived.arrival));
@@ -104,7 +105,7 @@ void World::clients_act() {
   if (random_.chance(plan_.storm_per_mille) && random_.chance(300)) storm();
 }
 
-void World::ask(Query query) {
+void World::ask(Query query, uint32_t busy) {
   uint32_t index = oracle_.add(query);
   while (index == kNoNumber) {
     if (query.expect != Expect::data) return;
@@ -112,12 +113,12 @@ void World::ask(Query query) {
     index = oracle_.add(query);
   }
   const Query& asked = oracle_.query(index);
-  trace_.event("query", index,
-               [&] { return text_of(asked.name) + " " + std::to_string(asked.type); });
+  trace_.event("query", index, [&] { return std::to_string(index) + ": " + oracle_.tell(asked); });
   if (random_.chance(plan_.client_loss)) return;
   uint32_t copies = random_.chance(plan_.client_duplicate) ? 2 : 1;
   // One client's packets come to one core, save when the port is set up anew.
-  const uint32_t core = (asked.client.bytes[3] * 7u + asked.client.port_be) % plane_.worker_cnt();
+  const uint32_t spread = (asked.client.bytes[3] * 7u + asked.client.port_be) % plane_.worker_cnt();
+  const uint32_t core = busy == kSpread ? spread : busy;
   for (; copies > 0; --copies) {
     const uint64_t delay_ns = random_.between(0, 20) * plan_.turn_ns;
     network_.to_core(now_ns_ + delay_ns, core,
@@ -127,13 +128,21 @@ void World::ask(Query query) {
 
 // Everybody asks for one name at once, or for many that nobody knows.
 void World::storm() {
-  const uint32_t cnt = 200 + random_.below(900);
+  const uint32_t cnt = 200 + random_.below(2000);
   const bool one_name = random_.chance(500);
   const Bytes name = clients_.fresh_name(Shape::plain);
   trace_.event("storm", cnt);
+  const uint32_t busy = random_.below(plane_.worker_cnt());
+  if (random_.chance(700) && plane_.worker_cnt() > 1) {
+    // All of it comes to one core, and another sleeps: if that one owns the name, the ring fills
+    // up.
+    const uint32_t w = (busy + 1) % plane_.worker_cnt();
+    plane_.core(w).stalled_until_ns = now_ns_ + 400 * tempo_ns_;
+  }
   for (uint32_t i = 0; i < cnt; ++i) {
     ask(clients_.good_for(one_name ? name : clients_.fresh_name(Shape::plain), kTypeA,
-                          static_cast<uint8_t>(random_.below(kBinds))));
+                          static_cast<uint8_t>(random_.below(kBinds))),
+        busy);
   }
 }
 
@@ -186,7 +195,8 @@ void World::collect(uint32_t w) {
   for (uint32_t i = 0; i < io.done_cnt; ++i) {
     oracle_.given_back(w, frames_.give_back(io.done[i]), now_ns_);
   }
-  for (uint32_t i = 0; i < io.tx_cnt; ++i) sent_by(w, io.tx[i]);
+  for (uint32_t i = 0; i < io.tx_cnt; ++i)
+    sent_by(w, io.tx[i]);
   io.done_cnt = io.tx_cnt = 0;
 }
 
@@ -229,7 +239,8 @@ void World::settle(const char* what) {
     advance_clock(1 * kMs);
     deliver();
     control_.collect(now_ns_);
-    for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) run_core(w);
+    for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
+      run_core(w);
     step_ += 1;
     if (step_ % 16 != 0) continue;
     oracle_.check_silence(now_ns_);
@@ -256,7 +267,8 @@ void World::finish() {
   oracle_.check_quiet();
   for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
     dp::StepIo& io = plane_.core(w).io;
-    while (io.stock_cnt > 0) frames_.give_back(io.stock[--io.stock_cnt]);
+    while (io.stock_cnt > 0)
+      frames_.give_back(io.stock[--io.stock_cnt]);
   }
   demand(frames_.free_cnt() == frames_.frame_cnt(), "frames", "frames were lost");
   trace_.event("end", plane_.rx_packets());

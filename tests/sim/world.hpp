@@ -8,15 +8,15 @@
 //   drain:  nothing new is asked, every fault ends; until all is answered
 //   epilogue: with everything healthy, every name is answered and every backend gets its share
 
-#include <cstdint>
-#include <string>
-
 #include "tests/sim/clients.hpp"
 #include "tests/sim/control.hpp"
 #include "tests/sim/network.hpp"
 #include "tests/sim/oracle.hpp"
 #include "tests/sim/plane.hpp"
 #include "tests/sim/upstreams.hpp"
+
+#include <cstdint>
+#include <string>
 
 namespace millrace::sim {
 
@@ -54,7 +54,8 @@ class World {
   void advance_clock(uint64_t mean_ns);
   void deliver();
   void clients_act();
-  void ask(Query query);
+  // To core `busy`, or to whichever the client's address leads to.
+  void ask(Query query, uint32_t busy = kSpread);
   void storm();
   void stall_somebody();
   void run_core(uint32_t w);
@@ -69,6 +70,8 @@ class World {
   void ask_every_view();
   void check_shares(uint32_t view);
   void finish();
+
+  static constexpr uint32_t kSpread = 0xffff'ffff;
 
   uint64_t seed_;
   uint32_t steps_;

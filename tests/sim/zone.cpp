@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/zone.hpp"
 
+#include "tests/sim/violation.hpp"
+
 #include <algorithm>
 #include <map>
-
-#include "tests/sim/violation.hpp"
 
 namespace millrace::sim {
 
@@ -15,7 +15,8 @@ namespace {
 constexpr uint16_t kTypeOpaque = 65280;
 
 void put32(Bytes& to, uint32_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) to.push_back(static_cast<uint8_t>(value >> shift));
+  for (int shift = 24; shift >= 0; shift -= 8)
+    to.push_back(static_cast<uint8_t>(value >> shift));
 }
 
 uint32_t get32(const Bytes& from, std::size_t at) {
@@ -140,8 +141,7 @@ void Zone::write_positive(Draft& draft) {
   }
   if (shape == Shape::extra) {
     draft.dns.authority(Name("mr.test"), kTypeNs, ttl_s(), rdata_name(Name("ns.mr.test")));
-    draft.dns.additional(Name("ns.mr.test"), kTypeA, ttl_s(),
-                         rdata(draft.number, 201, kTypeA, 0));
+    draft.dns.additional(Name("ns.mr.test"), kTypeA, ttl_s(), rdata(draft.number, 201, kTypeA, 0));
   }
   if (shape == Shape::opt_first) {
     draft.dns.opt({.flag_do = ask.flag_do});
@@ -176,14 +176,24 @@ void Zone::write_negative(Draft& draft) {
 void Zone::write_failure(Draft& draft) {
   draft.answer.failure = true;
   switch (draft.answer.shape) {
-    case Shape::refused: draft.dns.rcode(5); return;
-    case Shape::notimp: draft.dns.rcode(4); return;
-    case Shape::odd_rcode: draft.dns.rcode(static_cast<uint8_t>(6 + random_.below(10))); return;
-    case Shape::no_question: draft.dns.rcode(1); return;
+    case Shape::refused:
+      draft.dns.rcode(5);
+      return;
+    case Shape::notimp:
+      draft.dns.rcode(4);
+      return;
+    case Shape::odd_rcode:
+      draft.dns.rcode(static_cast<uint8_t>(6 + random_.below(10)));
+      return;
+    case Shape::no_question:
+      draft.dns.rcode(1);
+      return;
     case Shape::lame:
       draft.dns.authority(Name("mr.test"), kTypeNs, 3600, rdata_name(Name("ns.mr.test")));
       return;
-    default: draft.dns.rcode(2); return;
+    default:
+      draft.dns.rcode(2);
+      return;
   }
 }
 
@@ -220,10 +230,14 @@ Bytes Zone::soa(uint32_t number) {
 uint32_t Zone::ttl_s() {
   static constexpr uint32_t kTtls[] = {1, 2, 3, 5, 10, 30, 300, 3600, 86400, 2'000'000'000};
   switch (answers_.back()->shape) {
-    case Shape::ttl_zero: return 0;
-    case Shape::ttl_one: return 1;
-    case Shape::ttl_top_bit: return 0x8000'0000u + random_.below(1000);
-    default: return random_.pick(kTtls);
+    case Shape::ttl_zero:
+      return 0;
+    case Shape::ttl_one:
+      return 1;
+    case Shape::ttl_top_bit:
+      return 0x8000'0000u + random_.below(1000);
+    default:
+      return random_.pick(kTtls);
   }
 }
 
@@ -231,12 +245,23 @@ uint32_t Zone::number_of(const ReadRecord& record) const {
   const Bytes& data = record.rdata;
   std::size_t at = data.size();
   switch (record.type) {
-    case kTypeA: at = 0; break;
-    case kTypeAaaa: at = 12; break;
-    case kTypeTxt: at = 1; break;
-    case kTypeOpaque: at = 0; break;
-    case kTypeSoa: at = data.size() < 20 ? data.size() : data.size() - 20; break;
-    default: return kNoNumber;
+    case kTypeA:
+      at = 0;
+      break;
+    case kTypeAaaa:
+      at = 12;
+      break;
+    case kTypeTxt:
+      at = 1;
+      break;
+    case kTypeOpaque:
+      at = 0;
+      break;
+    case kTypeSoa:
+      at = data.size() < 20 ? data.size() : data.size() - 20;
+      break;
+    default:
+      return kNoNumber;
   }
   if (at + 4 > data.size()) return kNoNumber;
   const uint32_t number = get32(data, at) >> 8;
@@ -266,8 +291,8 @@ Times times_of(const Answer& answer, const abi::PacketCacheConfig& limits) {
     const auto found = lowest.find({folded(record.owner), covered_type(record)});
     times.base_s.push_back(found == lowest.end() ? 0 : found->second);
   }
-  const uint32_t cap_s = answer.negative ? std::min(limits.negative_ttl_s_max, limits.ttl_s_max)
-                                         : limits.ttl_s_max;
+  const uint32_t cap_s =
+      answer.negative ? std::min(limits.negative_ttl_s_max, limits.ttl_s_max) : limits.ttl_s_max;
   lifetime_s = std::min(lifetime_s, cap_s);
   if (!answer.cacheable || lifetime_s == 0 || lifetime_s < limits.ttl_s_min_cacheable) return times;
   times.lifetime_s = std::min(std::max(lifetime_s, limits.ttl_s_min), cap_s);

@@ -7,14 +7,14 @@
 // reads a reply knows which packet of which upstream its data came from, when, and for which
 // question; forged answers are numbered too, and no client may ever see such a number.
 
+#include "dataplane/abi/config_image.hpp"
+#include "tests/sim/names.hpp"
+#include "tests/support/packet_reader.hpp"
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "dataplane/abi/config_image.hpp"
-#include "tests/sim/names.hpp"
-#include "tests/support/packet_reader.hpp"
 
 namespace millrace::sim {
 

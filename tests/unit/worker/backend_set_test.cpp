@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/worker/backend_set.hpp"
 
-#include <gtest/gtest.h>
+#include "tests/unit/worker/images.hpp"
 
 #include <set>
 
-#include "tests/unit/worker/images.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::dp {
 namespace {
@@ -29,7 +29,8 @@ class BackendSetTest : public testing::Test {
     }
   }
   void take_down(BackendSet& set, uint32_t backend) {
-    for (int i = 0; i < 2; ++i) set.on_timeout(backend, 2);
+    for (int i = 0; i < 2; ++i)
+      set.on_timeout(backend, 2);
   }
   uint8_t choose(uint32_t tried = 0) { return first_.choose(settings_, 0, tried, random_); }
 
@@ -45,8 +46,10 @@ class BackendSetTest : public testing::Test {
 
 TEST_F(BackendSetTest, IdleBackendsAreChosenAtRandom) {
   uint32_t chosen[3] = {};
-  for (int i = 0; i < 3000; ++i) chosen[choose()] += 1;
-  for (const uint32_t n : chosen) EXPECT_NEAR(n, 1000, 150);
+  for (int i = 0; i < 3000; ++i)
+    chosen[choose()] += 1;
+  for (const uint32_t n : chosen)
+    EXPECT_NEAR(n, 1000, 150);
 }
 
 TEST_F(BackendSetTest, TheLeastLoadedIsChosen) {
@@ -62,10 +65,12 @@ TEST_F(BackendSetTest, TheLeastLoadedIsChosen) {
 }
 
 TEST_F(BackendSetTest, ThoseNotYetAskedComeFirst) {
-  for (int i = 0; i < 5; ++i) first_.on_sent(2);
+  for (int i = 0; i < 5; ++i)
+    first_.on_sent(2);
   EXPECT_EQ(choose(0b011), 2) << "loaded, but not yet asked";
   std::set<uint8_t> again;
-  for (int i = 0; i < 100; ++i) again.insert(choose(0b111));
+  for (int i = 0; i < 100; ++i)
+    again.insert(choose(0b111));
   EXPECT_EQ(again, (std::set<uint8_t>{0, 1})) << "all were asked: any that is up, by load";
 }
 
@@ -73,7 +78,8 @@ TEST_F(BackendSetTest, WithoutARouteABackendIsNotChosen) {
   routes_->header.generation = 2;
   routes_->hop[0].usable = routes_->hop[2].usable = 0;
   settings_.apply(*routes_);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(choose(), 1);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(choose(), 1);
   EXPECT_EQ(choose(0b010), 1);
 }
 
@@ -86,20 +92,24 @@ TEST_F(BackendSetTest, TimeoutsInARowTakeItDownAndAnAnswerBringsItBack) {
   first_.on_timeout(1, 2);
   EXPECT_FALSE(first_.up(1));
   EXPECT_EQ(stats_->backends[0][1].up.load(), 0u);
-  for (int i = 0; i < 50; ++i) EXPECT_NE(choose(), 1);
+  for (int i = 0; i < 50; ++i)
+    EXPECT_NE(choose(), 1);
   EXPECT_TRUE(second_.up(1)) << "another worker has its own opinion";
   first_.on_answer(1, kMs, false);
   EXPECT_TRUE(first_.up(1));
 }
 
 TEST_F(BackendSetTest, ABurstThatIsAnsweredLateIsNoOutage) {
-  for (int i = 0; i < 10; ++i) first_.on_sent(1);
+  for (int i = 0; i < 10; ++i)
+    first_.on_sent(1);
   first_.begin_turn(kNow + 400 * kMs);
-  for (int i = 0; i < 10; ++i) first_.on_timeout(1, 2);
+  for (int i = 0; i < 10; ++i)
+    first_.on_timeout(1, 2);
   EXPECT_TRUE(first_.up(1)) << "silent for 400 ms only";
   first_.on_answer(1, 400 * kMs, false);
   first_.begin_turn(kNow + 1300 * kMs);
-  for (int i = 0; i < 9; ++i) first_.on_timeout(1, 2);
+  for (int i = 0; i < 9; ++i)
+    first_.on_timeout(1, 2);
   EXPECT_TRUE(first_.up(1)) << "silent for 900 ms only";
   first_.begin_turn(kNow + 1400 * kMs);
   first_.on_timeout(1, 2);
@@ -107,7 +117,8 @@ TEST_F(BackendSetTest, ABurstThatIsAnsweredLateIsNoOutage) {
 }
 
 TEST_F(BackendSetTest, WithAllOfThemDownThereIsNothingToChoose) {
-  for (uint32_t b = 0; b < 3; ++b) take_down(first_, b);
+  for (uint32_t b = 0; b < 3; ++b)
+    take_down(first_, b);
   EXPECT_EQ(choose(), Remap::kGone);
 }
 
@@ -178,7 +189,8 @@ TEST_F(BackendSetTest, HealthAndLoadMoveAlongWithTheBackend) {
   take_down(first_, 0);
   first_.on_sent(2);
   config_->service.backends = 0;
-  for (const uint32_t b : {2u, 0u, 7u}) test::add_backend(config_->service, b);
+  for (const uint32_t b : {2u, 0u, 7u})
+    test::add_backend(config_->service, b);
   config_->header.generation = 2;
   const Remap remap = settings_.apply(*config_);
   first_.apply(remap, 3);
@@ -187,7 +199,8 @@ TEST_F(BackendSetTest, HealthAndLoadMoveAlongWithTheBackend) {
   EXPECT_TRUE(first_.up(2)) << "a new one begins in use";
   routes_ = test::make_routes(*config_, 2);
   settings_.apply(*routes_);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(choose(), 2) << "0 carries a query, 1 is down";
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(choose(), 2) << "0 carries a query, 1 is down";
   EXPECT_EQ(stats_->backends[0][1].up.load(), 0u);
   EXPECT_EQ(stats_->backends[0][0].up.load(), 1u);
 }

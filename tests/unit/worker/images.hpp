@@ -2,11 +2,11 @@
 #pragma once
 // Small configs and routes for tests: two binds (IPv4, IPv6), as many backends as wanted, one pool.
 
-#include <cstdio>
-#include <memory>
-
 #include "dataplane/abi/routes_image.hpp"
 #include "tests/support/packet_builder.hpp"
+
+#include <cstdio>
+#include <memory>
 
 namespace millrace::test {
 
@@ -29,7 +29,8 @@ inline std::unique_ptr<abi::ConfigImage> make_config(uint32_t backends, uint64_t
   auto image = std::make_unique<abi::ConfigImage>();
   image->header.generation = generation;
   abi::ServiceSection& service = image->service;
-  for (uint32_t b = 0; b < backends; ++b) add_backend(service, b);
+  for (uint32_t b = 0; b < backends; ++b)
+    add_backend(service, b);
   service.pools = 1;
   std::snprintf(service.pool[0].name, sizeof service.pool[0].name, "pool0");
   service.pool[0].backends = (1u << backends) - 1;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/worker/inflight.hpp"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <random>
 #include <set>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace millrace::dp {
 namespace {
@@ -81,7 +81,8 @@ TEST(Inflight, WaitersComeOutInTheOrderTheyCame) {
 TEST(Inflight, OneQuestionReleasesAtMostSoManyAnswers) {
   Inflight inflight(2, kWaitersPerPending + 10);
   const uint32_t p = inflight.open(key_of(1, 1), 0);
-  for (uint32_t i = 0; i < kWaitersPerPending; ++i) ASSERT_TRUE(inflight.add_waiter(p, {}, {}));
+  for (uint32_t i = 0; i < kWaitersPerPending; ++i)
+    ASSERT_TRUE(inflight.add_waiter(p, {}, {}));
   EXPECT_FALSE(inflight.add_waiter(p, {}, {}));
   const uint32_t other = inflight.open(key_of(2, 2), 0);
   EXPECT_TRUE(inflight.add_waiter(other, {}, {})) << "the limit is per question";
@@ -145,7 +146,8 @@ TEST(Inflight, DeadlinesBeyondTheHorizonAreKept) {
   inflight.take_due(0);
   const uint32_t far = inflight.open(key_of(1, 1), 0);
   inflight.set_due(far, 30'000 * kMs);
-  for (uint64_t now = 0; now < 30'000; now += 7) ASSERT_EQ(inflight.take_due(now * kMs), kNone);
+  for (uint64_t now = 0; now < 30'000; now += 7)
+    ASSERT_EQ(inflight.take_due(now * kMs), kNone);
   EXPECT_EQ(inflight.take_due(30'020 * kMs), far);
 }
 
@@ -172,7 +174,8 @@ TEST(Inflight, DeadlinesAgainstAModel) {
         due.erase(p);
         inflight.close(p);
       }
-      for (const auto& [p, at] : due) ASSERT_GT(at + 16 * kMs, now) << "forgotten";
+      for (const auto& [p, at] : due)
+        ASSERT_GT(at + 16 * kMs, now) << "forgotten";
     }
   }
 }

@@ -6,7 +6,9 @@
 namespace millrace::test {
 namespace {
 
-uint16_t host_port(const abi::Address& address) { return __builtin_bswap16(address.port_be); }
+uint16_t host_port(const abi::Address& address) {
+  return __builtin_bswap16(address.port_be);
+}
 
 std::vector<Out> those(const std::vector<Out>& all, auto&& wanted) {
   std::vector<Out> some;
@@ -36,7 +38,8 @@ Rig::~Rig() {
   wait_ms(3ull * config->service.upstream_give_up_ms);
   for (uint32_t w = 0; w < plan.workers; ++w) {
     dp::StepIo& io = plane.core(w).io;
-    while (io.stock_cnt > 0) frames.give_back(io.stock[--io.stock_cnt]);
+    while (io.stock_cnt > 0)
+      frames.give_back(io.stock[--io.stock_cnt]);
     EXPECT_EQ(plane.core(w).worker->counters().rx_packets,
               plane.core(w).worker->counters().outcome_sum());
   }
@@ -91,8 +94,11 @@ void Rig::ask(const DnsBuilder& query, uint16_t port, uint32_t worker) {
 
 DnsBuilder Rig::answer_to(const Out& asked) const {
   const ReadQuestion& question = asked.message.questions.at(0);
-  return DnsBuilder().id(asked.message.id).response().rd().question(Name::wire(question.name),
-                                                                   question.type);
+  return DnsBuilder()
+      .id(asked.message.id)
+      .response()
+      .rd()
+      .question(Name::wire(question.name), question.type);
 }
 
 DnsBuilder Rig::data_for(const Out& asked, uint32_t ttl_s) const {
@@ -104,8 +110,8 @@ void Rig::answer(const Out& asked, const DnsBuilder& message) {
               host_port(asked.frame.source), asked.worker);
 }
 
-void Rig::answer_from(const DnsBuilder& message, const std::string& from,
-                      uint16_t from_port, uint16_t to_port, uint32_t worker) {
+void Rig::answer_from(const DnsBuilder& message, const std::string& from, uint16_t from_port,
+                      uint16_t to_port, uint32_t worker) {
   arrive(
       FrameBuilder().from(from, from_port).to(kSourceV4, to_port).payload(message.build()).build(),
       worker);
@@ -117,7 +123,8 @@ void Rig::step(uint32_t worker) {
     io.stock[io.stock_cnt++] = frames.take({}, {}, 0);
   }
   plane.step(worker, now_ns);
-  for (uint32_t i = 0; i < io.done_cnt; ++i) frames.give_back(io.done[i]);
+  for (uint32_t i = 0; i < io.done_cnt; ++i)
+    frames.give_back(io.done[i]);
   for (uint32_t i = 0; i < io.tx_cnt; ++i) {
     Bytes bytes;
     frames.give_back(io.tx[i], &bytes);
@@ -133,7 +140,8 @@ void Rig::step(uint32_t worker) {
 
 void Rig::step_all(uint32_t rounds) {
   for (uint32_t i = 0; i < rounds; ++i) {
-    for (uint32_t w = 0; w < plan.workers; ++w) step(w);
+    for (uint32_t w = 0; w < plan.workers; ++w)
+      step(w);
   }
 }
 

@@ -5,14 +5,14 @@
 // The plane and the frame pool are those of the simulation (tests/sim/plane.hpp), so every frame is
 // accounted for here, too: the destructor wants all of them back.
 
-#include <gtest/gtest.h>
+#include "tests/sim/plane.hpp"
+#include "tests/support/packet_reader.hpp"
+#include "tests/unit/worker/images.hpp"
 
 #include <string>
 #include <vector>
 
-#include "tests/sim/plane.hpp"
-#include "tests/support/packet_reader.hpp"
-#include "tests/unit/worker/images.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::test {
 
@@ -56,8 +56,8 @@ class Rig {
   DnsBuilder answer_to(const Out& asked) const;
   DnsBuilder data_for(const Out& asked, uint32_t ttl_s = 300) const;
   void answer(const Out& asked, const DnsBuilder& message);
-  void answer_from(const DnsBuilder& message, const std::string& from,
-                   uint16_t from_port, uint16_t to_port, uint32_t worker);
+  void answer_from(const DnsBuilder& message, const std::string& from, uint16_t from_port,
+                   uint16_t to_port, uint32_t worker);
 
   // --- time
   void step(uint32_t worker = 0);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/worker/settings.hpp"
 
-#include <gtest/gtest.h>
-
 #include "tests/unit/worker/images.hpp"
+
+#include <gtest/gtest.h>
 
 namespace millrace::dp {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One worker and its upstreams: joining, retries, failures, health, what counts as an answer.
-#include <gtest/gtest.h>
+#include "tests/unit/worker/rig.hpp"
 
 #include <set>
 
-#include "tests/unit/worker/rig.hpp"
+#include <gtest/gtest.h>
 
 namespace millrace::test {
 namespace {
@@ -16,7 +16,9 @@ Rig& miss(Rig& rig, const std::string& name = "www.example") {
 }
 
 // Answers nothing for as long as one try takes.
-void let_a_try_pass(Rig& rig, uint64_t ms = 420) { rig.wait_ms(ms); }
+void let_a_try_pass(Rig& rig, uint64_t ms = 420) {
+  rig.wait_ms(ms);
+}
 
 TEST(WorkerMiss, IdenticalQuestionsAreAskedOnce) {
   Rig rig;
@@ -49,7 +51,8 @@ TEST(WorkerMiss, AnotherKeyIsAnotherQuestion) {
   rig.step();
   ASSERT_EQ(rig.asked().size(), 4u);
   std::set<std::pair<uint16_t, uint16_t>> tuples;
-  for (const Out& out : rig.asked()) tuples.emplace(out.frame.source.port_be, out.message.id);
+  for (const Out& out : rig.asked())
+    tuples.emplace(out.frame.source.port_be, out.message.id);
   EXPECT_EQ(tuples.size(), 4u);
 }
 
@@ -125,7 +128,8 @@ TEST(WorkerMiss, TheOnlyBackendsFailureIsNotRepeated) {
 TEST(WorkerMiss, WithEverythingDownFailuresAreAtOnceAndProbesAreFew) {
   Rig rig(1, 2);
   // Two questions that nobody answers take both backends down.
-  for (const char* name : {"a.test", "b.test", "c.test"}) rig.ask(name, 4000);
+  for (const char* name : {"a.test", "b.test", "c.test"})
+    rig.ask(name, 4000);
   rig.step();
   rig.wait_ms(2100);
   EXPECT_EQ(rig.plane.stats().backends[0][0].up.load(), 0u);
@@ -239,7 +243,8 @@ TEST(WorkerMiss, AFullTableSaysSo) {
 
 TEST(WorkerMiss, ClientsBeyondTheTableAreToldSo) {
   Rig rig(1, 2, 8, 3);
-  for (uint16_t i = 0; i < 5; ++i) rig.ask("a.test", static_cast<uint16_t>(4000 + i));
+  for (uint16_t i = 0; i < 5; ++i)
+    rig.ask("a.test", static_cast<uint16_t>(4000 + i));
   rig.step();
   EXPECT_EQ(rig.replies().size(), 2u);
   EXPECT_EQ(rig.outcome(Outcome::servfail_inflight_full), 2u);
@@ -259,14 +264,16 @@ TEST(WorkerMiss, ManyWaitersAreAnsweredOverSeveralTurns) {
   Rig rig(1, 2, 8, 600);
   uint16_t port = 4000;
   for (int burst = 0; burst < 10; ++burst) {
-    for (int i = 0; i < 32; ++i) rig.ask("a.test", port++);
+    for (int i = 0; i < 32; ++i)
+      rig.ask("a.test", port++);
     rig.step();
   }
   const Out asked = rig.only_asked();
   rig.answer(asked, rig.data_for(asked));
   rig.step();
   EXPECT_LT(rig.replies().size(), 320u);
-  for (int i = 0; i < 10; ++i) rig.step();
+  for (int i = 0; i < 10; ++i)
+    rig.step();
   EXPECT_EQ(rig.replies().size(), 320u);
 }
 
@@ -282,7 +289,8 @@ TEST(WorkerMiss, WhatIsFlushedInFlightIsNotKept) {
   std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
   mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
   mailbox.asked.store(1);
-  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i) rig.step();
+  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i)
+    rig.step();
   ASSERT_EQ(mailbox.answered.load(), 1u);
   rig.answer(asked, rig.data_for(asked));
   rig.step();
@@ -309,10 +317,12 @@ TEST(WorkerMiss, AFlushTakesOutWhatItNamesAndNothingElse) {
   std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
   mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
   mailbox.asked.store(1);
-  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i) rig.step();
+  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i)
+    rig.step();
   EXPECT_EQ(mailbox.removed, 2u);
   rig.clear();
-  for (const char* name : {"a.example", "b.example", "notexample"}) rig.ask(name, 4001);
+  for (const char* name : {"a.example", "b.example", "notexample"})
+    rig.ask(name, 4001);
   rig.step();
   EXPECT_EQ(rig.asked().size(), 2u);
   EXPECT_EQ(rig.replies().size(), 1u);

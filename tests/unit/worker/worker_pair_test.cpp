@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two workers: keys and upstream ports have owners, and rings between them.
-#include <gtest/gtest.h>
-
 #include "tests/unit/worker/rig.hpp"
+
+#include <gtest/gtest.h>
 
 namespace millrace::test {
 namespace {
@@ -87,7 +87,8 @@ TEST(WorkerPair, WhenTheRingIsFullTheClientIsTold) {
   const std::string name = name_owned_by(rig, 0);
   uint16_t port = 5000;
   for (uint32_t i = 0; i < dp::WorkRing::kCapacity / kBurstMax; ++i) {
-    for (uint32_t k = 0; k < kBurstMax; ++k) rig.ask(name, port++, 1);
+    for (uint32_t k = 0; k < kBurstMax; ++k)
+      rig.ask(name, port++, 1);
     rig.step(1);
   }
   EXPECT_TRUE(rig.replies().empty());
@@ -148,7 +149,8 @@ TEST(WorkerPair, RecoveryIsSharedWithinAnInterval) {
   rig.clear();
   rig.wait_ms(1200);
   ASSERT_FALSE(rig.probes().empty());
-  for (const Out& probe : rig.probes()) EXPECT_EQ(probe.worker, 0u) << "one home";
+  for (const Out& probe : rig.probes())
+    EXPECT_EQ(probe.worker, 0u) << "one home";
   const Out probe = rig.probes().back();
   rig.answer(probe, rig.answer_to(probe));
   rig.wait_ms(200);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One worker and its clients: hits, policies, odd frames.
-#include <gtest/gtest.h>
-
 #include "tests/unit/worker/rig.hpp"
+
+#include <gtest/gtest.h>
 
 namespace millrace::test {
 namespace {
@@ -98,16 +98,26 @@ TEST(WorkerQuery, WithoutRdTheCacheAnswersIfAllowed) {
 TEST(WorkerQuery, IpOptionsGoAndTheTagStays) {
   Rig rig;
   const Bytes query = rig.query("www.example").build();
-  rig.arrive(FrameBuilder().vlan(0x2064).from("198.18.0.9", 4001).to(kServiceV4, 53)
-                 .ipv4_options({1, 1, 1, 0}).payload(query).build());
+  rig.arrive(FrameBuilder()
+                 .vlan(0x2064)
+                 .from("198.18.0.9", 4001)
+                 .to(kServiceV4, 53)
+                 .ipv4_options({1, 1, 1, 0})
+                 .payload(query)
+                 .build());
   rig.step();
   rig.answer(rig.only_asked(), rig.data_for(rig.only_asked()));
   rig.step();
   const Out late = rig.only_reply();  // read_frame accepts no options
   EXPECT_EQ(late.frame.tags, std::vector<uint16_t>{0x2064});
   rig.clear();
-  rig.arrive(FrameBuilder().vlan(0x0007).from("198.18.0.9", 4002).to(kServiceV4, 53)
-                 .ipv4_options({1, 1, 1, 1, 1, 1, 1, 0}).payload(query).build());
+  rig.arrive(FrameBuilder()
+                 .vlan(0x0007)
+                 .from("198.18.0.9", 4002)
+                 .to(kServiceV4, 53)
+                 .ipv4_options({1, 1, 1, 1, 1, 1, 1, 0})
+                 .payload(query)
+                 .build());
   rig.step();
   EXPECT_EQ(rig.only_reply().frame.tags, std::vector<uint16_t>{0x0007});
   EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
@@ -115,8 +125,11 @@ TEST(WorkerQuery, IpOptionsGoAndTheTagStays) {
 
 TEST(WorkerQuery, Ipv6IsAnsweredLikeIpv4) {
   Rig rig;
-  rig.arrive(FrameBuilder().from("fd00:18::9", 4001).to(kServiceV6, 53)
-                 .payload(rig.query("www.example").build()).build());
+  rig.arrive(FrameBuilder()
+                 .from("fd00:18::9", 4001)
+                 .to(kServiceV6, 53)
+                 .payload(rig.query("www.example").build())
+                 .build());
   rig.step();
   rig.answer(rig.only_asked(), rig.data_for(rig.only_asked()));
   rig.step();
