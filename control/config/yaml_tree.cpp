@@ -38,7 +38,7 @@ class Builder : public YAML::EventHandler {
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     refuse_anchor(mark, anchor);
-    add(Node{.kind = Node::Kind::null, .at = mark_of(mark)});
+    add(Node(Node::Kind::null, mark_of(mark)));
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
@@ -49,7 +49,10 @@ class Builder : public YAML::EventHandler {
                 const std::string& value) override {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
-    add(Node{.kind = Node::Kind::scalar, .quoted = tag == "!", .at = mark_of(mark), .text = value});
+    Node node(Node::Kind::scalar, mark_of(mark));
+    node.quoted = tag == "!";
+    node.text = value;
+    add(std::move(node));
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -91,7 +94,7 @@ class Builder : public YAML::EventHandler {
       throw Refused(mark_of(mark),
                     "nested deeper than " + std::to_string(kYamlDepthMax) + " levels");
     }
-    stack_.push_back(Open{Node{.kind = kind, .at = mark_of(mark)}, false, {}, {}});
+    stack_.push_back(Open{Node(kind, mark_of(mark)), false, {}, {}});
   }
 
   void close() {
@@ -201,7 +204,7 @@ const Node* Node::find(std::string_view key) const {
 std::vector<Error> parse(std::string_view text, Node& root) {
   std::vector<Error> errors = scan_text(text);
   if (!errors.empty()) return errors;
-  root = Node{.at = {1, 1}};
+  root = Node(Node::Kind::null, {1, 1});
   Builder builder(root);
   try {
     std::istringstream stream{std::string(text)};

@@ -29,12 +29,16 @@ struct Member;
 
 struct Node {
   enum class Kind { null, scalar, list, map };
-  Kind kind = Kind::null;
+
+  // Out of line: here Member is not complete yet.
+  explicit Node(Kind kind = Kind::null, Mark at = {});
+
+  Kind kind;
   bool quoted = false;  // a scalar in quotes is text, whatever it looks like
   Mark at;
-  std::string text{};             // scalar
-  std::vector<Node> items{};      // list
-  std::vector<Member> members{};  // map, in the order of the file
+  std::string text;             // scalar
+  std::vector<Node> items;      // list
+  std::vector<Member> members;  // map, in the order of the file
 
   bool is_plain() const { return kind == Kind::scalar && !quoted; }
   // The first member of that name; null when there is none.
@@ -46,6 +50,8 @@ struct Member {
   Mark key_at;
   Node value;
 };
+
+inline Node::Node(Kind node_kind, Mark node_at) : kind(node_kind), at(node_at) {}
 
 struct Error {
   Mark at;
