@@ -8,7 +8,7 @@
 //     rx_packets = sum of all outcomes
 // holds in every copy a reader accepts.
 //
-// Threads: one writer per page. Readers: read `sequence` (acquire), copy, fence, read again; a
+// Threads: one writer per page. Readers: read `sequence`, copy, read it again (all acquire); a
 // changed or odd value means try again (see stats/stats_page_reader.hpp).
 // Cost: the writer stores about 1 KiB per publication, a few hundred times a second at most.
 

@@ -104,6 +104,10 @@ server:
   msg-cache-size: 16m
   rrset-cache-size: 32m
   outgoing-range: 512
+  # On a busy machine NSD may be late for a burst; that must not make Unbound give it up for minutes.
+  infra-host-ttl: 5
+  infra-cache-max-rtt: 1000
+  infra-keep-probing: yes
   chroot: ""
   username: unbound
   directory: "$LAB_STATE"
