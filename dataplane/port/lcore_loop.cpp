@@ -21,6 +21,8 @@ constexpr uint32_t kDozeTurns = kNapTurns + 128;
 constexpr long kNapNs = 20'000;
 constexpr long kDozeNs = 100'000;
 constexpr long kSleepNs = 500'000;
+// How often the ports are asked what they lost: a system call per AF_XDP port.
+constexpr uint64_t kMissedPeriodNs = 250'000'000;
 
 void to_frame(rte_mbuf* mbuf, uint32_t port, Frame& frame) noexcept {
   // We never ask for scattered receive; should a driver do it all the same, one piece is all that
@@ -57,9 +59,14 @@ void LcoreLoop::run() noexcept {
   while (!stop_.load(std::memory_order_relaxed)) {
     receive();
     fill_stock();
-    const uint32_t work = logic_.step(*io_, clock_.now_ns());
+    const uint64_t now_ns = clock_.now_ns();
+    const uint32_t work = logic_.step(*io_, now_ns);
     send();
     give_back();
+    if (now_ns >= missed_due_ns_) {
+      missed_due_ns_ = now_ns + kMissedPeriodNs;
+      count_missed();
+    }
     readers_.quiescent(worker_);
     idle(work);
   }
@@ -119,6 +126,20 @@ void LcoreLoop::give_back() noexcept {
   for (uint32_t i = 0; i < io.done_cnt; ++i) mbufs[i] = static_cast<rte_mbuf*>(io.done[i].handle);
   rte_pktmbuf_free_bulk(mbufs, io.done_cnt);
   io.done_cnt = 0;
+}
+
+// A driver counts for the whole port, so the worker with its first queue asks; an AF_XDP port has no
+// other queue.
+void LcoreLoop::count_missed() noexcept {
+  uint64_t missed = 0;
+  for (uint32_t port = 0; port < ports_.port_cnt(); ++port) {
+    const PortQueue queue = ports_.queue(worker_, port);
+    rte_eth_stats stats;
+    if (queue.queue != 0 || rte_eth_stats_get(queue.port, &stats) != 0) continue;
+    missed += stats.imissed;
+  }
+  if (missed > missed_) logic_.count_rx_missed(missed - missed_);
+  missed_ = missed;
 }
 
 void LcoreLoop::idle(uint32_t work) noexcept {

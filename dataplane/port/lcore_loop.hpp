@@ -33,6 +33,7 @@ class LcoreLoop {
   void give_back() noexcept;
   void fill_stock() noexcept;
   void idle(uint32_t work) noexcept;
+  void count_missed() noexcept;
 
   uint32_t worker_;
   const PortSet& ports_;
@@ -43,6 +44,8 @@ class LcoreLoop {
   std::unique_ptr<StepIo> io_;
   uint32_t first_port_ = 0;
   uint32_t idle_turns_ = 0;
+  uint64_t missed_due_ns_ = 0;
+  uint64_t missed_ = 0;
 };
 
 }  // namespace millrace::dp

@@ -86,6 +86,7 @@ class Worker {
 
   // Frames that the loop could not send after all.
   void count_tx_dropped(uint32_t n) noexcept { counters_.count(abi::Event::tx_dropped, n); }
+  void count_rx_missed(uint64_t n) noexcept { counters_.count(abi::Event::rx_missed, n); }
   void count_sleep() noexcept { counters_.count(abi::Event::sleeps); }
 
   const stats::CoreCounters& counters() const noexcept { return counters_; }

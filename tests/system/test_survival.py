@@ -8,6 +8,7 @@ import time
 import pytest
 
 import appliance
+import namespace
 
 LAB = ["--workers", "2"]
 QPS = 30_000
@@ -101,3 +102,29 @@ def test_data_plane_killed_comes_back(service):
         )
     assert appliance.pids_of(appliance.DATAPLANE) != old
     appliance.wait_ready()
+
+
+def test_what_a_full_queue_loses_is_counted(service):
+    """A data plane that gets no CPU loses what its queues cannot hold, and says how much."""
+    (pid,) = appliance.pids_of(appliance.DATAPLANE)
+    before = appliance.settled_stats()
+    query = appliance.query_bytes(f"www.{appliance.ZONE}")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with namespace.udp_socket(namespace.CLIENT) as sock:
+            for _ in range(8000):
+                sock.sendto(query, (appliance.SERVICE4, 53))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    changed = {}
+
+    def all_counted():
+        changed.update(appliance.settled_stats().since(before))
+        seen = sum(core["rx"] for core in appliance.Stats.read().json["cores"])
+        seen -= sum(core["rx"] for core in before.json["cores"])
+        return changed.get("rx_missed", 0) + seen == changed["xdp:redirected_query"] + changed.get(
+            "xdp:redirected_upstream", 0
+        )
+
+    appliance.wait_until(all_counted, 5, f"rx + rx_missed = redirected: {changed}")
+    assert changed["rx_missed"] >= 8000 - 2 * 2048

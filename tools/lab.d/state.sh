@@ -40,6 +40,7 @@ record_pid() {
 start_in() {
   local namespace=$1 name=$2
   shift 2
+  rm -f "$LAB_STATE/pids/$name"  # the record of one that has ended
   # The child writes its own record before it becomes the command: no moment without one.
   # shellcheck disable=SC2016
   setsid bash -c '
