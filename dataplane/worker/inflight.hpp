@@ -30,7 +30,7 @@
 namespace millrace::dp {
 
 inline constexpr uint32_t kNone = 0xffff'ffff;
-inline constexpr uint32_t kTriesMax = 4;
+using abi::kTriesMax;
 inline constexpr uint32_t kWaitersPerPending = 512;
 
 struct Waiter {

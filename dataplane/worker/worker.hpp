@@ -130,6 +130,7 @@ class Worker {
   bool answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
   Asked ask(StepIo& io, const Frame& frame, const wire::Query& query, const Key& key) noexcept;
   bool any_route(uint32_t pool) const noexcept;
+  uint32_t allowed_backends(const Pending& pending) const noexcept;
   bool send_try(StepIo& io, uint32_t pending) noexcept;
   void send_packet(StepIo& io, uint32_t pending, uint8_t backend) noexcept;
   uint16_t random_port() noexcept;

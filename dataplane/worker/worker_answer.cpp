@@ -158,7 +158,7 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
       give_up(idx, true);  // the only upstream there is has said no
       return;
     }
-    if (pending.try_cnt < std::min(service.upstream_tries_max, kTriesMax) && send_try(io, idx)) {
+    if (pending.try_cnt < service.upstream_tries_max && send_try(io, idx)) {
       return;
     }
     for (uint32_t t = 0; t < pending.try_cnt; ++t) {

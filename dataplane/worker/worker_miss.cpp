@@ -14,6 +14,7 @@ using abi::Outcome;
 namespace {
 
 constexpr uint32_t kRingBudget = 64;  // items taken from other cores in one turn
+constexpr uint32_t kTriesPerAddress = 3;  // of one question (RFC 9520, section 3.1)
 static_assert(kBurstMax + kRingBudget + Worker::kDeadlineBudget + 1 <= kStockNeed);
 static_assert(kStockNeed <= kTxMax);
 
@@ -149,11 +150,28 @@ uint16_t Worker::random_port() noexcept {
                                random_.below(mine) * to_.workers);
 }
 
+// The backends of its pool that a question may still be sent to: those whose address, under
+// whatever name, has not had its share of packets yet.
+uint32_t Worker::allowed_backends(const Pending& pending) const noexcept {
+  const abi::ServiceSection& service = settings_.service();
+  uint32_t allowed = service.pool[pending.pool].backends;
+  if (pending.try_cnt < kTriesPerAddress) return allowed;
+  for (uint32_t i = 0; i < service.backends; ++i) {
+    uint32_t sent = 0;
+    for (uint32_t t = 0; t < pending.try_cnt; ++t) {
+      const abi::Address& target = pending.tries[t].target;
+      sent += std::memcmp(&target, &service.backend[i].address, sizeof target) == 0 ? 1 : 0;
+    }
+    if (sent >= kTriesPerAddress) allowed &= ~(uint32_t{1} << i);
+  }
+  return allowed;
+}
+
 bool Worker::send_try(StepIo& io, uint32_t idx) noexcept {
   Pending& pending = inflight_.at(idx);
   if (pending.pool == kNoPool) return false;
   const uint8_t backend =
-      backends_.choose(settings_, pending.pool, pending.backends_tried, random_);
+      backends_.choose(settings_, allowed_backends(pending), pending.backends_tried, random_);
   if (backend == Remap::kGone) return false;
   if (io.stock_cnt == 0) {
     counters_.count(Event::up_no_frame);

@@ -12,7 +12,6 @@ using abi::Event;
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
-constexpr uint32_t kTriesMax = dp::kTriesMax;
 
 uint16_t host_port(const abi::Address& address) {
   return static_cast<uint16_t>(address.port_be >> 8 | address.port_be << 8);
@@ -108,15 +107,20 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     const bool waited = now_ns >= state.sent_ns + plan_.try_ms * kMs;
     demand(ended || answered || waited, "A57", "asked again while the question is outstanding",
            frame);
-    if (ended) state.sent_in_row = 0;
+    if (ended) {
+      state.sent_in_row = 0;
+      state.sent_to = {};
+    }
   }
   state.worker = sent.worker;
   state.sent_ns = now_ns;
   state.failed_then = failed;
   state.sent_in_row += 1;
+  state.sent_to[sent.backend] += 1;
   if (state.opened_ns == 0) state.opened_ns = now_ns;
-  demand(state.sent_in_row <= std::min(plan_.tries_max, kTriesMax), "A129",
-         "more packets than a question may have", frame);
+  demand(state.sent_in_row <= plan_.tries_max, "A129", "more packets than a question may have",
+         frame);
+  demand(state.sent_to[sent.backend] <= 3, "A62", "more than three packets to one address", frame);
 }
 
 // What was stored is served, not asked for again (as long as nothing had to give way).
@@ -154,6 +158,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   KeyState& state = keys_[answer.key];
   state.progress_ns = now_ns;
   if (answer.failure) return;
+  state.sent_to = {};
   state.sent_in_row = 0;  // perhaps: it may have come too late for its question
   state.newest = cargo.index;
   state.bytes_max = std::max(state.bytes_max, answer.body_bytes);

@@ -88,6 +88,38 @@ TEST(WorkerMiss, TriesAreBoundedAndThenItIsGivenUp) {
   EXPECT_EQ(rig.event(Event::waiter_failed), 1u);
 }
 
+// RFC 9520, section 3.1: at most three packets of one query to one address (A62), however many
+// tries there are, and whatever the address is called meanwhile.
+TEST(WorkerMiss, OneAddressIsAskedThreeTimesAtMost) {
+  Rig rig(1, 1);
+  rig.service().upstream_tries_max = abi::kTriesMax;
+  rig.service().upstream_give_up_ms = 10'000;
+  rig.service().down_after = 100;
+  rig.publish();
+  miss(rig);
+  rig.wait_ms(500);
+  ASSERT_EQ(rig.asked().size(), 2u);
+  std::snprintf(rig.service().backend[0].name, abi::kNameMax, "renamed");
+  rig.publish();
+  rig.wait_ms(9480);
+  EXPECT_EQ(rig.asked().size(), 3u);
+  EXPECT_TRUE(rig.replies().empty()) << "the last packet may be answered yet";
+  rig.wait_ms(40);
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+}
+
+TEST(WorkerMiss, TwoNamesForOneAddressDoNotDoubleItsShare) {
+  Rig rig(1, 2);
+  rig.service().backend[1].address = rig.service().backend[0].address;
+  rig.service().upstream_tries_max = abi::kTriesMax;
+  rig.service().upstream_give_up_ms = 10'000;
+  rig.service().down_after = 100;
+  rig.publish();
+  miss(rig);
+  rig.wait_ms(9980);
+  EXPECT_EQ(rig.asked().size(), 3u);
+}
+
 TEST(WorkerMiss, AFailureIsAskedElsewhereOnceAndThenRemembered) {
   Rig rig(1, 3);
   miss(rig);
