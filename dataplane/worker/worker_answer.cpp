@@ -83,7 +83,7 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
     counters_.count(parsed.skip);
     return;
   }
-  if (pending.no_insert) {
+  if (pending.flushed) {
     counters_.count(Event::ins_skip_flush);
     return;
   }
@@ -177,7 +177,7 @@ uint32_t Worker::backends_untried(const Pending& pending) const noexcept {
 
 void Worker::give_up(uint32_t idx, bool remember) noexcept {
   const Pending& pending = inflight_.at(idx);
-  if (remember && !pending.no_insert && !pending.probe) {
+  if (remember && !pending.flushed && !pending.probe) {
     AnswerView failure{};
     failure.rcode = 2;
     failure.failure = true;

@@ -234,7 +234,6 @@ void Worker::send_probes(StepIo& io) noexcept {
   const uint32_t idx = inflight_.open(key, now_ns_);
   Pending& pending = inflight_.at(idx);
   pending.probe = true;
-  pending.no_insert = true;
   send_packet(io, idx, backend);
   counters_.count(Event::probe_sent);
   inflight_.set_due(idx, now_ns_ + uint64_t{settings_.service().upstream_give_up_ms} * 1'000'000);

@@ -165,7 +165,8 @@ class Oracle {
 
   // oracle_counts.cpp
   bool flushed(const Query& query, const Answer& answer, const KeyState& state) const;
-  bool flush_covers(const Flush& flush, const Query& query, const Answer& answer) const;
+  bool flush_names(const Flush& flush, const Bytes& asked, uint16_t type, uint32_t view) const;
+  bool beside_flushed(const Sent& sent, uint64_t now_ns) const;
   void check_page(uint32_t worker) const;
 
   const Plan& plan_;

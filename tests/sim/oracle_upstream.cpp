@@ -97,7 +97,7 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
 }
 
 // One question at a time, from one core; a packet more only when the one before failed or was given
-// its time; and never more packets than a question may have.
+// its time; and never more packets than a question may have. After a flush there may be two.
 void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns) {
   const uint64_t failed = plane_.core(sent.worker).worker->counters().of(Event::waiter_failed);
   if (state.sent_ns != 0) {
@@ -105,9 +105,10 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     const bool ended = failed != state.failed_then || state.failed_ns >= state.sent_ns;
     const bool answered = state.progress_ns >= state.sent_ns;
     const bool waited = now_ns >= state.sent_ns + plan_.try_ms * kMs;
-    demand(ended || answered || waited, "A57", "asked again while the question is outstanding",
-           frame);
-    if (ended) {
+    const bool beside = beside_flushed(sent, now_ns);
+    demand(ended || answered || waited || beside, "A57",
+           "asked again while the question is outstanding", frame);
+    if (ended || beside) {
       state.sent_in_row = 0;
       state.sent_to = {};
     }

@@ -20,6 +20,22 @@ void let_a_try_pass(Rig& rig, uint64_t ms = 420) {
   rig.wait_ms(ms);
 }
 
+// Everything below `suffix`, from its request to its end.
+void flush(Rig& rig, const std::string& suffix) {
+  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
+  mailbox.remove = true;
+  mailbox.query.match = abi::NameMatch::suffix;
+  mailbox.query.packet_cache = 0xff;
+  const Bytes name = Name(suffix).bytes();
+  std::copy(name.begin(), name.end(), mailbox.query.name);
+  mailbox.query.name_bytes = static_cast<uint8_t>(name.size());
+  const uint64_t number = mailbox.asked.load() + 1;
+  mailbox.asked.store(number);
+  for (int i = 0; i < 100 && mailbox.answered.load() != number; ++i)
+    rig.step();
+  ASSERT_EQ(mailbox.answered.load(), number);
+}
+
 TEST(WorkerMiss, IdenticalQuestionsAreAskedOnce) {
   Rig rig;
   rig.ask(rig.query("Www.Example").id(1), 4001);
@@ -313,17 +329,7 @@ TEST(WorkerMiss, WhatIsFlushedInFlightIsNotKept) {
   Rig rig;
   miss(rig, "www.example");
   const Out asked = rig.only_asked();
-  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
-  mailbox.remove = true;
-  mailbox.query.match = abi::NameMatch::suffix;
-  mailbox.query.packet_cache = 0xff;
-  const Bytes suffix = Name("example").bytes();
-  std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
-  mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
-  mailbox.asked.store(1);
-  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i)
-    rig.step();
-  ASSERT_EQ(mailbox.answered.load(), 1u);
+  flush(rig, "example");
   rig.answer(asked, rig.data_for(asked));
   rig.step();
   EXPECT_EQ(rig.only_reply().message.rcode(), 0) << "who waits is answered";
@@ -331,6 +337,56 @@ TEST(WorkerMiss, WhatIsFlushedInFlightIsNotKept) {
   rig.clear();
   miss(rig, "www.example");
   rig.only_asked();
+}
+
+// A question asked before the flush may bring what was flushed: who asks after it does not join it
+// (A125), and is joined by whoever comes later (A57).
+TEST(WorkerMiss, WhoAsksAfterAFlushWaitsForANewAnswer) {
+  Rig rig;
+  miss(rig, "www.example");
+  const Out before = rig.only_asked();
+  flush(rig, "example");
+  rig.clear();
+  rig.ask("www.example", 4001);
+  rig.ask("www.example", 4002);
+  rig.step();
+  const Out after = rig.only_asked();
+  rig.clear();
+  rig.answer(before, rig.data_for(before, 111));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().frame.target.port_be, __builtin_bswap16(4000));
+  rig.answer(after, rig.data_for(after, 222));
+  rig.clear();
+  rig.step();
+  ASSERT_EQ(rig.replies().size(), 2u);
+  for (const Out& reply : rig.replies())
+    EXPECT_EQ(reply.message.records.at(0).ttl, 222u);
+  rig.clear();
+  miss(rig, "www.example");
+  EXPECT_EQ(rig.only_reply().message.records.at(0).ttl, 222u) << "the new answer is kept";
+}
+
+// The question from before the flush ends without a word about the one from after it.
+TEST(WorkerMiss, AFailureFromBeforeAFlushIsNotRemembered) {
+  Rig rig(1, 1);
+  miss(rig, "www.example");
+  const Out before = rig.only_asked();
+  flush(rig, "example");
+  rig.clear();
+  rig.ask("www.example", 4001);
+  rig.step();
+  const Out after = rig.only_asked();
+  rig.clear();
+  rig.answer(before, rig.answer_to(before).rcode(2));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  rig.clear();
+  rig.ask("www.example", 4002);
+  rig.step();
+  EXPECT_TRUE(rig.replies().empty());
+  rig.answer(after, rig.data_for(after));
+  rig.step();
+  EXPECT_EQ(rig.replies().size(), 2u);
 }
 
 TEST(WorkerMiss, AFlushTakesOutWhatItNamesAndNothingElse) {
@@ -341,17 +397,8 @@ TEST(WorkerMiss, AFlushTakesOutWhatItNamesAndNothingElse) {
     rig.answer(rig.only_asked(), rig.data_for(rig.only_asked()));
     rig.step();
   }
-  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
-  mailbox.remove = true;
-  mailbox.query.match = abi::NameMatch::suffix;
-  mailbox.query.packet_cache = 0xff;
-  const Bytes suffix = Name("example").bytes();
-  std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
-  mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
-  mailbox.asked.store(1);
-  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i)
-    rig.step();
-  EXPECT_EQ(mailbox.removed, 2u);
+  flush(rig, "example");
+  EXPECT_EQ(rig.plane.core(0).mailbox.removed, 2u);
   rig.clear();
   for (const char* name : {"a.example", "b.example", "notexample"})
     rig.ask(name, 4001);
