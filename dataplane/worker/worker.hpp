@@ -141,12 +141,11 @@ class Worker {
   abi::Outcome matched(StepIo& io, uint32_t pending, uint32_t try_idx, const uint8_t* msg,
                        uint16_t len) noexcept;
   void store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept;
-  void answer_waiters(uint32_t pending, const AnswerView& view) noexcept;
-  void truncate_waiters(uint32_t pending) noexcept;
-  void fail_waiters(uint32_t pending) noexcept;
+  template <class Write>
+  void answer_waiters(uint32_t pending, abi::Event counted, Write write) noexcept;
   void retry_or_fail(StepIo& io, uint32_t pending) noexcept;
   uint32_t backends_untried(const Pending& pending) const noexcept;
-  void give_up(uint32_t pending, bool remember) noexcept;
+  void give_up(uint32_t pending) noexcept;
   void end(uint32_t pending) noexcept;
   void queue_reply(Frame& frame, const wire::Query& query, uint16_t len) noexcept;
   uint32_t run_deadlines(StepIo& io) noexcept;
