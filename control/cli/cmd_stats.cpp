@@ -54,8 +54,7 @@ std::string misses_text(const Json& data) {
   const auto accounted = identity.at("misses_accounted").get<uint64_t>();
   std::string text = "miss " + std::to_string(misses) + " = answered " +
                      text_of(events.at("waiter_answered")) + " + failed " +
-                     text_of(events.at("waiter_failed")) + " + dropped " +
-                     text_of(events.at("waiter_dropped")) + " + waiting " +
+                     text_of(events.at("waiter_failed")) + " + waiting " +
                      text_of(data.at("total").at("waiters"));
   if (misses == accounted) return text + ": holds";
   const uint64_t apart = misses > accounted ? misses - accounted : accounted - misses;

@@ -64,9 +64,8 @@ Json identity_json(std::span<const CoreSnapshot> cores, const CoreSnapshot& tota
     return core.rx_packets == outcome_sum(core);
   });
   const uint64_t misses = total.outcome[static_cast<std::size_t>(abi::Outcome::miss)];
-  const uint64_t accounted =
-      event(total, abi::Event::waiter_answered) + event(total, abi::Event::waiter_failed) +
-      event(total, abi::Event::waiter_dropped) + total.waiters;
+  const uint64_t accounted = event(total, abi::Event::waiter_answered) +
+                             event(total, abi::Event::waiter_failed) + total.waiters;
   return {{"rx", total.rx_packets},          {"sum", outcome_sum(total)},
           {"holds", holds},                  {"misses", misses},
           {"misses_accounted", accounted},   {"misses_hold", misses == accounted}};

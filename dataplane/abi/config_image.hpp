@@ -35,6 +35,7 @@ inline constexpr uint32_t kPoolsMax = 16;
 inline constexpr uint32_t kPacketCachesMax = 8;
 inline constexpr uint32_t kNameMax = 32;  // bytes, with the closing NUL
 inline constexpr uint32_t kShardsMax = 256;
+inline constexpr uint32_t kTriesMax = 4;  // each waits twice as long as the one before
 
 struct ImageHeader {
   uint64_t magic;

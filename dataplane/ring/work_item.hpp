@@ -25,9 +25,9 @@ struct alignas(kCacheLineBytes) WorkItem {
   wire::Query query;  // 24; `upstream` uses query.packet only
   uint64_t hash;      // of the key (`miss`), so that the receiver need not hash again
   ItemKind kind;
-  uint8_t packet_cache;     // of the key (`miss`)
+  uint8_t packet_cache;  // index, of the key (`miss`)
   uint8_t reserved[2];
-  uint32_t generation;      // low bits of the config that query.pool is an index of (`miss`)
+  uint32_t generation;  // low bits of the config that the indices are of (`miss`)
 };
 static_assert(sizeof(WorkItem) == kCacheLineBytes && std::is_trivially_copyable_v<WorkItem>);
 

@@ -260,7 +260,7 @@ void check_upstream(Verdict& verdict, const abi::ServiceSection& service, uint32
   verdict.in_range("service.upstream_try_ms", service.upstream_try_ms, 1, kTimeoutMsMax);
   verdict.in_range("service.upstream_give_up_ms", service.upstream_give_up_ms,
                    service.upstream_try_ms, kTimeoutMsMax);
-  verdict.in_range("service.upstream_tries_max", service.upstream_tries_max, 1, kTriesMax);
+  verdict.in_range("service.upstream_tries_max", service.upstream_tries_max, 1, abi::kTriesMax);
   verdict.in_range("service.probe_interval_ms", service.probe_interval_ms, 1, kTimeoutMsMax);
   verdict.in_range("service.down_after", service.down_after, 1, kDownAfterMax);
 }

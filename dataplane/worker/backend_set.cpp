@@ -42,9 +42,8 @@ void BackendSet::apply(const Remap& remap, uint32_t backends) noexcept {
   }
 }
 
-uint8_t BackendSet::choose(const Settings& settings, uint32_t pool, uint32_t tried,
+uint8_t BackendSet::choose(const Settings& settings, uint32_t members, uint32_t tried,
                            Csprng& random) noexcept {
-  const uint32_t members = settings.service().pool[pool].backends;
   // First pass: backends that were not asked yet; second: any that is up (a lost packet is no
   // reason to give up on the only resolver there is).
   for (const uint32_t candidates : {members & ~tried, members}) {

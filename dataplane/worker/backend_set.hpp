@@ -9,8 +9,8 @@
 // probe per probe interval, and tells the others through a word in its statistics cell when it
 // comes back: no matter how many cores, a dead upstream sees one packet per interval (A64).
 //
-// Choice: among the pool's backends that are reachable, up and not yet tried for this question, the
-// one with the fewest outstanding queries of ours; ties at random.
+// Choice: among the backends offered that are reachable, up and not yet tried for this question,
+// the one with the fewest outstanding queries of ours; ties at random.
 //
 // Threads: private to its worker, except for the cells in the statistics area, each written by one
 // worker only. Cost: a loop over at most 32 backends per query sent upstream.
@@ -37,8 +37,10 @@ class BackendSet {
   // The time of everything that is reported until the next call.
   void begin_turn(uint64_t now_ns) noexcept { now_ns_ = now_ns; }
 
-  // The backend for the next try of a question; kGone: none can be asked now.
-  uint8_t choose(const Settings& settings, uint32_t pool, uint32_t tried, Csprng& random) noexcept;
+  // The backend for the next try of a question, of `members` (bit i: backend i) and if possible not
+  // one of `tried`; kGone: none can be asked now.
+  uint8_t choose(const Settings& settings, uint32_t members, uint32_t tried,
+                 Csprng& random) noexcept;
 
   void on_sent(uint32_t backend) noexcept;
   // An answer of any kind. `probe`: to our own question whether it is back.

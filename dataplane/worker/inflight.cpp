@@ -18,7 +18,7 @@ uint32_t Inflight::tuple_bucket(uint16_t port, uint16_t id) const noexcept {
 uint32_t Inflight::find(const Key& key) const noexcept {
   for (uint32_t i = key_heads_[key_bucket(key.hash)]; i != kNone; i = pending_[i].chain_next) {
     const Key& other = pending_[i].key;
-    if (other.hash == key.hash && other.len == key.len &&
+    if (!pending_[i].flushed && other.hash == key.hash && other.len == key.len &&
         std::memcmp(other.bytes, key.bytes, key.len) == 0) {
       return i;
     }
@@ -42,7 +42,7 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns) noexcept {
   pending.failure_cnt = 0;
   pending.pool = 0;
   pending.in_use = true;
-  pending.no_insert = false;
+  pending.flushed = false;
   pending.probe = false;
   uint32_t& head = key_heads_[key_bucket(key.hash)];
   pending.chain_next = head;

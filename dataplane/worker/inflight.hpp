@@ -9,9 +9,10 @@
 //                   └─ Try[0..3] ◀── hash of (port, id)   packets on the wire that may be answered
 //
 // A Pending is one question of one key: identical misses join it (A57), so at most one is open per
-// key over all cores, because one worker owns the key. Each packet sent for it is a Try with a port
-// and an id of its own; every Try stays answerable until the Pending ends, so a slow answer to the
-// first packet still counts after a second was sent.
+// key over all cores, because one worker owns the key. Only a flush leaves a question behind that
+// nobody joins any more; it ends as it would have, beside the new one (A125). Each packet sent for
+// it is a Try with a port and an id of its own; every Try stays answerable until the Pending ends,
+// so a slow answer to the first packet still counts after a second was sent.
 //
 // Threads: private to its worker. Memory: fixed; full means "say so", never "grow".
 // Cost: O(1) expected for every call; chains are walked over keyed or random hashes only.
@@ -30,7 +31,7 @@
 namespace millrace::dp {
 
 inline constexpr uint32_t kNone = 0xffff'ffff;
-inline constexpr uint32_t kTriesMax = 4;
+using abi::kTriesMax;
 inline constexpr uint32_t kWaitersPerPending = 512;
 
 struct Waiter {
@@ -69,7 +70,7 @@ struct Pending {
   uint8_t failure_cnt;     // upstreams that answered with a failure
   uint8_t pool;            // index under the running config; kNoPool after it went
   bool in_use;
-  bool no_insert;          // flushed while in flight
+  bool flushed;            // asked before a flush of its key: nobody joins, nothing is stored
   bool probe;              // ours, to see whether a backend is back; has no waiters
   Try tries[kTriesMax];
 };
@@ -79,7 +80,8 @@ class Inflight {
   Inflight(uint32_t pendings, uint32_t waiters);
 
   // --- questions
-  uint32_t find(const Key& key) const noexcept;  // kNone: not in flight
+  // The one that may be joined; kNone: not in flight.
+  uint32_t find(const Key& key) const noexcept;
   uint32_t open(const Key& key, uint64_t now_ns) noexcept;  // kNone: full
   // Ends the question: its tries can no longer be answered. It must have no waiters left.
   void close(uint32_t pending) noexcept;

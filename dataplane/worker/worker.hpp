@@ -105,10 +105,6 @@ class Worker {
     cache::Found found[kBurstMax];
   };
 
-  // `starting`: no route to any upstream yet; `unreachable`: all of them are down.
-  enum class Asked : uint8_t { waiting, full, unreachable, starting };
-  static abi::Outcome outcome_of(Asked asked) noexcept;
-
   // --- worker_query.cpp: per burst
   void load_snapshots() noexcept;
   void receive(StepIo& io) noexcept;
@@ -116,7 +112,6 @@ class Worker {
   void look_up() noexcept;
   void answer(StepIo& io) noexcept;
   void miss(StepIo& io, uint32_t i) noexcept;
-  abi::Outcome hand_over(uint32_t i, uint32_t owner) noexcept;
   void reply_error(StepIo& io, Frame& frame, const wire::Query& query,
                    abi::Outcome outcome) noexcept;
   void finish_reply(StepIo& io, Frame& frame, const wire::Query& query, uint16_t len) noexcept;
@@ -128,9 +123,15 @@ class Worker {
   uint32_t drain_rings(StepIo& io) noexcept;
   void take_item(StepIo& io, const ring::WorkItem& item) noexcept;
   void take_miss(StepIo& io, const ring::WorkItem& item) noexcept;
+  bool adopt(const ring::WorkItem& item, wire::Query& query, Key& key) const noexcept;
   bool answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
-  Asked ask(StepIo& io, const Frame& frame, const wire::Query& query, const Key& key) noexcept;
+  // Both: miss, and the client waits from now on; or the error that it is to get.
+  abi::Outcome ask_owner(StepIo& io, const Frame& frame, const wire::Query& query,
+                         const Key& key) noexcept;
+  abi::Outcome ask(StepIo& io, const Frame& frame, const wire::Query& query,
+                   const Key& key) noexcept;
   bool any_route(uint32_t pool) const noexcept;
+  uint32_t allowed_backends(const Pending& pending) const noexcept;
   bool send_try(StepIo& io, uint32_t pending) noexcept;
   void send_packet(StepIo& io, uint32_t pending, uint8_t backend) noexcept;
   uint16_t random_port() noexcept;
@@ -141,12 +142,11 @@ class Worker {
   abi::Outcome matched(StepIo& io, uint32_t pending, uint32_t try_idx, const uint8_t* msg,
                        uint16_t len) noexcept;
   void store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept;
-  void answer_waiters(uint32_t pending, const AnswerView& view) noexcept;
-  void truncate_waiters(uint32_t pending) noexcept;
-  void fail_waiters(uint32_t pending) noexcept;
+  template <class Write>
+  void answer_waiters(uint32_t pending, abi::Event counted, Write write) noexcept;
   void retry_or_fail(StepIo& io, uint32_t pending) noexcept;
   uint32_t backends_untried(const Pending& pending) const noexcept;
-  void give_up(uint32_t pending, bool remember) noexcept;
+  void give_up(uint32_t pending) noexcept;
   void end(uint32_t pending) noexcept;
   void queue_reply(Frame& frame, const wire::Query& query, uint16_t len) noexcept;
   uint32_t run_deadlines(StepIo& io) noexcept;

@@ -21,6 +21,20 @@ bool same_host(const abi::Address& a, const abi::Address& b) noexcept {
 
 }  // namespace
 
+// `write` makes the reply in the frame of a query. The question ends.
+template <class Write>
+void Worker::answer_waiters(uint32_t idx, Event counted, Write write) noexcept {
+  Waiter waiter;
+  while (inflight_.take_waiter(idx, waiter)) {
+    const wire::Reply reply = write(waiter.frame.data + waiter.query.packet.dns_off, waiter.query,
+                                    limits_of(waiter.frame, waiter.query));
+    if (reply.truncated) counters_.count(Event::reply_truncated);
+    counters_.count(counted);
+    queue_reply(waiter.frame, waiter.query, reply.len);
+  }
+  end(idx);
+}
+
 // The caller gives the frame back. A packet that does not match changes nothing: the question stays
 // outstanding and the right answer can still come (A55, D7).
 Outcome Worker::upstream_answer(StepIo& io, const Frame& frame,
@@ -63,11 +77,15 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
   switch (verdict) {
     case wire::Verdict::answer:
       store(pending, parsed);
-      answer_waiters(idx, parsed.view);
+      answer_waiters(
+          idx, Event::waiter_answered,
+          [&parsed](uint8_t* to, const wire::Query& query, const wire::ReplyLimits& room) noexcept {
+            return wire::write_reply(to, query, parsed.view, 0, room);
+          });
       return Outcome::up_accepted;
     case wire::Verdict::truncated:
       if (!pending.probe) counters_.count(Event::ins_skip_tc);
-      truncate_waiters(idx);
+      answer_waiters(idx, Event::waiter_answered, wire::write_truncated);
       return Outcome::up_tc;
     default:
       if (entry.backend != kNoBackend) backends_.on_failure(entry.backend);
@@ -83,7 +101,7 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
     counters_.count(parsed.skip);
     return;
   }
-  if (pending.no_insert) {
+  if (pending.flushed) {
     counters_.count(Event::ins_skip_flush);
     return;
   }
@@ -95,44 +113,6 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
     case cache::InsertResult::kept: break;  // only a failure is ever kept out
     case cache::InsertResult::too_large: counters_.count(Event::ins_skip_size); break;
   }
-}
-
-void Worker::answer_waiters(uint32_t idx, const AnswerView& view) noexcept {
-  Waiter waiter;
-  while (inflight_.take_waiter(idx, waiter)) {
-    const wire::Reply reply =
-        wire::write_reply(waiter.frame.data + waiter.query.packet.dns_off, waiter.query, view, 0,
-                          limits_of(waiter.frame, waiter.query));
-    if (reply.truncated) counters_.count(Event::reply_truncated);
-    counters_.count(Event::waiter_answered);
-    queue_reply(waiter.frame, waiter.query, reply.len);
-  }
-  end(idx);
-}
-
-void Worker::truncate_waiters(uint32_t idx) noexcept {
-  Waiter waiter;
-  while (inflight_.take_waiter(idx, waiter)) {
-    const wire::Reply reply =
-        wire::write_truncated(waiter.frame.data + waiter.query.packet.dns_off, waiter.query,
-                              limits_of(waiter.frame, waiter.query));
-    counters_.count(Event::reply_truncated);
-    counters_.count(Event::waiter_answered);
-    queue_reply(waiter.frame, waiter.query, reply.len);
-  }
-  end(idx);
-}
-
-void Worker::fail_waiters(uint32_t idx) noexcept {
-  Waiter waiter;
-  while (inflight_.take_waiter(idx, waiter)) {
-    const wire::Reply reply =
-        wire::write_error(waiter.frame.data + waiter.query.packet.dns_off, waiter.query,
-                          Outcome::servfail_upstream, limits_of(waiter.frame, waiter.query));
-    counters_.count(Event::waiter_failed);
-    queue_reply(waiter.frame, waiter.query, reply.len);
-  }
-  end(idx);
 }
 
 void Worker::queue_reply(Frame& frame, const wire::Query& query, uint16_t len) noexcept {
@@ -155,10 +135,10 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
   }
   if (pending.failure_cnt < kFailuresMax && now_ns_ < end_ns) {
     if (pending.failure_cnt > 0 && backends_untried(pending) == 0) {
-      give_up(idx, true);  // the only upstream there is has said no
+      give_up(idx);  // the only upstream there is has said no
       return;
     }
-    if (pending.try_cnt < std::min(service.upstream_tries_max, kTriesMax) && send_try(io, idx)) {
+    if (pending.try_cnt < service.upstream_tries_max && send_try(io, idx)) {
       return;
     }
     for (uint32_t t = 0; t < pending.try_cnt; ++t) {
@@ -167,7 +147,7 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
       return;
     }
   }
-  give_up(idx, true);
+  give_up(idx);
 }
 
 uint32_t Worker::backends_untried(const Pending& pending) const noexcept {
@@ -175,16 +155,19 @@ uint32_t Worker::backends_untried(const Pending& pending) const noexcept {
   return settings_.service().pool[pending.pool].backends & ~pending.backends_tried;
 }
 
-void Worker::give_up(uint32_t idx, bool remember) noexcept {
+void Worker::give_up(uint32_t idx) noexcept {
   const Pending& pending = inflight_.at(idx);
-  if (remember && !pending.no_insert && !pending.probe) {
+  if (!pending.flushed) {
     AnswerView failure{};
     failure.rcode = 2;
     failure.failure = true;
     failure.lifetime_s = settings_.service().packet_cache[pending.key.bytes[3]].failure_ttl_s;
     to_.shards[shard_of(pending.key.hash)]->insert(pending.key, failure, now_ms_);
   }
-  fail_waiters(idx);
+  answer_waiters(idx, Event::waiter_failed,
+                 [](uint8_t* to, const wire::Query& query, const wire::ReplyLimits& room) noexcept {
+                   return wire::write_error(to, query, Outcome::servfail_upstream, room);
+                 });
 }
 
 void Worker::end(uint32_t idx) noexcept {

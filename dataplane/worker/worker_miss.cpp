@@ -14,6 +14,7 @@ using abi::Outcome;
 namespace {
 
 constexpr uint32_t kRingBudget = 64;  // items taken from other cores in one turn
+constexpr uint32_t kTriesPerAddress = 3;  // of one question (RFC 9520, section 3.1)
 static_assert(kBurstMax + kRingBudget + Worker::kDeadlineBudget + 1 <= kStockNeed);
 static_assert(kStockNeed <= kTxMax);
 
@@ -73,20 +74,33 @@ void Worker::take_item(StepIo& io, const ring::WorkItem& item) noexcept {
 void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
   Frame frame = item.frame;
   wire::Query query = item.query;
-  bool servable = true;
-  if (item.generation != static_cast<uint32_t>(settings_.generation())) {
-    // It was received under another config. From here on it is handled under ours.
-    wire::Packet packet;
-    servable = wire::classify(frame, settings_.endpoints(), packet).kind == wire::Kind::query;
-    if (servable) query.pool = settings_.endpoints().service[packet.service].pool;
-  }
   Key key;
-  rebuild_key(frame, query, item.packet_cache, item.hash, key);
-  if (answer_late_hit(io, frame, query, key)) return;
-  const Asked asked = servable ? ask(io, frame, query, key) : Asked::unreachable;
-  if (asked == Asked::waiting) return;
+  Outcome outcome = Outcome::servfail_upstream;
+  if (adopt(item, query, key)) {
+    if (answer_late_hit(io, frame, query, key)) return;
+    outcome = ask_owner(io, frame, query, key);
+  }
+  if (outcome == Outcome::miss) return;
   counters_.count(Event::waiter_failed);
-  reply_error(io, frame, query, outcome_of(asked));
+  reply_error(io, frame, query, outcome);
+}
+
+// The query and the key of a miss. If it was received under another config, it is handled under
+// ours from here on: pool and packet cache are numbered anew, and with another cache the key is
+// another and may have another owner. False: the query's address is none of ours any more.
+bool Worker::adopt(const ring::WorkItem& item, wire::Query& query, Key& key) const noexcept {
+  uint8_t packet_cache = item.packet_cache;
+  if (item.generation != static_cast<uint32_t>(settings_.generation())) {
+    wire::Packet packet;
+    if (wire::classify(item.frame, settings_.endpoints(), packet).kind != wire::Kind::query) {
+      return false;
+    }
+    query.pool = settings_.endpoints().service[packet.service].pool;
+    packet_cache = settings_.cache_idx_of_pool(query.pool);
+  }
+  rebuild_key(item.frame, query, packet_cache, item.hash, key);
+  if (packet_cache != item.packet_cache) key.hash = hash_key(*to_.secret, key.bytes, key.len);
+  return true;
 }
 
 // Between the look-up on the core that received the query and now, the answer may have come.
@@ -111,25 +125,43 @@ bool Worker::answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query,
   return true;
 }
 
-Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& query,
+Outcome Worker::ask_owner(StepIo& io, const Frame& frame, const wire::Query& query,
                           const Key& key) noexcept {
-  if (inflight_.waiter_cnt() + backlog_cnt_ >= backlog_capacity_) return Asked::full;
+  const uint32_t owner = owner_of(shard_of(key.hash), to_.workers);
+  if (owner == to_.worker) return ask(io, frame, query, key);
+  ring::WorkItem item{};
+  item.frame = frame;
+  item.query = query;
+  item.hash = key.hash;
+  item.kind = ring::ItemKind::miss;
+  item.packet_cache = key.bytes[3];
+  item.generation = static_cast<uint32_t>(settings_.generation());
+  if (!to_.to[owner]->push(item)) return Outcome::servfail_ring_full;
+  counters_.count(Event::ring_sent);
+  return Outcome::miss;
+}
+
+Outcome Worker::ask(StepIo& io, const Frame& frame, const wire::Query& query,
+                    const Key& key) noexcept {
+  if (inflight_.waiter_cnt() + backlog_cnt_ >= backlog_capacity_) {
+    return Outcome::servfail_inflight_full;
+  }
   const uint32_t known = inflight_.find(key);
   if (known != kNone) {
-    if (!inflight_.add_waiter(known, frame, query)) return Asked::full;
+    if (!inflight_.add_waiter(known, frame, query)) return Outcome::servfail_inflight_full;
     counters_.count(Event::waiter_joined);
-    return Asked::waiting;
+    return Outcome::miss;
   }
   if (io.stock_cnt == 0) counters_.count(Event::up_no_frame);
-  if (!inflight_.room() || io.stock_cnt == 0) return Asked::full;
+  if (!inflight_.room() || io.stock_cnt == 0) return Outcome::servfail_inflight_full;
   const uint32_t pending = inflight_.open(key, now_ns_);
   inflight_.at(pending).pool = query.pool;
   if (!send_try(io, pending)) {
     inflight_.close(pending);
-    return any_route(query.pool) ? Asked::unreachable : Asked::starting;
+    return any_route(query.pool) ? Outcome::servfail_upstream : Outcome::servfail_starting;
   }
   MR_CHECK(inflight_.add_waiter(pending, frame, query));
-  return Asked::waiting;
+  return Outcome::miss;
 }
 
 bool Worker::any_route(uint32_t pool) const noexcept {
@@ -149,11 +181,28 @@ uint16_t Worker::random_port() noexcept {
                                random_.below(mine) * to_.workers);
 }
 
+// The backends of its pool that a question may still be sent to: those whose address, under
+// whatever name, has not had its share of packets yet.
+uint32_t Worker::allowed_backends(const Pending& pending) const noexcept {
+  const abi::ServiceSection& service = settings_.service();
+  uint32_t allowed = service.pool[pending.pool].backends;
+  if (pending.try_cnt < kTriesPerAddress) return allowed;
+  for (uint32_t i = 0; i < service.backends; ++i) {
+    uint32_t sent = 0;
+    for (uint32_t t = 0; t < pending.try_cnt; ++t) {
+      const abi::Address& target = pending.tries[t].target;
+      sent += std::memcmp(&target, &service.backend[i].address, sizeof target) == 0 ? 1 : 0;
+    }
+    if (sent >= kTriesPerAddress) allowed &= ~(uint32_t{1} << i);
+  }
+  return allowed;
+}
+
 bool Worker::send_try(StepIo& io, uint32_t idx) noexcept {
   Pending& pending = inflight_.at(idx);
   if (pending.pool == kNoPool) return false;
   const uint8_t backend =
-      backends_.choose(settings_, pending.pool, pending.backends_tried, random_);
+      backends_.choose(settings_, allowed_backends(pending), pending.backends_tried, random_);
   if (backend == Remap::kGone) return false;
   if (io.stock_cnt == 0) {
     counters_.count(Event::up_no_frame);
@@ -216,7 +265,6 @@ void Worker::send_probes(StepIo& io) noexcept {
   const uint32_t idx = inflight_.open(key, now_ns_);
   Pending& pending = inflight_.at(idx);
   pending.probe = true;
-  pending.no_insert = true;
   send_packet(io, idx, backend);
   counters_.count(Event::probe_sent);
   inflight_.set_due(idx, now_ns_ + uint64_t{settings_.service().upstream_give_up_ms} * 1'000'000);

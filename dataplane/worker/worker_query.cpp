@@ -151,41 +151,11 @@ void Worker::answer(StepIo& io) noexcept {
 
 void Worker::miss(StepIo& io, uint32_t i) noexcept {
   Burst& burst = *burst_;
-  Outcome outcome = Outcome::miss;
-  const uint32_t owner = owner_of(shard_of(burst.key[i].hash), to_.workers);
-  if (!burst.query[i].flag_rd) {
-    outcome = Outcome::refused_rd0;  // from the cache only (A111)
-  } else if (owner != to_.worker) {
-    outcome = hand_over(i, owner);
-  } else {
-    outcome = outcome_of(ask(io, burst.frame[i], burst.query[i], burst.key[i]));
-  }
+  const Outcome outcome = burst.query[i].flag_rd
+                              ? ask_owner(io, burst.frame[i], burst.query[i], burst.key[i])
+                              : Outcome::refused_rd0;  // from the cache only (A111)
   counters_.count(outcome);
   if (outcome != Outcome::miss) reply_error(io, burst.frame[i], burst.query[i], outcome);
-}
-
-Outcome Worker::outcome_of(Asked asked) noexcept {
-  switch (asked) {
-    case Asked::waiting: return Outcome::miss;
-    case Asked::full: return Outcome::servfail_inflight_full;
-    case Asked::unreachable: return Outcome::servfail_upstream;
-    case Asked::starting: break;
-  }
-  return Outcome::servfail_starting;
-}
-
-Outcome Worker::hand_over(uint32_t i, uint32_t owner) noexcept {
-  const Burst& burst = *burst_;
-  ring::WorkItem item{};
-  item.frame = burst.frame[i];
-  item.query = burst.query[i];
-  item.hash = burst.key[i].hash;
-  item.kind = ring::ItemKind::miss;
-  item.packet_cache = burst.key[i].bytes[3];
-  item.generation = static_cast<uint32_t>(settings_.generation());
-  if (!to_.to[owner]->push(item)) return Outcome::servfail_ring_full;
-  counters_.count(Event::ring_sent);
-  return Outcome::miss;
 }
 
 wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query) const noexcept {

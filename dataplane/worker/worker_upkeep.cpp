@@ -140,12 +140,13 @@ void Worker::walk_slice() noexcept {
   mail.answered.store(mail_, std::memory_order_release);
 }
 
-// An answer to a question asked before the flush must not bring back what was flushed (A125).
+// An answer to a question asked before the flush must not bring back what was flushed, neither into
+// the cache nor to who asks after it (A125).
 void Worker::mark_flushed_in_flight(const abi::CacheQuery& query) noexcept {
   for (uint32_t i = 0; i < inflight_.capacity(); ++i) {
     Pending& pending = inflight_.at(i);
-    if (pending.in_use && matches(query, {pending.key.bytes, pending.key.len})) {
-      pending.no_insert = true;
+    if (pending.in_use && !pending.probe && matches(query, {pending.key.bytes, pending.key.len})) {
+      pending.flushed = true;
     }
   }
 }

@@ -6,7 +6,7 @@
 // knows nothing of what is inside a worker, and takes packets apart with the tests' own reader.
 //
 //   oracle_client.cpp    replies: A1, A2, A130, laws 4 and 6, headers and sizes, silence
-//   oracle_upstream.cpp  queries that we send: A57, A129, probes, tuples, next hops
+//   oracle_upstream.cpp  queries that we send: A57, A62, A129, probes, tuples, next hops
 //   oracle_counts.cpp    law 3, law 5, gauges; flushes (A125)
 
 #include "tests/sim/geography.hpp"
@@ -118,6 +118,7 @@ class Oracle {
     uint32_t worker = 0;         // that sends for it
     uint64_t sent_ns = 0;
     uint32_t sent_in_row = 0;  // without an answer that ends the question
+    std::array<uint32_t, kBackends> sent_to{};  // the same, by backend
     uint64_t opened_ns = 0;    // 0: surely no question is outstanding
     uint64_t failed_then = 0;  // the sender's waiter_failed at the last packet
     uint64_t progress_ns = 0;  // a true answer was looked at
@@ -164,7 +165,8 @@ class Oracle {
 
   // oracle_counts.cpp
   bool flushed(const Query& query, const Answer& answer, const KeyState& state) const;
-  bool flush_covers(const Flush& flush, const Query& query, const Answer& answer) const;
+  bool flush_names(const Flush& flush, const Bytes& asked, uint16_t type, uint32_t view) const;
+  bool beside_flushed(const Sent& sent, uint64_t now_ns) const;
   void check_page(uint32_t worker) const;
 
   const Plan& plan_;

@@ -300,13 +300,13 @@ void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& fram
   if (answer.key != query.key) violate("A5", "another question's data: " + what, frame);
   if (answer.failure || answer.truncated) violate("A23", "data of a refusal: " + what, frame);
   if (answer.seen_ns == 0) violate("law 6", "data that never arrived: " + what, frame);
+  if (flushed(query, answer, keys_[query.key])) violate("A125", "flushed data: " + what, frame);
   if (query.first_seen_ns <= answer.seen_ns) return;  // it waited
   const Times times = times_of(answer, answer.limits);
   if (times.lifetime_s == 0) violate("A21", "served from the cache: " + what, frame);
   if (ms(query.first_seen_ns) >= ms(answer.seen_ns) + uint64_t{times.lifetime_s} * 1000) {
     violate("law 4", "served past its time: " + what + ", now " + std::to_string(now_ns), frame);
   }
-  if (flushed(query, answer, keys_[query.key])) violate("A125", "flushed data: " + what, frame);
 }
 
 void Oracle::check_sections(const Query& query, const Answer& answer, const ReadMessage& message,

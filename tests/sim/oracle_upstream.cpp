@@ -12,7 +12,6 @@ using abi::Event;
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
-constexpr uint32_t kTriesMax = dp::kTriesMax;
 
 uint16_t host_port(const abi::Address& address) {
   return static_cast<uint16_t>(address.port_be >> 8 | address.port_be << 8);
@@ -98,7 +97,7 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
 }
 
 // One question at a time, from one core; a packet more only when the one before failed or was given
-// its time; and never more packets than a question may have.
+// its time; and never more packets than a question may have. After a flush there may be two.
 void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns) {
   const uint64_t failed = plane_.core(sent.worker).worker->counters().of(Event::waiter_failed);
   if (state.sent_ns != 0) {
@@ -106,17 +105,23 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     const bool ended = failed != state.failed_then || state.failed_ns >= state.sent_ns;
     const bool answered = state.progress_ns >= state.sent_ns;
     const bool waited = now_ns >= state.sent_ns + plan_.try_ms * kMs;
-    demand(ended || answered || waited, "A57", "asked again while the question is outstanding",
-           frame);
-    if (ended) state.sent_in_row = 0;
+    const bool beside = beside_flushed(sent, now_ns);
+    demand(ended || answered || waited || beside, "A57",
+           "asked again while the question is outstanding", frame);
+    if (ended || beside) {
+      state.sent_in_row = 0;
+      state.sent_to = {};
+    }
   }
   state.worker = sent.worker;
   state.sent_ns = now_ns;
   state.failed_then = failed;
   state.sent_in_row += 1;
+  state.sent_to[sent.backend] += 1;
   if (state.opened_ns == 0) state.opened_ns = now_ns;
-  demand(state.sent_in_row <= std::min(plan_.tries_max, kTriesMax), "A129",
-         "more packets than a question may have", frame);
+  demand(state.sent_in_row <= plan_.tries_max, "A129", "more packets than a question may have",
+         frame);
+  demand(state.sent_to[sent.backend] <= 3, "A62", "more than three packets to one address", frame);
 }
 
 // What was stored is served, not asked for again (as long as nothing had to give way).
@@ -154,6 +159,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   KeyState& state = keys_[answer.key];
   state.progress_ns = now_ns;
   if (answer.failure) return;
+  state.sent_to = {};
   state.sent_in_row = 0;  // perhaps: it may have come too late for its question
   state.newest = cargo.index;
   state.bytes_max = std::max(state.bytes_max, answer.body_bytes);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/plan.hpp"
 
+#include "dataplane/abi/config_image.hpp"
+
 #include <bit>
 
 namespace millrace::sim {
@@ -69,7 +71,7 @@ void choose_config(Plan& plan, Random& random) {
   static constexpr uint32_t kTry[] = {30, 200, 400};
   plan.try_ms = random.pick(kTry);
   plan.give_up_ms = plan.try_ms * static_cast<uint32_t>(random.between(1, 8));
-  plan.tries_max = static_cast<uint32_t>(random.between(1, 5));
+  plan.tries_max = static_cast<uint32_t>(random.between(1, abi::kTriesMax));
   plan.down_after = static_cast<uint32_t>(random.between(1, 4));
   static constexpr uint32_t kProbe[] = {100, 500, 2000};
   plan.probe_interval_ms = random.pick(kProbe);

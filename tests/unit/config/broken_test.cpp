@@ -151,7 +151,7 @@ INSTANTIATE_TEST_SUITE_P(
              {{1, 109, "ports", "at most 4"}}},
         Case{"All",
              with("upstream:\n  tries: 0\n  give_up: 5\nlogging: {level: loud}\nzebra: 1\n"),
-             {{5, 10, "upstream.tries", "allowed 1 to 16"},
+             {{5, 10, "upstream.tries", "allowed 1 to 4"},
               {6, 12, "upstream.give_up", "needs a unit"},
               {7, 18, "logging.level", "expects one of"},
               {8, 1, "zebra", "unknown key"}}}),
@@ -437,7 +437,7 @@ TEST(BrokenFile, NeverReportsMoreThanTheMaximum) {
 
 TEST(Diagnostics, ReadAsEditorsExpect) {
   EXPECT_EQ(load(with("upstream: {tries: 99}\n")).text(),
-            "t.yaml:4:19: upstream.tries: 99 is out of range: allowed 1 to 16\n");
+            "t.yaml:4:19: upstream.tries: 99 is out of range: allowed 1 to 4\n");
 }
 
 TEST(Nearest, CountsSlips) {

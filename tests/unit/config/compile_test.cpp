@@ -43,7 +43,7 @@ const char* const kEveryField =
     "     max_negative_ttl: 9m, failure_ttl: 10s, maximum_entry_size: 2KiB}\n"
     "dataplane: {workers: 2, cores: [2, 1], main_core: 3, idle: poll, hugepages: false,\n"
     "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096}\n"
-    "upstream: {port_range: [20000, 30000], try_timeout: 300ms, give_up: 4s, tries: 5,\n"
+    "upstream: {port_range: [20000, 30000], try_timeout: 300ms, give_up: 4s, tries: 4,\n"
     "           down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
     "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
     "logging: {level: warning}\n";
@@ -86,7 +86,7 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(service.upstream_port_end, 30001);
   EXPECT_EQ(service.upstream_try_ms, 300u);
   EXPECT_EQ(service.upstream_give_up_ms, 4000u);
-  EXPECT_EQ(service.upstream_tries_max, 5u);
+  EXPECT_EQ(service.upstream_tries_max, 4u);
   EXPECT_EQ(service.down_after, 6u);
   EXPECT_EQ(service.probe_interval_ms, 7000u);
   EXPECT_EQ(service.idle, abi::IdleMode::poll);

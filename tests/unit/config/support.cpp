@@ -123,7 +123,7 @@ void RandomConfig::make_groups(Config& config) {
       static_cast<uint16_t>(between(upstream.port_range.first + 1024u, 65535));
   upstream.try_timeout_ms = duration(10, 10'000, 1000);
   upstream.give_up_ms = duration(std::max(100u, upstream.try_timeout_ms), 30'000, 1);
-  upstream.tries = between32(1, 16);
+  upstream.tries = between32(1, abi::kTriesMax);
   upstream.down_after = between32(1, 100);
   upstream.probe_interval_ms = duration(100, 60'000, 1000);
   upstream.udp_payload_size_bytes = static_cast<uint16_t>(between(512, 1400));

@@ -109,8 +109,7 @@ TEST_F(CliTest, StatusAndStats) {
   const Ran stats = run("stats");
   EXPECT_NE(stats.out.find("rx 7 = hit 4 + miss 3: holds on every core"), std::string::npos)
       << stats.out;
-  EXPECT_NE(stats.out.find("miss 3 = answered 2 + failed 0 + dropped 0 + waiting 1: holds"),
-            std::string::npos)
+  EXPECT_NE(stats.out.find("miss 3 = answered 2 + failed 0 + waiting 1: holds"), std::string::npos)
       << stats.out;
   EXPECT_EQ(stats.out.find("drop_qr"), std::string::npos) << "rows of zero are left out";
   EXPECT_EQ(run_json("stats")["identity"]["rx"], 7);

@@ -150,7 +150,7 @@ TEST(ConfigAttach, RefusesWrongUpstreamSettings) {
       {"service.upstream_give_up_ms", [](auto& i) { i.service.upstream_give_up_ms = 799; }},
       {"service.upstream_give_up_ms", [](auto& i) { i.service.upstream_give_up_ms = 60'001; }},
       {"service.upstream_tries_max", [](auto& i) { i.service.upstream_tries_max = 0; }},
-      {"service.upstream_tries_max", [](auto& i) { i.service.upstream_tries_max = 33; }},
+      {"service.upstream_tries_max", [](auto& i) { i.service.upstream_tries_max = 5; }},
       {"service.probe_interval_ms", [](auto& i) { i.service.probe_interval_ms = 0; }},
       {"service.probe_interval_ms", [](auto& i) { i.service.probe_interval_ms = 60'001; }},
       {"service.down_after", [](auto& i) { i.service.down_after = 0; }},

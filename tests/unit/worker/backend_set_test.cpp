@@ -32,7 +32,7 @@ class BackendSetTest : public testing::Test {
     for (int i = 0; i < 2; ++i)
       set.on_timeout(backend, 2);
   }
-  uint8_t choose(uint32_t tried = 0) { return first_.choose(settings_, 0, tried, random_); }
+  uint8_t choose(uint32_t tried = 0) { return first_.choose(settings_, 0b111, tried, random_); }
 
   static constexpr uint8_t kSeed[Csprng::kSeedBytes] = {7};
   Csprng random_{kSeed};

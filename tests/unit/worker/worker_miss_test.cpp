@@ -20,6 +20,22 @@ void let_a_try_pass(Rig& rig, uint64_t ms = 420) {
   rig.wait_ms(ms);
 }
 
+// Everything below `suffix`, from its request to its end.
+void flush(Rig& rig, const std::string& suffix) {
+  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
+  mailbox.remove = true;
+  mailbox.query.match = abi::NameMatch::suffix;
+  mailbox.query.packet_cache = 0xff;
+  const Bytes name = Name(suffix).bytes();
+  std::copy(name.begin(), name.end(), mailbox.query.name);
+  mailbox.query.name_bytes = static_cast<uint8_t>(name.size());
+  const uint64_t number = mailbox.asked.load() + 1;
+  mailbox.asked.store(number);
+  for (int i = 0; i < 100 && mailbox.answered.load() != number; ++i)
+    rig.step();
+  ASSERT_EQ(mailbox.answered.load(), number);
+}
+
 TEST(WorkerMiss, IdenticalQuestionsAreAskedOnce) {
   Rig rig;
   rig.ask(rig.query("Www.Example").id(1), 4001);
@@ -86,6 +102,38 @@ TEST(WorkerMiss, TriesAreBoundedAndThenItIsGivenUp) {
   EXPECT_EQ(rig.only_reply().message.rcode(), 2);
   EXPECT_EQ(rig.only_reply().message.extended_errors(), std::vector<uint16_t>{22});
   EXPECT_EQ(rig.event(Event::waiter_failed), 1u);
+}
+
+// RFC 9520, section 3.1: at most three packets of one query to one address (A62), however many
+// tries there are, and whatever the address is called meanwhile.
+TEST(WorkerMiss, OneAddressIsAskedThreeTimesAtMost) {
+  Rig rig(1, 1);
+  rig.service().upstream_tries_max = abi::kTriesMax;
+  rig.service().upstream_give_up_ms = 10'000;
+  rig.service().down_after = 100;
+  rig.publish();
+  miss(rig);
+  rig.wait_ms(500);
+  ASSERT_EQ(rig.asked().size(), 2u);
+  std::snprintf(rig.service().backend[0].name, abi::kNameMax, "renamed");
+  rig.publish();
+  rig.wait_ms(9480);
+  EXPECT_EQ(rig.asked().size(), 3u);
+  EXPECT_TRUE(rig.replies().empty()) << "the last packet may be answered yet";
+  rig.wait_ms(40);
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+}
+
+TEST(WorkerMiss, TwoNamesForOneAddressDoNotDoubleItsShare) {
+  Rig rig(1, 2);
+  rig.service().backend[1].address = rig.service().backend[0].address;
+  rig.service().upstream_tries_max = abi::kTriesMax;
+  rig.service().upstream_give_up_ms = 10'000;
+  rig.service().down_after = 100;
+  rig.publish();
+  miss(rig);
+  rig.wait_ms(9980);
+  EXPECT_EQ(rig.asked().size(), 3u);
 }
 
 TEST(WorkerMiss, AFailureIsAskedElsewhereOnceAndThenRemembered) {
@@ -281,17 +329,7 @@ TEST(WorkerMiss, WhatIsFlushedInFlightIsNotKept) {
   Rig rig;
   miss(rig, "www.example");
   const Out asked = rig.only_asked();
-  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
-  mailbox.remove = true;
-  mailbox.query.match = abi::NameMatch::suffix;
-  mailbox.query.packet_cache = 0xff;
-  const Bytes suffix = Name("example").bytes();
-  std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
-  mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
-  mailbox.asked.store(1);
-  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i)
-    rig.step();
-  ASSERT_EQ(mailbox.answered.load(), 1u);
+  flush(rig, "example");
   rig.answer(asked, rig.data_for(asked));
   rig.step();
   EXPECT_EQ(rig.only_reply().message.rcode(), 0) << "who waits is answered";
@@ -299,6 +337,56 @@ TEST(WorkerMiss, WhatIsFlushedInFlightIsNotKept) {
   rig.clear();
   miss(rig, "www.example");
   rig.only_asked();
+}
+
+// A question asked before the flush may bring what was flushed: who asks after it does not join it
+// (A125), and is joined by whoever comes later (A57).
+TEST(WorkerMiss, WhoAsksAfterAFlushWaitsForANewAnswer) {
+  Rig rig;
+  miss(rig, "www.example");
+  const Out before = rig.only_asked();
+  flush(rig, "example");
+  rig.clear();
+  rig.ask("www.example", 4001);
+  rig.ask("www.example", 4002);
+  rig.step();
+  const Out after = rig.only_asked();
+  rig.clear();
+  rig.answer(before, rig.data_for(before, 111));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().frame.target.port_be, __builtin_bswap16(4000));
+  rig.answer(after, rig.data_for(after, 222));
+  rig.clear();
+  rig.step();
+  ASSERT_EQ(rig.replies().size(), 2u);
+  for (const Out& reply : rig.replies())
+    EXPECT_EQ(reply.message.records.at(0).ttl, 222u);
+  rig.clear();
+  miss(rig, "www.example");
+  EXPECT_EQ(rig.only_reply().message.records.at(0).ttl, 222u) << "the new answer is kept";
+}
+
+// The question from before the flush ends without a word about the one from after it.
+TEST(WorkerMiss, AFailureFromBeforeAFlushIsNotRemembered) {
+  Rig rig(1, 1);
+  miss(rig, "www.example");
+  const Out before = rig.only_asked();
+  flush(rig, "example");
+  rig.clear();
+  rig.ask("www.example", 4001);
+  rig.step();
+  const Out after = rig.only_asked();
+  rig.clear();
+  rig.answer(before, rig.answer_to(before).rcode(2));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  rig.clear();
+  rig.ask("www.example", 4002);
+  rig.step();
+  EXPECT_TRUE(rig.replies().empty());
+  rig.answer(after, rig.data_for(after));
+  rig.step();
+  EXPECT_EQ(rig.replies().size(), 2u);
 }
 
 TEST(WorkerMiss, AFlushTakesOutWhatItNamesAndNothingElse) {
@@ -309,17 +397,8 @@ TEST(WorkerMiss, AFlushTakesOutWhatItNamesAndNothingElse) {
     rig.answer(rig.only_asked(), rig.data_for(rig.only_asked()));
     rig.step();
   }
-  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
-  mailbox.remove = true;
-  mailbox.query.match = abi::NameMatch::suffix;
-  mailbox.query.packet_cache = 0xff;
-  const Bytes suffix = Name("example").bytes();
-  std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
-  mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
-  mailbox.asked.store(1);
-  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i)
-    rig.step();
-  EXPECT_EQ(mailbox.removed, 2u);
+  flush(rig, "example");
+  EXPECT_EQ(rig.plane.core(0).mailbox.removed, 2u);
   rig.clear();
   for (const char* name : {"a.example", "b.example", "notexample"})
     rig.ask(name, 4001);

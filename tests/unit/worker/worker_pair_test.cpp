@@ -2,6 +2,8 @@
 // Two workers: keys and upstream ports have owners, and rings between them.
 #include "tests/unit/worker/rig.hpp"
 
+#include <set>
+
 #include <gtest/gtest.h>
 
 namespace millrace::test {
@@ -117,6 +119,64 @@ TEST(WorkerPair, AMissInTheRingIsFinishedUnderTheNewConfig) {
   rig.clear();
   rig.step(0);
   EXPECT_EQ(rig.only_asked().backend(), 0u);
+}
+
+// The number of a packet cache is part of the key. Under a config that numbers the caches
+// otherwise, a miss in the ring is another key: its answer belongs to its own cache, and to the
+// key's owner.
+TEST(WorkerPair, AMissInTheRingKeepsItsCacheWhenCachesChangePlaces) {
+  Rig rig(2, 1);
+  abi::ServiceSection& service = rig.service();
+  service.packet_caches = service.pools = 2;
+  service.packet_cache[1] = service.packet_cache[0];
+  std::snprintf(service.packet_cache[1].name, abi::kNameMax, "cache1");
+  service.pool[1] = service.pool[0];
+  std::snprintf(service.pool[1].name, abi::kNameMax, "pool1");
+  service.pool[1].packet_cache = 1;
+  service.bind[1] = {.address = address_of("198.18.0.54", 53), .pool = 1};
+  rig.publish();
+  const auto name_of = [](int i) { return "n" + std::to_string(i) + ".test"; };
+  for (int i = 0; i < 16; ++i)
+    rig.ask(name_of(i), 4000, 1);
+  rig.step(1);
+  std::set<std::string> own;  // of worker 1, asked under the old config; the others are in the ring
+  for (const Out& out : rig.asked())
+    own.insert(out.name());
+
+  std::swap(service.packet_cache[0], service.packet_cache[1]);
+  std::swap(service.pool[0].packet_cache, service.pool[1].packet_cache);
+  rig.publish();
+  rig.clear();
+  rig.step_all(3);
+  const std::vector<Out> asked = rig.asked();
+  ASSERT_EQ(asked.size(), 16 - own.size());
+  std::set<uint32_t> owners;
+  for (const Out& out : asked) {
+    owners.insert(out.worker);
+    rig.answer(out, rig.data_for(out));
+  }
+  EXPECT_EQ(owners, (std::set<uint32_t>{0, 1}));
+  rig.step_all(2);
+  EXPECT_EQ(rig.replies().size(), asked.size());
+
+  const auto ask_all = [&](const char* service_address) {
+    rig.clear();
+    for (const Out& out : asked) {
+      const DnsBuilder query =
+          DnsBuilder().rd().question(Name::wire(out.message.questions.at(0).name), kTypeA);
+      rig.arrive(FrameBuilder()
+                     .from("198.18.0.9", 4001)
+                     .to(service_address, 53)
+                     .payload(query.build())
+                     .build());
+    }
+    rig.step_all(3);
+  };
+  ask_all(kServiceV4);
+  EXPECT_EQ(rig.replies().size(), asked.size()) << "hits";
+  EXPECT_TRUE(rig.asked().empty());
+  ask_all("198.18.0.54");
+  EXPECT_EQ(rig.asked().size(), asked.size()) << "nothing of the other cache's";
 }
 
 TEST(WorkerPair, AMissInTheRingForABindThatIsGoneFails) {
