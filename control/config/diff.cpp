@@ -105,11 +105,4 @@ ReloadClass reload_class(const std::vector<Change>& changes) {
   return dearest;
 }
 
-bool moves_cache_indices(const Config& running, const Config& wanted) {
-  if (wanted.packet_caches.size() < running.packet_caches.size()) return true;
-  return !std::equal(running.packet_caches.begin(), running.packet_caches.end(),
-                     wanted.packet_caches.begin(),
-                     [](const PacketCache& a, const PacketCache& b) { return a.name == b.name; });
-}
-
 }  // namespace millrace::ctl

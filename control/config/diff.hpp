@@ -36,8 +36,4 @@ std::vector<Change> diff(const Config& running, const Config& wanted);
 // The dearest class of them all; live when there are none.
 ReloadClass reload_class(const std::vector<Change>& changes);
 
-// True when some packet cache index of `running` means another cache in `wanted`. The index is part
-// of every stored key, so entries must be flushed then, also over a restart that keeps its cache.
-bool moves_cache_indices(const Config& running, const Config& wanted);
-
 }  // namespace millrace::ctl

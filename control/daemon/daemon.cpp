@@ -28,7 +28,7 @@ log::Level log_level(LogLevel level) {
 }
 
 uint64_t boot_checksum(const Applied& applied) {
-  return snapshot::boot_checksum(applied.image.boot);
+  return snapshot::boot_checksum(applied.image);
 }
 
 template <class Image>
@@ -268,16 +268,8 @@ void Daemon::apply_live() {
       if (status.code() == Code::timed_out) reinstall_current();
       return settle(status);
     }
-    const bool flush = moves_cache_indices(current_->config, pending_->candidate.config);
     commit();
-    if (!flush) return settle({});
-    abi::CacheQuery everything{};
-    everything.match = abi::NameMatch::all;
-    everything.packet_cache = 0xff;
-    supervisor_.link().call(abi::Op::cache_flush, everything, options_.install_timeout,
-                            [this](const Result<LinkReply>& flushed) {
-                              settle(flushed.ok() ? flushed.value().status() : flushed.status());
-                            });
+    settle({});
   });
 }
 

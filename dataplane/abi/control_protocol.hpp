@@ -55,7 +55,7 @@ struct HelloReply {
   uint32_t workers;
   uint64_t config_generation;  // 0: none installed
   uint64_t routes_generation;
-  uint64_t boot_checksum;      // XXH3-64 of the BootSection it started with
+  uint64_t boot_checksum;      // snapshot::boot_checksum of the image it started with
 };
 
 enum class NameMatch : uint8_t { all = 0, exact = 1, suffix = 2 };

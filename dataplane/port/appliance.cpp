@@ -47,7 +47,7 @@ Appliance::Appliance(MappedImage config, const std::string& instance)
     : config_(std::move(config)),
       workers_(config_.as<abi::ConfigImage>()->boot.workers),
       shard_cnt_(config_.as<abi::ConfigImage>()->boot.shards),
-      boot_checksum_(snapshot::boot_checksum(config_.as<abi::ConfigImage>()->boot)),
+      boot_checksum_(snapshot::boot_checksum(*config_.as<abi::ConfigImage>())),
       secret_(make_secret()),
       regions_(config_.as<abi::ConfigImage>()->boot, instance),
       readers_(workers_),
@@ -176,7 +176,7 @@ ControlResult Appliance::install_config(int fd) {
   if (wrong.empty()) wrong = snapshot::verify_config(next.data(), next.bytes());
   if (!wrong.empty()) return {abi::ReplyCode::rejected, wrong};
   const auto* image = next.as<abi::ConfigImage>();
-  if (snapshot::boot_checksum(image->boot) != boot_checksum_) {
+  if (snapshot::boot_checksum(*image) != boot_checksum_) {
     return {abi::ReplyCode::needs_restart,
             "workers, ports, memory or packet caches differ from what this process started with"};
   }

@@ -319,8 +319,12 @@ uint64_t image_checksum(const void* bytes, std::size_t len) noexcept {
   return XXH3_64bits_digest(&state);
 }
 
-uint64_t boot_checksum(const abi::BootSection& boot) noexcept {
-  return XXH3_64bits(&boot, sizeof boot);
+uint64_t boot_checksum(const abi::ConfigImage& image) noexcept {
+  uint64_t sum = XXH3_64bits(&image.boot, sizeof image.boot);
+  for (const abi::PacketCacheConfig& cache : image.service.packet_cache) {
+    sum = XXH3_64bits_withSeed(cache.name, sizeof cache.name, sum);
+  }
+  return sum;
 }
 
 std::string verify_config(const void* bytes, std::size_t len) {

@@ -44,8 +44,9 @@ inline constexpr uint32_t kMtuMax = 65535;
 // XXH3-64 of the image with the checksum field taken as zero. `len` >= sizeof(abi::ImageHeader).
 uint64_t image_checksum(const void* bytes, std::size_t len) noexcept;
 
-// XXH3-64 of the section that only a restart can change.
-uint64_t boot_checksum(const abi::BootSection& boot) noexcept;
+// XXH3-64 of what only a restart can change: the boot section, and which packet cache has which
+// number, because the numbers are part of every stored key.
+uint64_t boot_checksum(const abi::ConfigImage& image) noexcept;
 
 // `bytes` must be aligned to 8. Empty: a worker may run under this image.
 std::string verify_config(const void* bytes, std::size_t len);

@@ -125,18 +125,6 @@ TEST(Diff, IsEmptyExactlyForEqualConfigs) {
   }
 }
 
-TEST(CacheIndices, MoveUnlessCachesAreOnlyAdded) {
-  Config one = good();
-  Config two = good();
-  two.packet_caches.push_back({.name = "second"});
-  Config swapped = two;
-  std::swap(swapped.packet_caches[0], swapped.packet_caches[1]);
-  EXPECT_FALSE(moves_cache_indices(one, one));
-  EXPECT_FALSE(moves_cache_indices(one, two));
-  EXPECT_TRUE(moves_cache_indices(two, one));
-  EXPECT_TRUE(moves_cache_indices(two, swapped));
-}
-
 }  // namespace
 }  // namespace testing
 }  // namespace millrace::ctl

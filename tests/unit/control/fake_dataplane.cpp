@@ -129,7 +129,7 @@ void install_config(Fake& fake, const abi::Request& request, int fd) {
     reply = reply_to(request, abi::ReplyCode::rejected, wrong.empty() ? "told so" : wrong.c_str());
   } else if (fake.told("config-timeout")) {
     reply = reply_to(request, abi::ReplyCode::timed_out, "core 1 did not pass");
-  } else if (snapshot::boot_checksum(image.boot) != fake.boot) {
+  } else if (snapshot::boot_checksum(image) != fake.boot) {
     reply = reply_to(request, abi::ReplyCode::needs_restart, "boot section differs");
   } else {
     fake.config = image;
@@ -276,7 +276,7 @@ int main(int argc, char** argv) {
   if (fake.told("no-socket")) {
     while (true) ::pause();
   }
-  fake.boot = snapshot::boot_checksum(fake.config.boot);
+  fake.boot = snapshot::boot_checksum(fake.config);
   make_stats(fake);
   run_generation(fake);
   listen_in(fake);

@@ -380,10 +380,22 @@ TEST(ConfigAttach, WhatIsAcceptedIsSafeToIndex) {
 TEST(ConfigAttach, ChecksumsTellSectionsApart) {
   const auto a = good_config(1);
   const auto b = good_config(2);
-  EXPECT_EQ(boot_checksum(a->boot), boot_checksum(b->boot));
+  EXPECT_EQ(boot_checksum(*a), boot_checksum(*b));
   EXPECT_NE(a->header.checksum, b->header.checksum);
   b->boot.frames_per_worker += 1;
-  EXPECT_NE(boot_checksum(a->boot), boot_checksum(b->boot));
+  EXPECT_NE(boot_checksum(*a), boot_checksum(*b));
+}
+
+// The number of a packet cache is in every stored key.
+TEST(ConfigAttach, PacketCachesThatChangePlacesWantARestart) {
+  auto image = good_config();
+  std::strcpy(image->service.packet_cache[0].name, "first");
+  std::strcpy(image->service.packet_cache[1].name, "second");
+  const uint64_t before = boot_checksum(*image);
+  image->service.packet_cache[0].ttl_s_max += 1;
+  EXPECT_EQ(boot_checksum(*image), before);
+  std::swap(image->service.packet_cache[0].name, image->service.packet_cache[1].name);
+  EXPECT_NE(boot_checksum(*image), before);
 }
 
 TEST(ConfigAttach, TheChecksumIsXxh3WithItsFieldZero) {
