@@ -53,6 +53,9 @@ class NetlinkRoutes final : public RouteSource, private KernelView {
   // Sends one request. 0 or an errno; `parse` sees the answer, if one came.
   template <class Parse>
   int ask(nlmsghdr* request, Parse&& parse);
+  // What the kernel knows of what was asked for, if anything.
+  template <class Found>
+  std::optional<Found> find(nlmsghdr* request, Found (*parse)(const nlmsghdr*));
 
   mnl_socket* events_ = nullptr;
   mnl_socket* questions_ = nullptr;
