@@ -151,7 +151,12 @@ TEST_F(CliTest, CacheVerbs) {
   const Ran found = run("cache lookup www.example.org --type A");
   EXPECT_EQ(found.code, 0) << found.err;
   EXPECT_EQ(found.out,
-            "; A NOERROR, ttl 260 of 300 s do\n"
+            "; www.example.org. IN A NOERROR, ttl 260 of 300 s do\n"
+            "www.example.org.\t260\tIN\tA\t198.18.1.1\n");
+  EXPECT_EQ(run("cache lookup example.org --suffix").out,
+            "; example.org. IN A NOERROR, ttl 260 of 300 s do\n"
+            "example.org.\t260\tIN\tA\t198.18.1.1\n"
+            "; www.example.org. IN A NOERROR, ttl 260 of 300 s do\n"
             "www.example.org.\t260\tIN\tA\t198.18.1.1\n");
   EXPECT_EQ(run("cache flush --all").out, "5 entries removed\n");
   EXPECT_EQ(run("cache flush example.org --suffix").code, 0);
