@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <initializer_list>
 
 #include "control/config/dump.hpp"
+#include "control/config/load.hpp"
 #include "control/daemon/daemon.hpp"
 #include "control/daemon/dns_text.hpp"
 #include "control/daemon/read_text.hpp"
@@ -131,6 +133,14 @@ Json outcome_json(const ApplyOutcome& outcome) {
           {"changes", std::move(changes)}};
 }
 
+// Whether millraced would come back with another config than the one that runs.
+bool file_differs(const Daemon& daemon) {
+  const auto text = read_text(daemon.options().config_path);
+  if (!text.ok()) return true;
+  const auto loaded = load_config_text(text.value(), daemon.options().config_path);
+  return !loaded.ok() || !diff(daemon.current().config, *loaded.config).empty();
+}
+
 void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respond) {
   Arguments arguments(request, {"yaml", "source", "dry_run", "allow_restart"});
   ApplyRequest apply;
@@ -145,9 +155,15 @@ void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respo
     if (!text.ok()) return refuse(respond, text.status());
     apply.yaml = std::move(text).value();
   }
-  daemon.apply(std::move(apply), [respond](const Status& status, const ApplyOutcome& outcome) {
-    if (!status.ok()) return refuse(respond, status, outcome_json(outcome));
-    respond({{}, outcome_json(outcome), {}});
+  const bool real = !apply.dry_run;
+  daemon.apply(std::move(apply), [&daemon, respond, real](const Status& status,
+                                                          const ApplyOutcome& outcome) {
+    Json out = outcome_json(outcome);
+    if (!status.ok()) return refuse(respond, status, std::move(out));
+    if (real && file_differs(daemon)) {
+      out["file_not_changed"] = std::filesystem::absolute(daemon.options().config_path).string();
+    }
+    respond({{}, std::move(out), {}});
   });
 }
 
