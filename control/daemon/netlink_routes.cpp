@@ -285,10 +285,8 @@ void NetlinkRoutes::keep_alive(const NeighbourId& id, bool refresh) {
   const auto known = neighbour(id.first, id.second);
   if (known && known->immutable()) return;
   if (can_manage_) {
-    if (known && known->managed) {
-      kept_.insert(id);
-      return;
-    }
+    // By us, and then it is among kept_, or by the operator, who keeps it.
+    if (known && known->managed) return;
     set_neighbour_flags(id, true);
     // Kernels before 5.16 take the request and leave the flag out.
     const auto now = neighbour(id.first, id.second);
