@@ -16,7 +16,8 @@ std::string flags_text(const Json& row) {
 }
 
 void print_row(const Json& row) {
-  std::printf("; %s %s, ttl %u of %u s%s\n", row.value("type", "?").c_str(),
+  std::printf("; %s %s %s %s, ttl %u of %u s%s\n", row.value("name", "?").c_str(),
+              row.value("class", "?").c_str(), row.value("type", "?").c_str(),
               row.value("rcode", "?").c_str(), row.value("ttl", 0u), row.value("lifetime", 0u),
               flags_text(row).c_str());
   for (const auto& record : row.value("records", Json::array())) {
@@ -27,14 +28,24 @@ void print_row(const Json& row) {
   if (!row.value("complete", true)) std::printf("; further records do not fit in this reply\n");
 }
 
-void lookup(Session& session, const std::string& name, const std::string& type) {
-  Json request{{"verb", "cache-lookup"}, {"name", name}};
-  if (!type.empty()) request["type"] = type;
+struct LookupOptions {
+  std::string name;
+  std::string type;
+  bool suffix = false;
+};
+
+void lookup(Session& session, const LookupOptions& options) {
+  Json request{{"verb", "cache-lookup"}, {"name", options.name}};
+  if (!options.type.empty()) request["type"] = options.type;
+  if (options.suffix) request["suffix"] = true;
   const Reply reply = session.call(request);
   if (!reply.status.ok()) return session.fail(reply);
   if (session.json) return session.print_json(reply.data);
   const Json rows = reply.data.value("rows", Json::array());
-  if (rows.empty()) std::printf("; %s is not in the cache\n", name.c_str());
+  if (rows.empty()) {
+    std::printf("; %s%s is not in the cache\n", options.name.c_str(),
+                options.suffix ? ", and what is below it," : "");
+  }
   for (const auto& row : rows) print_row(row);
   const auto total = reply.data.value("rows_total", std::size_t{0});
   if (total > rows.size()) std::printf("; and %zu more entries\n", total - rows.size());
@@ -47,11 +58,11 @@ void add_cache_lookup(CLI::App& cache, Session& session) {
       "lookup", "show what the cache holds for a name: one entry per type and DO/CD bit, with the "
                 "seconds left to live");
   verb->fallthrough();
-  auto name = std::make_shared<std::string>();
-  auto type = std::make_shared<std::string>();
-  verb->add_option("NAME", *name, "domain name")->required();
-  verb->add_option("--type", *type, "only this type: AAAA, or TYPE28")->type_name("T");
-  verb->callback([&session, name, type] { lookup(session, *name, *type); });
+  auto options = std::make_shared<LookupOptions>();
+  verb->add_option("NAME", options->name, "domain name")->required();
+  verb->add_flag("--suffix", options->suffix, "also every name below NAME");
+  verb->add_option("--type", options->type, "only this type: AAAA, or TYPE28")->type_name("T");
+  verb->callback([&session, options] { lookup(session, *options); });
 }
 
 }  // namespace millrace::cli

@@ -57,6 +57,10 @@ void apply(Session& session, const ApplyOptions& options) {
     std::printf("generation %llu runs on all cores after %.1f ms\n", printed,
                 reply.data.value("elapsed_ms", 0.0));
   }
+  if (const auto file = reply.data.value("file_not_changed", std::string()); !file.empty()) {
+    std::printf("%s is not changed: millraced goes back to it when it starts again\n",
+                file.c_str());
+  }
 }
 
 }  // namespace

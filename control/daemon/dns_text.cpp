@@ -134,10 +134,20 @@ std::string rcode_text(uint8_t rcode) {
   return row != nullptr ? row->name : "RCODE" + std::to_string(rcode);
 }
 
+Result<std::span<const uint8_t>> name_of_row(const abi::CacheRow& row) {
+  const std::span<const uint8_t> name(row.name, row.name_bytes);
+  std::size_t at = 0;
+  while (at < name.size() && name[at] != 0 && name[at] <= LDNS_MAX_LABELLEN) at += 1u + name[at];
+  if (at + 1 == name.size() && name[at] == 0) return name;
+  return Status(Code::error, "data plane sent an entry without a valid name");
+}
+
 Json cache_row_json(const abi::CacheRow& row, std::span<const uint8_t> qname) {
   Json records = records_json(row, qname);
   const std::size_t promised = std::size_t{row.an_cnt} + row.ns_cnt + row.ar_cnt;
-  return {{"type", record_type_text(row.qtype)},
+  return {{"name", name_text(qname)},
+          {"class", "IN"},  // others are never cached
+          {"type", record_type_text(row.qtype)},
           {"rcode", rcode_text(row.rcode)},
           {"ttl", row.ttl_s},
           {"lifetime", row.lifetime_s},

@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace millrace::ctl {
 namespace {
@@ -90,6 +91,13 @@ IpAddress via_address(const nlattr* attribute) {
   return Attributes::ip_from(via->rtvia_addr, len - sizeof(rtvia));
 }
 
+// The fixed part of an answer, and what follows it.
+template <class Header>
+std::pair<const Header*, Attributes> split(const nlmsghdr* answer) {
+  return {static_cast<const Header*>(mnl_nlmsg_get_payload(answer)),
+          Attributes(answer, sizeof(Header))};
+}
+
 RouteKind kind_of(uint8_t rtm_type) {
   switch (rtm_type) {
     case RTN_UNICAST: return RouteKind::unicast;
@@ -102,8 +110,7 @@ RouteKind kind_of(uint8_t rtm_type) {
 }
 
 KernelRoute parse_route(const nlmsghdr* answer) {
-  const auto* head = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(answer));
-  const Attributes attributes(answer, sizeof(rtmsg));
+  const auto [head, attributes] = split<rtmsg>(answer);
   KernelRoute route;
   route.kind = kind_of(head->rtm_type);
   route.out_index = static_cast<int>(attributes.u32(RTA_OIF));
@@ -117,8 +124,7 @@ KernelRoute parse_route(const nlmsghdr* answer) {
 }
 
 KernelLink parse_link(const nlmsghdr* answer) {
-  const auto* head = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(answer));
-  const Attributes attributes(answer, sizeof(ifinfomsg));
+  const auto [head, attributes] = split<ifinfomsg>(answer);
   KernelLink link;
   link.index = head->ifi_index;
   link.name = attributes.text(IFLA_IFNAME);
@@ -141,8 +147,7 @@ KernelLink parse_link(const nlmsghdr* answer) {
 }
 
 KernelNeighbour parse_neighbour(const nlmsghdr* answer) {
-  const auto* head = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(answer));
-  const Attributes attributes(answer, sizeof(ndmsg));
+  const auto [head, attributes] = split<ndmsg>(answer);
   KernelNeighbour neighbour;
   neighbour.state = head->ndm_state;
   neighbour.mac = attributes.mac(NDA_LLADDR);
@@ -150,12 +155,24 @@ KernelNeighbour parse_neighbour(const nlmsghdr* answer) {
   return neighbour;
 }
 
+// A request on its way to be filled in. Stays where it is: `message` and `head` point into it.
 template <class Header>
-Header* start(MessageBuffer& buffer, uint16_t type, uint16_t flags, nlmsghdr*& message) {
-  message = mnl_nlmsg_put_header(buffer.bytes);
-  message->nlmsg_type = type;
-  message->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
-  return static_cast<Header*>(mnl_nlmsg_put_extra_header(message, sizeof(Header)));
+struct Request {
+  Request(uint16_t type, uint16_t flags) : message(mnl_nlmsg_put_header(buffer.bytes)) {
+    message->nlmsg_type = type;
+    message->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+    head = static_cast<Header*>(mnl_nlmsg_put_extra_header(message, sizeof(Header)));
+  }
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  MessageBuffer buffer;
+  nlmsghdr* message;
+  Header* head;
+};
+
+void put_ip(nlmsghdr* message, uint16_t type, const IpAddress& ip) {
+  mnl_attr_put(message, type, ip.size(), ip.bytes.data());
 }
 
 }  // namespace
@@ -222,65 +239,54 @@ int NetlinkRoutes::ask(nlmsghdr* request, Parse&& parse) {
   }
 }
 
+template <class Found>
+std::optional<Found> NetlinkRoutes::find(nlmsghdr* request, Found (*parse)(const nlmsghdr*)) {
+  std::optional<Found> found;
+  const int error = ask(request, [&](const nlmsghdr* answer) { found = parse(answer); });
+  return error == 0 ? found : std::nullopt;
+}
+
 std::optional<KernelRoute> NetlinkRoutes::route(const IpAddress& to) {
-  MessageBuffer buffer;
-  nlmsghdr* message = nullptr;
-  auto* head = start<rtmsg>(buffer, RTM_GETROUTE, 0, message);
-  head->rtm_family = af_of(to);
-  head->rtm_dst_len = static_cast<uint8_t>(to.size() * 8);
-  mnl_attr_put(message, RTA_DST, to.size(), to.bytes.data());
-  std::optional<KernelRoute> route;
-  if (ask(message, [&](const nlmsghdr* answer) { route = parse_route(answer); }) != 0) return {};
-  return route;
+  Request<rtmsg> request(RTM_GETROUTE, 0);
+  request.head->rtm_family = af_of(to);
+  request.head->rtm_dst_len = static_cast<uint8_t>(to.size() * 8);
+  put_ip(request.message, RTA_DST, to);
+  return find(request.message, parse_route);
 }
 
 std::optional<KernelLink> NetlinkRoutes::link(int index) {
-  MessageBuffer buffer;
-  nlmsghdr* message = nullptr;
-  auto* head = start<ifinfomsg>(buffer, RTM_GETLINK, 0, message);
-  head->ifi_index = index;
-  std::optional<KernelLink> link;
-  if (ask(message, [&](const nlmsghdr* answer) { link = parse_link(answer); }) != 0) return {};
-  return link;
+  Request<ifinfomsg> request(RTM_GETLINK, 0);
+  request.head->ifi_index = index;
+  return find(request.message, parse_link);
 }
 
 std::optional<KernelNeighbour> NetlinkRoutes::neighbour(int link_index, const IpAddress& of) {
-  MessageBuffer buffer;
-  nlmsghdr* message = nullptr;
-  auto* head = start<ndmsg>(buffer, RTM_GETNEIGH, 0, message);
-  head->ndm_family = af_of(of);
-  head->ndm_ifindex = link_index;
-  mnl_attr_put(message, NDA_DST, of.size(), of.bytes.data());
-  std::optional<KernelNeighbour> found;
-  if (ask(message, [&](const nlmsghdr* answer) { found = parse_neighbour(answer); }) != 0) {
-    return {};
-  }
-  return found;
+  Request<ndmsg> request(RTM_GETNEIGH, 0);
+  request.head->ndm_family = af_of(of);
+  request.head->ndm_ifindex = link_index;
+  put_ip(request.message, NDA_DST, of);
+  return find(request.message, parse_neighbour);
 }
 
 bool NetlinkRoutes::set_neighbour_flags(const NeighbourId& id, bool managed) {
-  MessageBuffer buffer;
-  nlmsghdr* message = nullptr;
-  auto* head = start<ndmsg>(buffer, RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE, message);
-  head->ndm_family = af_of(id.second);
-  head->ndm_ifindex = id.first;
+  Request<ndmsg> request(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE);
+  request.head->ndm_family = af_of(id.second);
+  request.head->ndm_ifindex = id.first;
   if (managed) {
-    mnl_attr_put_u32(message, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+    mnl_attr_put_u32(request.message, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
   } else {
-    head->ndm_flags = NTF_USE;
+    request.head->ndm_flags = NTF_USE;
   }
-  mnl_attr_put(message, NDA_DST, id.second.size(), id.second.bytes.data());
-  return ask(message, [](const nlmsghdr*) {}) == 0;
+  put_ip(request.message, NDA_DST, id.second);
+  return ask(request.message, [](const nlmsghdr*) {}) == 0;
 }
 
 void NetlinkRoutes::keep_alive(const NeighbourId& id, bool refresh) {
   const auto known = neighbour(id.first, id.second);
   if (known && known->immutable()) return;
   if (can_manage_) {
-    if (known && known->managed) {
-      kept_.insert(id);
-      return;
-    }
+    // By us, and then it is among kept_, or by the operator, who keeps it.
+    if (known && known->managed) return;
     set_neighbour_flags(id, true);
     // Kernels before 5.16 take the request and leave the flag out.
     const auto now = neighbour(id.first, id.second);

@@ -9,7 +9,9 @@
 // Keeping neighbours alive: the data plane's packets do not pass through the kernel, so the kernel
 // would let an unused neighbour go stale and forget it. NTF_EXT_MANAGED (Linux 5.16) makes it probe
 // by itself; older kernels get NTF_USE, which starts one probe, with every refresh. Entries set by
-// hand (PERMANENT, NOARP) are never touched: both flags would turn them into ordinary ones.
+// hand (PERMANENT, NOARP) are never touched: both flags would turn them into ordinary ones. A flag
+// that was there before us stays when we let go: the operator set it, or a millraced that was
+// killed left it, which cannot be told apart and costs no more than a probe now and then.
 //
 // Threads: the event loop's. Failure: a question that fails counts as "not there" and is asked
 // again at the next refresh.
@@ -53,12 +55,15 @@ class NetlinkRoutes final : public RouteSource, private KernelView {
   // Sends one request. 0 or an errno; `parse` sees the answer, if one came.
   template <class Parse>
   int ask(nlmsghdr* request, Parse&& parse);
+  // What the kernel knows of what was asked for, if anything.
+  template <class Found>
+  std::optional<Found> find(nlmsghdr* request, Found (*parse)(const nlmsghdr*));
 
   mnl_socket* events_ = nullptr;
   mnl_socket* questions_ = nullptr;
   uint32_t sequence_ = 0;
   bool can_manage_ = true;  // until the kernel says otherwise
-  std::set<NeighbourId> kept_;
+  std::set<NeighbourId> kept_;  // whose flag we have set
 };
 
 }  // namespace millrace::ctl

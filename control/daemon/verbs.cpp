@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <initializer_list>
 
 #include "control/config/dump.hpp"
+#include "control/config/load.hpp"
 #include "control/daemon/daemon.hpp"
 #include "control/daemon/dns_text.hpp"
 #include "control/daemon/read_text.hpp"
@@ -131,6 +133,14 @@ Json outcome_json(const ApplyOutcome& outcome) {
           {"changes", std::move(changes)}};
 }
 
+// Whether millraced would come back with another config than the one that runs.
+bool file_differs(const Daemon& daemon) {
+  const auto text = read_text(daemon.options().config_path);
+  if (!text.ok()) return true;
+  const auto loaded = load_config_text(text.value(), daemon.options().config_path);
+  return !loaded.ok() || !diff(daemon.current().config, *loaded.config).empty();
+}
+
 void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respond) {
   Arguments arguments(request, {"yaml", "source", "dry_run", "allow_restart"});
   ApplyRequest apply;
@@ -145,9 +155,15 @@ void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respo
     if (!text.ok()) return refuse(respond, text.status());
     apply.yaml = std::move(text).value();
   }
-  daemon.apply(std::move(apply), [respond](const Status& status, const ApplyOutcome& outcome) {
-    if (!status.ok()) return refuse(respond, status, outcome_json(outcome));
-    respond({{}, outcome_json(outcome), {}});
+  const bool real = !apply.dry_run;
+  daemon.apply(std::move(apply), [&daemon, respond, real](const Status& status,
+                                                          const ApplyOutcome& outcome) {
+    Json out = outcome_json(outcome);
+    if (!status.ok()) return refuse(respond, status, std::move(out));
+    if (real && file_differs(daemon)) {
+      out["file_not_changed"] = std::filesystem::absolute(daemon.options().config_path).string();
+    }
+    respond({{}, std::move(out), {}});
   });
 }
 
@@ -184,10 +200,26 @@ Status take_cache_reply(const Result<LinkReply>& result, abi::CacheReply& reply)
   return {};
 }
 
+// Rows of a suffix have each its name; the one name of the others stays as the operator spelt it.
+Result<Json> cache_rows_json(const abi::CacheQuery& query, const abi::CacheReply& reply) {
+  Json rows = Json::array();
+  for (const auto& row : std::span(reply.row, reply.rows)) {
+    std::span<const uint8_t> name(query.name, query.name_bytes);
+    if (query.match != abi::NameMatch::exact) {
+      const auto own = name_of_row(row);
+      if (!own.ok()) return own.status();
+      name = own.value();
+    }
+    rows.push_back(cache_row_json(row, name));
+  }
+  return rows;
+}
+
 void cache_lookup_verb(Daemon& daemon, const Json& request, const Respond& respond) {
-  Arguments arguments(request, {"name", "type"});
+  Arguments arguments(request, {"name", "suffix", "type"});
   if (!arguments.has("name")) arguments.fail("name: is missing");
-  const auto query = cache_query(arguments, abi::NameMatch::exact);
+  const auto query = cache_query(arguments, arguments.flag("suffix") ? abi::NameMatch::suffix
+                                                                     : abi::NameMatch::exact);
   if (!arguments.status().ok()) return refuse(respond, arguments.status());
   if (!daemon.supervisor().info()) return refuse(respond, data_plane_absent(daemon));
   daemon.supervisor().link().call(
@@ -197,13 +229,11 @@ void cache_lookup_verb(Daemon& daemon, const Json& request, const Respond& respo
         auto reply = std::make_unique<abi::CacheReply>();
         const Status status = nothing ? Status() : take_cache_reply(result, *reply);
         if (!status.ok()) return refuse(respond, status);
-        const std::span<const uint8_t> name(query.name, query.name_bytes);
-        Json rows = Json::array();
-        for (uint32_t i = 0; i < reply->rows; ++i) {
-          rows.push_back(cache_row_json(reply->row[i], name));
-        }
-        respond({{}, {{"name", name_text(name)}, {"rows_total", reply->rows_total},
-                      {"rows", std::move(rows)}}, {}});
+        auto rows = cache_rows_json(query, *reply);
+        if (!rows.ok()) return refuse(respond, rows.status());
+        respond({{}, {{"name", name_text({query.name, query.name_bytes})},
+                      {"rows_total", reply->rows_total},
+                      {"rows", std::move(rows).value()}}, {}});
       });
 }
 

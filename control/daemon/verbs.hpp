@@ -9,7 +9,7 @@
 //     config-apply   {yaml?, source?, dry_run?, allow_restart?}
 //                                                        {generation, applied, elapsed_ms, reload,
 //                                                         changes: [{key, before, after, reload}]}
-//     cache-lookup   {name, type?}                       {name, rows_total, rows: see dns_text.hpp}
+//     cache-lookup   {name, type?, suffix?}              {name, rows_total, rows: see dns_text.hpp}
 //     cache-flush    {name?, suffix?, type?, negative?}  {removed}
 //
 // config-apply without `yaml` reads the daemon's own file again. An unknown verb, an unknown

@@ -86,6 +86,8 @@ struct CacheRow {
   uint32_t lifetime_s;  // when stored
   uint16_t an_cnt, ns_cnt, ar_cnt;
   uint16_t body_bytes;
+  uint8_t name_bytes;   // wire length, root label included
+  uint8_t name[255];    // of the question: wire form, lower case as in the key
   uint8_t body[1400];   // answer without header, question and OPT, TTLs as stored, cut to fit
 };
 
@@ -97,5 +99,6 @@ struct CacheReply {
   CacheRow row[kCacheRowsMax];
 };
 static_assert(std::is_trivially_copyable_v<CacheReply>);
+static_assert(sizeof(CacheReply) <= 64 * 1024);  // one packet of the socket
 
 }  // namespace millrace::abi

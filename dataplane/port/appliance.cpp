@@ -43,7 +43,7 @@ int run_loop(void* loop) {
 
 }  // namespace
 
-Appliance::Appliance(MappedImage config, const std::string& instance)
+Appliance::Appliance(snapshot::SealedImage config, const std::string& instance)
     : config_(std::move(config)),
       workers_(config_.as<abi::ConfigImage>()->boot.workers),
       shard_cnt_(config_.as<abi::ConfigImage>()->boot.shards),
@@ -171,9 +171,9 @@ ControlResult Appliance::wait_for_workers(const char* what, Ready ready) {
 }
 
 ControlResult Appliance::install_config(int fd) {
-  MappedImage next;
-  std::string wrong = next.open(fd);
-  if (wrong.empty()) wrong = snapshot::verify_config(next.data(), next.bytes());
+  snapshot::SealedImage next;
+  std::string wrong = next.map(fd, sizeof(abi::ConfigImage));
+  if (wrong.empty()) wrong = snapshot::verify_config(next.data(), next.size());
   if (!wrong.empty()) return {abi::ReplyCode::rejected, wrong};
   const auto* image = next.as<abi::ConfigImage>();
   if (snapshot::boot_checksum(*image) != boot_checksum_) {
@@ -198,10 +198,10 @@ ControlResult Appliance::install_config(int fd) {
 }
 
 ControlResult Appliance::install_routes(int fd) {
-  MappedImage next;
-  std::string wrong = next.open(fd);
+  snapshot::SealedImage next;
+  std::string wrong = next.map(fd, sizeof(abi::RoutesImage));
   if (wrong.empty()) {
-    wrong = snapshot::verify_routes(next.data(), next.bytes(), *config_.as<abi::ConfigImage>());
+    wrong = snapshot::verify_routes(next.data(), next.size(), *config_.as<abi::ConfigImage>());
   }
   if (!wrong.empty()) return {abi::ReplyCode::rejected, wrong};
   routes_board_.publish(next.as<abi::RoutesImage>());

@@ -19,9 +19,9 @@
 #include "dataplane/port/boot_clock.hpp"
 #include "dataplane/port/cache_regions.hpp"
 #include "dataplane/port/lcore_loop.hpp"
-#include "dataplane/port/mapped_image.hpp"
 #include "dataplane/port/port_set.hpp"
 #include "dataplane/port/reader_set.hpp"
+#include "dataplane/snapshot/sealed_image.hpp"
 #include "dataplane/worker/worker.hpp"
 
 namespace millrace::dp {
@@ -35,7 +35,7 @@ struct ControlResult {
 class Appliance {
  public:
   // `config` is verified. EAL runs already. `instance` names the folder of the hugepage files.
-  Appliance(MappedImage config, const std::string& instance);
+  Appliance(snapshot::SealedImage config, const std::string& instance);
   ~Appliance();
 
   void start();  // launches the workers
@@ -60,8 +60,8 @@ class Appliance {
   template <class Ready>
   ControlResult wait_for_workers(const char* what, Ready ready);
 
-  MappedImage config_;
-  MappedImage routes_;
+  snapshot::SealedImage config_;
+  snapshot::SealedImage routes_;
   uint32_t workers_;
   uint32_t shard_cnt_;
   uint64_t boot_checksum_;

@@ -32,9 +32,9 @@ int block_signals() {
 void run(const std::string& run_dir, int config_fd) {
   using namespace millrace;
   const int signals = block_signals();
-  dp::MappedImage config;
-  std::string wrong = config.open(config_fd);
-  if (wrong.empty()) wrong = snapshot::verify_config(config.data(), config.bytes());
+  snapshot::SealedImage config;
+  std::string wrong = config.map(config_fd, sizeof(abi::ConfigImage));
+  if (wrong.empty()) wrong = snapshot::verify_config(config.data(), config.size());
   if (!wrong.empty()) throw dp::Failed("config image: " + wrong);
   close(config_fd);
   // Instances that run side by side differ in their run directory.

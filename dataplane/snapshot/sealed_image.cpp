@@ -19,18 +19,6 @@ std::string failed(const char* call) {
   return std::string(call) + " failed: " + std::strerror(errno);
 }
 
-bool write_all(int fd, const void* bytes, std::size_t len) {
-  const auto* from = static_cast<const char*>(bytes);
-  while (len > 0) {
-    const ssize_t wrote = ::write(fd, from, len);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0) return false;
-    from += wrote;
-    len -= static_cast<std::size_t>(wrote);
-  }
-  return true;
-}
-
 }  // namespace
 
 SealedImage::SealedImage(SealedImage&& other) noexcept
@@ -65,28 +53,13 @@ std::string SealedImage::map(int fd, std::size_t bytes) {
     return "the image has " + std::to_string(info.st_size) + " bytes; this version takes " +
            std::to_string(bytes);
   }
-  void* at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  // Private: before Linux 6.7 a shared mapping of what is sealed against writing is refused, even a
+  // read-only one. Populated: no worker takes a page fault on it.
+  void* at = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
   if (at == MAP_FAILED) return failed("mmap");
   data_ = at;
   size_ = bytes;
   return {};
-}
-
-int seal(const char* name, const void* bytes, std::size_t len, std::string& reason) {
-  const int fd = ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) {
-    reason = failed("memfd_create");
-    return -1;
-  }
-  if (!write_all(fd, bytes, len)) {
-    reason = failed("write");
-  } else if (::fcntl(fd, F_ADD_SEALS, kSeals | F_SEAL_SEAL) != 0) {
-    reason = failed("F_ADD_SEALS");
-  } else {
-    return fd;
-  }
-  ::close(fd);
-  return -1;
 }
 
 }  // namespace millrace::snapshot

@@ -2,7 +2,7 @@
 #pragma once
 // Bytes that nobody can change any more, passed between processes as a descriptor.
 //
-// The control plane makes one (seal), sends the descriptor, and the data plane maps it (map). Since
+// The control plane makes one, sends the descriptor, and the data plane maps it. Since
 // the memfd is sealed against writing, growing and shrinking, what was verified once stays
 // verified, and no access to the mapping can fault, whatever the other process does or how it dies.
 //
@@ -25,6 +25,8 @@ class SealedImage {
   // Maps `fd` read-only. Refuses what is not sealed, and any size but `bytes`.
   std::string map(int fd, std::size_t bytes);
   void reset() noexcept;
+  // Gives the mapping up without undoing it, for readers that may still be in it.
+  void leak() noexcept { data_ = nullptr; }
 
   const void* data() const noexcept { return data_; }  // null when empty
   std::size_t size() const noexcept { return size_; }
@@ -39,9 +41,5 @@ class SealedImage {
   const void* data_ = nullptr;
   std::size_t size_ = 0;
 };
-
-// A sealed memfd with a copy of the bytes; its descriptor is the caller's to close. -1: `reason`
-// says why.
-int seal(const char* name, const void* bytes, std::size_t len, std::string& reason);
 
 }  // namespace millrace::snapshot

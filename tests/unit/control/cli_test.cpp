@@ -136,6 +136,11 @@ TEST_F(CliTest, ApplyShowsAndRefusesAndApplies) {
   const Ran live = run("config apply " + (dir / "live.yaml"));
   EXPECT_EQ(live.code, 0) << live.err;
   EXPECT_NE(live.out.find("generation 2 runs on all cores after "), std::string::npos) << live.out;
+  const std::string kept = (dir / "millrace.yaml") + " is not changed";
+  EXPECT_NE(live.out.find(kept), std::string::npos) << live.out;
+  EXPECT_NE(run("config apply " + (dir / "live.yaml")).out.find(kept), std::string::npos)
+      << "nothing to change, but it still runs for this time only";
+  EXPECT_EQ(dry.out.find(kept), std::string::npos) << dry.out;
   EXPECT_EQ(run_json("config apply --allow-restart " + (dir / "restart.yaml"))["applied"], true);
   EXPECT_NE(run("config show").out.find("buffers_per_worker: 8192"), std::string::npos);
   tell_fake("config-timeout");
@@ -150,7 +155,12 @@ TEST_F(CliTest, CacheVerbs) {
   const Ran found = run("cache lookup www.example.org --type A");
   EXPECT_EQ(found.code, 0) << found.err;
   EXPECT_EQ(found.out,
-            "; A NOERROR, ttl 260 of 300 s do\n"
+            "; www.example.org. IN A NOERROR, ttl 260 of 300 s do\n"
+            "www.example.org.\t260\tIN\tA\t198.18.1.1\n");
+  EXPECT_EQ(run("cache lookup example.org --suffix").out,
+            "; example.org. IN A NOERROR, ttl 260 of 300 s do\n"
+            "example.org.\t260\tIN\tA\t198.18.1.1\n"
+            "; www.example.org. IN A NOERROR, ttl 260 of 300 s do\n"
             "www.example.org.\t260\tIN\tA\t198.18.1.1\n");
   EXPECT_EQ(run("cache flush --all").out, "5 entries removed\n");
   EXPECT_EQ(run("cache flush example.org --suffix").code, 0);

@@ -263,6 +263,7 @@ TEST_F(DaemonFixture, CacheVerbsReachTheDataPlane) {
   const auto found = ask({{"verb", "cache-lookup"}, {"name", "www.Example.org"}, {"type", "a"}});
   ASSERT_TRUE(found.status.ok()) << found.status.message();
   const json& row = found.data["rows"][0];
+  EXPECT_EQ(row["name"], "www.Example.org.");
   EXPECT_EQ(row["ttl"], 260);
   EXPECT_EQ(row["do"], true);
   EXPECT_EQ(row["records"][0]["name"], "www.Example.org.");
@@ -273,6 +274,19 @@ TEST_F(DaemonFixture, CacheVerbsReachTheDataPlane) {
   EXPECT_NE(log().find("lookup match 1 bytes 17 type 1 negative 0\n"), std::string::npos) << log();
   EXPECT_NE(log().find("flush match 2 bytes 5 type 0 negative 0\n"), std::string::npos) << log();
   EXPECT_NE(log().find("flush match 0 bytes 0 type 0 negative 1\n"), std::string::npos) << log();
+}
+
+TEST_F(DaemonFixture, EveryRowOfASuffixIsNamed) {
+  start_and_wait();
+  const json request{{"verb", "cache-lookup"}, {"name", "example.org"}, {"suffix", true}};
+  const auto found = ask(request);
+  ASSERT_TRUE(found.status.ok()) << found.status.message();
+  ASSERT_EQ(found.data["rows"].size(), 2u);
+  EXPECT_EQ(found.data["rows"][0]["name"], "example.org.");
+  EXPECT_EQ(found.data["rows"][1]["name"], "www.example.org.");
+  EXPECT_EQ(found.data["rows"][1]["records"][0]["name"], "www.example.org.");
+  tell_fake("nameless");
+  EXPECT_EQ(ask(request).status.code(), Code::error);
 }
 
 TEST_F(DaemonFixture, WrongArgumentsAreUsageErrors) {

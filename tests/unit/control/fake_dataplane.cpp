@@ -8,6 +8,7 @@
 //     reject          refuses every config after the first
 //     config-timeout  says that a core did not pass
 //     mute            does not answer install_config at all
+//     nameless        leaves the name out of a row
 // What it was asked is appended to <run-dir>/fake.log, one line a request.
 
 #include <poll.h>
@@ -19,13 +20,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <new>
+#include <span>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "dataplane/abi/control_protocol.hpp"
 #include "dataplane/abi/routes_image.hpp"
@@ -152,7 +156,21 @@ void install_routes(Fake& fake, const abi::Request& request, int fd) {
   send_packet(fake, &reply, sizeof reply);
 }
 
-// One A record for whatever name is asked, stored 40 s ago with a TTL of 300 s.
+// One A record, stored 40 s ago with a TTL of 300 s.
+void fill_row(abi::CacheRow& row, std::span<const uint8_t> name) {
+  static constexpr uint8_t kBody[] = {0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 198, 18, 1, 1};
+  row.qtype = 1;
+  row.ttl_s = 260;
+  row.lifetime_s = 300;
+  row.an_cnt = 1;
+  row.flag_do = 1;
+  row.name_bytes = static_cast<uint8_t>(name.size());
+  std::copy(name.begin(), name.end(), row.name);
+  row.body_bytes = sizeof kBody;
+  std::memcpy(row.body, kBody, sizeof kBody);
+}
+
+// That record for whatever name is asked; of a suffix for www below it, too.
 void cache(Fake& fake, const abi::CacheQuery& query) {
   static abi::CacheReply reply;
   reply = {};
@@ -164,16 +182,14 @@ void cache(Fake& fake, const abi::CacheQuery& query) {
   if (query.request.op == abi::Op::cache_flush) {
     reply.removed = 5;
   } else {
-    static constexpr uint8_t kBody[] = {0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 198, 18, 1, 1};
-    auto& row = reply.row[0];
-    reply.rows = reply.rows_total = 1;
-    row.qtype = 1;
-    row.ttl_s = 260;
-    row.lifetime_s = 300;
-    row.an_cnt = 1;
-    row.flag_do = 1;
-    row.body_bytes = sizeof kBody;
-    std::memcpy(row.body, kBody, sizeof kBody);
+    reply.rows = reply.rows_total = query.match == abi::NameMatch::suffix ? 2 : 1;
+    fill_row(reply.row[0], {query.name, query.name_bytes});
+    if (reply.rows == 2) {
+      std::vector<uint8_t> below{3, 'w', 'w', 'w'};
+      below.insert(below.end(), query.name, query.name + query.name_bytes);
+      fill_row(reply.row[1], below);
+      if (fake.told("nameless")) reply.row[1].name_bytes = 0;
+    }
   }
   send_packet(fake, &reply, sizeof reply);
 }

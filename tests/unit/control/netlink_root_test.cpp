@@ -173,6 +173,18 @@ TEST_F(NetlinkRoutesTest, NeighbourIsManagedUntilReleased) {
       << output("ip neigh show");
 }
 
+TEST_F(NetlinkRoutesTest, FlagThatTheOperatorSetStays) {
+  ASSERT_TRUE(sh("ip neigh replace 198.18.1.1 dev mrd-a managed"));
+  ASSERT_TRUE(settle(kPeer4).usable());
+  routes->release();
+  EXPECT_NE(output("ip neigh show 198.18.1.1").find("managed"), std::string::npos)
+      << output("ip neigh show");
+  ASSERT_TRUE(settle(kPeer4).usable());
+  routes->resolve({}, kPorts, true);
+  EXPECT_NE(output("ip neigh show 198.18.1.1").find("managed"), std::string::npos)
+      << output("ip neigh show");
+}
+
 TEST_F(NetlinkRoutesTest, NeighbourSetByHandStaysAsItIs) {
   ASSERT_TRUE(sh("ip neigh add 198.18.1.200 lladdr 02:00:00:00:00:77 dev mrd-a nud permanent"));
   const auto fixed = resolve(kNobody);

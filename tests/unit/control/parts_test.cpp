@@ -147,6 +147,24 @@ TEST(DnsTextTest, BodyThatWasCutIsReadAsFarAsItGoes) {
   EXPECT_EQ(looping["records"].size(), 0u);
 }
 
+TEST(DnsTextTest, NameOfARowIsCheckedBeforeItIsRead) {
+  abi::CacheRow row{};
+  const auto take = [&row](const std::vector<uint8_t>& bytes) {
+    row.name_bytes = static_cast<uint8_t>(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), row.name);
+    const auto name = name_of_row(row);
+    return name.ok() ? name_text(name.value()) : "none";
+  };
+  EXPECT_EQ(take({0}), ".");
+  EXPECT_EQ(take({1, 'a', 4, 't', 'e', 's', 't', 0}), "a.test.");
+  EXPECT_EQ(take({}), "none");
+  EXPECT_EQ(take({1, 'a'}), "none") << "no root label";
+  EXPECT_EQ(take({1, 'a', 0, 0}), "none") << "more after the root label";
+  EXPECT_EQ(take({9, 'a', 0}), "none") << "a label longer than the name";
+  EXPECT_EQ(take({0xc0, 12}), "none") << "a pointer";
+  EXPECT_EQ(take(std::vector<uint8_t>(255, 63)), "none");
+}
+
 TEST(ProcessTest, TellsHowItEnded) {
   TempDir dir;
   SpawnRequest request{"/bin/sh", {"-c", "echo last words >&2; exit 3"}, -1, 3, dir / "log"};

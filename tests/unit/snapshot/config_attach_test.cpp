@@ -26,7 +26,7 @@ namespace {
 
 using abi::ConfigImage;
 using abi::RoutesImage;
-using test::address_v4;
+using test::address_of;
 using test::good_config;
 using test::good_routes;
 using test::seal_checksum;
@@ -188,7 +188,7 @@ TEST(ConfigAttach, RefusesWrongBackends) {
       {"service.backend[0].address has port",
        [](auto& i) { i.service.backend[0].address.port_be = 0; }},
       {"service.backend[0].address is the unspecified",
-       [](auto& i) { i.service.backend[0].address = address_v4(0, 0, 0, 0, 53); }},
+       [](auto& i) { i.service.backend[0].address = address_of("0.0.0.0", 53); }},
       {"service.backend[1].address.reserved",
        [](auto& i) { i.service.backend[1].address.reserved = 9; }},
       {"service.backend[0].reserved", [](auto& i) { i.service.backend[0].reserved = 1; }},
@@ -243,7 +243,7 @@ void fill_every_table(ConfigImage& image) {
   service.pools = abi::kPoolsMax;
   service.packet_caches = abi::kPacketCachesMax;
   for (uint32_t i = 0; i < abi::kBindsMax; ++i) {
-    service.bind[i] = {address_v4(198, 18, 0, static_cast<uint8_t>(i), 53), i % abi::kPoolsMax};
+    service.bind[i] = {address_of("198.18.0." + std::to_string(i), 53), i % abi::kPoolsMax};
   }
   for (abi::BackendConfig& backend : service.backend)
     backend = service.backend[0];

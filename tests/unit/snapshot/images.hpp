@@ -3,30 +3,13 @@
 // Images that verification accepts, for tests to break.
 
 #include "dataplane/snapshot/config_attach.hpp"
+#include "tests/support/packet_builder.hpp"
 
 #include <cstdint>
 #include <cstring>
 #include <memory>
 
 namespace millrace::test {
-
-inline abi::Address address_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint16_t port) {
-  abi::Address address{};
-  const uint8_t bytes[4] = {a, b, c, d};
-  std::memcpy(address.bytes, bytes, sizeof bytes);
-  address.family = 4;
-  address.port_be = __builtin_bswap16(port);
-  return address;
-}
-
-inline abi::Address address_v6(uint8_t subnet, uint8_t host, uint16_t port) {
-  abi::Address address{};
-  const uint8_t bytes[16] = {0xfd, 0x00, 0x00, 0x18, 0, subnet, 0, 0, 0, 0, 0, 0, 0, 0, 0, host};
-  std::memcpy(address.bytes, bytes, sizeof bytes);
-  address.family = 6;
-  address.port_be = __builtin_bswap16(port);
-  return address;
-}
 
 template <class Image>
 void seal_checksum(Image& image) {
@@ -72,12 +55,12 @@ inline void fill_service(abi::ServiceSection& service) {
   service.probe_interval_ms = 1000;
   service.down_after = 5;
   service.log_level = 2;
-  service.bind[0] = {address_v4(198, 18, 0, 53, 53), 0};
-  service.bind[1] = {address_v6(0, 0x53, 53), 1};
+  service.bind[0] = {address_of("198.18.0.53", 53), 0};
+  service.bind[1] = {address_of("fd00:18::53", 53), 1};
   std::strcpy(service.backend[0].name, "one");
-  service.backend[0].address = address_v4(198, 18, 1, 1, 53);
+  service.backend[0].address = address_of("198.18.1.1", 53);
   std::strcpy(service.backend[1].name, "two");
-  service.backend[1].address = address_v6(1, 1, 5300);
+  service.backend[1].address = address_of("fd00:18:1::1", 5300);
   std::strcpy(service.pool[0].name, "default");
   service.pool[0].backends = 0b11;
   std::strcpy(service.pool[1].name, "six");
@@ -101,8 +84,9 @@ inline std::unique_ptr<abi::RoutesImage> good_routes(const abi::ConfigImage& con
   image->config_generation = config.header.generation;
   image->backends = config.service.backends;
   image->hop[0] = {
-      address_v4(198, 18, 1, 2, 0), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, 1, 0, 0, 1500, 0};
-  image->hop[1] = {address_v6(1, 2, 0), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 3}, 1, 1, 0, 1500, 0};
+      address_of("198.18.1.2"), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, 1, 0, 0, 1500, 0};
+  image->hop[1] = {
+      address_of("fd00:18:1::2"), {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 3}, 1, 1, 0, 1500, 0};
   seal_checksum(*image);
   return image;
 }
