@@ -50,6 +50,8 @@ void fill_row(abi::CacheRow& row, const cache::Entry& entry, uint32_t age_s) noe
   row.an_cnt = view.an_cnt;
   row.ns_cnt = view.ns_cnt;
   row.ar_cnt = view.ar_cnt;
+  row.name_bytes = static_cast<uint8_t>(key.len - kKeyHeadBytes);
+  std::memcpy(row.name, key.bytes + kKeyHeadBytes, row.name_bytes);
   row.body_bytes = static_cast<uint16_t>(
       std::min<std::size_t>(view.body_bytes, sizeof row.body));
   std::memcpy(row.body, view.body, row.body_bytes);

@@ -2,6 +2,9 @@
 // One worker and its clients: hits, policies, odd frames.
 #include "tests/unit/worker/rig.hpp"
 
+#include <set>
+#include <span>
+
 #include <gtest/gtest.h>
 
 namespace millrace::test {
@@ -210,6 +213,26 @@ TEST(WorkerQuery, RoutesThatAreAheadOfTheConfigAreUsedLater) {
   rig.step();
   EXPECT_EQ(rig.only_asked().backend(), 5u);
   rig.publish_routes();
+}
+
+TEST(WorkerQuery, ALookupNamesEachOfItsRows) {
+  Rig rig;
+  for (const char* name : {"a.example", "B.Example", "notexample"})
+    prime(rig, name);
+  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
+  mailbox.query.match = abi::NameMatch::suffix;
+  mailbox.query.packet_cache = 0xff;
+  const Bytes suffix = Name("example").bytes();
+  std::copy(suffix.begin(), suffix.end(), mailbox.query.name);
+  mailbox.query.name_bytes = static_cast<uint8_t>(suffix.size());
+  mailbox.asked.store(1);
+  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i)
+    rig.step();
+  ASSERT_EQ(mailbox.rows, 2u);
+  std::set<Bytes> names;
+  for (const auto& row : std::span(mailbox.row, mailbox.rows))
+    names.insert(Bytes(row.name, row.name + row.name_bytes));
+  EXPECT_EQ(names, (std::set{Name("a.example").bytes(), Name("b.example").bytes()}));
 }
 
 }  // namespace
