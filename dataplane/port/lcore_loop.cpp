@@ -128,8 +128,8 @@ void LcoreLoop::give_back() noexcept {
   io.done_cnt = 0;
 }
 
-// A driver counts for the whole port, so the worker with its first queue asks; an AF_XDP port has no
-// other queue.
+// A driver counts for the whole port, so the worker with its first queue asks; an AF_XDP port has
+// no other queue.
 void LcoreLoop::count_missed() noexcept {
   uint64_t missed = 0;
   for (uint32_t port = 0; port < ports_.port_cnt(); ++port) {

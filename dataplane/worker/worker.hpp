@@ -57,8 +57,7 @@ using RoutesBoard = snapshot::SnapshotBoard<abi::RoutesImage>;
 struct Connections {
   uint32_t worker = 0;
   uint32_t workers = 1;
-  cache::Shard* const* shards =
-      nullptr;  // all of them; this worker owns those that owner_of() says
+  cache::Shard* const* shards = nullptr;  // all of them; this worker owns those of owner_of()
   uint32_t shard_cnt = 1;                 // a power of two
   const HashSecret* secret = nullptr;
   WorkRing* const* from = nullptr;        // [workers]: rings that end here; null at [worker]

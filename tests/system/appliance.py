@@ -305,8 +305,8 @@ class LoadResult:
 class Load:
     """dnsperf in mr-client, over the lab's 4000 questions, at a fixed rate.
 
-    OUTSTANDING is below the 2048 packets that one AF_XDP queue holds: where the machine takes the CPU
-    of a worker away for a tenth of a second, the load waits. More would measure the machine.
+    OUTSTANDING is below the 2048 packets that one AF_XDP queue holds: where the machine takes the
+    CPU of a worker away for a tenth of a second, the load waits. More would measure the machine.
     """
 
     OUTSTANDING = 2000
