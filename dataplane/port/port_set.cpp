@@ -52,9 +52,9 @@ rte_mempool* make_pool(uint32_t worker, uint32_t frames) {
   rte_mempool_obj_iter(pool, rte_pktmbuf_init, nullptr);
 
   const rte_mempool_memhdr* chunk = STAILQ_FIRST(&pool->mem_list);
-  const auto base = reinterpret_cast<uintptr_t>(chunk->addr) & ~uintptr_t{4095};
+  const auto first = reinterpret_cast<uintptr_t>(chunk->addr);
   const uint64_t frame = pool->header_size + pool->elt_size + pool->trailer_size;
-  Extent extent{base, base + uint64_t{pool->populated_size} * frame, 0};
+  Extent extent{first, first + uint64_t{pool->populated_size} * frame, 0};
   rte_mempool_obj_iter(pool, check_inside, &extent);
   if (extent.outside != 0) {
     throw Failed(std::to_string(extent.outside) +
