@@ -177,7 +177,7 @@ class Stats:
         for core in self.json["cores"]:
             assert core["rx"] == sum(core["outcomes"].values()), core
         total = self.json["total"]
-        ended = sum(total["events"][f"waiter_{how}"] for how in ("answered", "failed", "dropped"))
+        ended = sum(total["events"][f"waiter_{how}"] for how in ("answered", "failed"))
         assert total["classes"]["miss"] == ended + total["waiters"], total
         assert self.json["identity"]["holds"] and self.json["identity"]["misses_hold"]
 
