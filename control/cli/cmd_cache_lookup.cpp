@@ -43,7 +43,8 @@ void lookup(Session& session, const LookupOptions& options) {
   if (session.json) return session.print_json(reply.data);
   const Json rows = reply.data.value("rows", Json::array());
   if (rows.empty()) {
-    std::printf("; %s%s is not in the cache\n", options.name.c_str(),
+    std::printf("; %s%s%s%s is not in the cache\n", options.name.c_str(),
+                options.type.empty() ? "" : " ", options.type.c_str(),
                 options.suffix ? ", and what is below it," : "");
   }
   for (const auto& row : rows) print_row(row);
