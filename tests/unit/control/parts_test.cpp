@@ -127,12 +127,13 @@ TEST(RunDirTest, TakersAndEndersNeverShareIt) {
       if (!dir.ok()) continue;
       if (holders.fetch_add(1) != 0) shared = true;
       ++taken;
+      std::this_thread::yield();
       holders.fetch_sub(1);
     }
   };
-  std::thread other(take_often);
-  take_often();
-  other.join();
+  std::vector<std::thread> takers;
+  for (int i = 0; i < 4; ++i) takers.emplace_back(take_often);
+  for (auto& taker : takers) taker.join();
   EXPECT_FALSE(shared);
   EXPECT_GT(taken, 0);
 }
