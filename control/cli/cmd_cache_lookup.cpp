@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "control/cli/session.hpp"
+#include "control/cli/table.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -49,7 +50,10 @@ void lookup(Session& session, const LookupOptions& options) {
   }
   for (const auto& row : rows) print_row(row);
   const auto total = reply.data.value("rows_total", std::size_t{0});
-  if (total > rows.size()) std::printf("; and %zu more entries\n", total - rows.size());
+  if (total > rows.size()) {
+    std::printf("; and %s\n",
+                count_text(total - rows.size(), "more entry", "more entries").c_str());
+  }
 }
 
 }  // namespace

@@ -132,8 +132,10 @@ TEST(RunDirTest, TakersAndEndersNeverShareIt) {
     }
   };
   std::vector<std::thread> takers;
-  for (int i = 0; i < 4; ++i) takers.emplace_back(take_often);
-  for (auto& taker : takers) taker.join();
+  for (int i = 0; i < 4; ++i)
+    takers.emplace_back(take_often);
+  for (auto& taker : takers)
+    taker.join();
   EXPECT_FALSE(shared);
   EXPECT_GT(taken, 0);
 }
