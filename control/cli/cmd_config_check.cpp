@@ -24,7 +24,7 @@ void add_config_check(CLI::App& config, Session& session) {
       "check",
       "validate a config file; needs no daemon. Prints everything that is wrong as "
       "file:line:column (exit code 4).\n"
-      "Says nothing about the machine: interfaces, hugepages and routes are looked at when "
+      "Of the machine it asks for the CPUs only: interfaces and hugepages are looked at when "
       "millraced starts");
   verb->fallthrough();
   auto file = std::make_shared<std::string>();
