@@ -30,6 +30,9 @@ usage_error() {
   exit "$EXIT_USAGE"
 }
 
+# need_value OPTION [VALUE]...: the rest of a command line, from an option that takes a value.
+need_value() { [[ -n ${2:-} ]] || usage_error "$1 needs a value"; }
+
 # print_help FILE: the comment block at the head of a script is its help text.
 print_help() {
   sed -n '2,/^[^#]/{/^# SPDX/d;/^#/!d;s/^# \{0,1\}//;p}' "$1"

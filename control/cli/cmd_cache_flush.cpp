@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "control/cli/session.hpp"
+#include "control/cli/table.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -27,16 +28,19 @@ void flush(Session& session, const FlushOptions& options) {
   const Reply reply = session.call(request);
   if (!reply.status.ok()) return session.fail(reply);
   if (session.json) return session.print_json(reply.data);
-  std::printf("%llu entries removed\n",
-              static_cast<unsigned long long>(reply.data.value("removed", uint64_t{0})));
+  const auto removed = reply.data.value("removed", uint64_t{0});
+  std::printf("%s removed\n", count_text(removed, "entry", "entries").c_str());
 }
 
 }  // namespace
 
 void add_cache_flush(CLI::App& cache, Session& session) {
   auto* verb = cache.add_subcommand(
-      "flush", "remove entries: of one name, of a name and all below it (--suffix), or all. "
-               "Returns when every core has done so; answers in flight are not stored");
+      "flush",
+      "remove entries: of one name, of a name and all below it (--suffix), or all. "
+      "Returns when every core has done so; answers in flight are not stored.\n"
+      "An entry is found by the name that was asked for: answers to other names that lead "
+      "to NAME by a CNAME stay");
   verb->fallthrough();
   auto options = std::make_shared<FlushOptions>();
   auto* name = verb->add_option("NAME", options->name, "domain name (default: every name)");

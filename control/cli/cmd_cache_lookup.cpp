@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "control/cli/session.hpp"
+#include "control/cli/table.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -43,12 +44,16 @@ void lookup(Session& session, const LookupOptions& options) {
   if (session.json) return session.print_json(reply.data);
   const Json rows = reply.data.value("rows", Json::array());
   if (rows.empty()) {
-    std::printf("; %s%s is not in the cache\n", options.name.c_str(),
+    std::printf("; %s%s%s%s is not in the cache\n", options.name.c_str(),
+                options.type.empty() ? "" : " ", options.type.c_str(),
                 options.suffix ? ", and what is below it," : "");
   }
   for (const auto& row : rows) print_row(row);
   const auto total = reply.data.value("rows_total", std::size_t{0});
-  if (total > rows.size()) std::printf("; and %zu more entries\n", total - rows.size());
+  if (total > rows.size()) {
+    std::printf("; and %s\n",
+                count_text(total - rows.size(), "more entry", "more entries").c_str());
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "control/cli/session.hpp"
 #include "control/cli/table.hpp"
+#include "control/config/yaml_tree.hpp"
 #include "control/daemon/read_text.hpp"
 
 namespace millrace::cli {
@@ -39,6 +40,11 @@ void apply(Session& session, const ApplyOptions& options) {
   if (!options.file.empty()) {
     auto text = ctl::read_text(options.file);
     if (!text.ok()) return session.fail(text.status());
+    // A request is JSON of a limited size and carries UTF-8 only. All else is for the daemon to
+    // judge, which knows the CPUs that it may use.
+    if (text.value().size() > ctl::kConfigBytesMax || !ctl::yaml::is_utf8(text.value())) {
+      return session.fail(ctl::load_config_text(text.value(), options.file));
+    }
     request["yaml"] = std::move(text).value();
     request["source"] = options.file;
   }
@@ -52,7 +58,8 @@ void apply(Session& session, const ApplyOptions& options) {
   if (changes.empty()) {
     std::printf("nothing to change; generation %llu runs\n", printed);
   } else if (options.dry_run) {
-    std::printf("%zu changes, not applied; generation %llu runs\n", changes.size(), printed);
+    std::printf("%s, not applied; generation %llu runs\n",
+                count_text(changes.size(), "change", "changes").c_str(), printed);
   } else {
     std::printf("generation %llu runs on all cores after %.1f ms\n", printed,
                 reply.data.value("elapsed_ms", 0.0));

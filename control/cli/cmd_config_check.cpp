@@ -3,38 +3,29 @@
 #include <memory>
 
 #include "control/cli/session.hpp"
-#include "control/config/load.hpp"
+#include "control/daemon/read_text.hpp"
 
 namespace millrace::cli {
 namespace {
 
 void check(Session& session, const std::string& file) {
-  const auto loaded = ctl::load_config_file(file);
-  session.exit_code = loaded.ok() ? 0 : static_cast<int>(ctl::Code::rejected);
-  if (session.json) {
-    Json diagnostics = Json::array();
-    for (const auto& one : loaded.diagnostics) {
-      diagnostics.push_back({{"file", one.file},
-                             {"line", one.line},
-                             {"column", one.column},
-                             {"key", one.key},
-                             {"message", one.message}});
-    }
-    return session.print_json({{"ok", loaded.ok()}, {"diagnostics", std::move(diagnostics)}});
-  }
-  if (loaded.ok()) {
-    std::printf("%s: ok\n", file.c_str());
-  } else {
-    std::fprintf(stderr, "%s\n", loaded.text().c_str());
-  }
+  const auto text = ctl::read_text(file);
+  if (!text.ok()) return session.fail(text.status());
+  const auto loaded = ctl::load_config_text(text.value(), file);
+  if (!loaded.ok()) return session.fail(loaded);
+  if (session.json) return session.print_json({{"diagnostics", Json::array()}});
+  std::printf("%s: ok\n", file.c_str());
 }
 
 }  // namespace
 
 void add_config_check(CLI::App& config, Session& session) {
-  auto* verb = config.add_subcommand("check",
-                                     "validate a config file; needs no daemon. Prints everything "
-                                     "that is wrong as file:line:column (exit code 4)");
+  auto* verb = config.add_subcommand(
+      "check",
+      "validate a config file; needs no daemon. Prints everything that is wrong as "
+      "file:line:column (exit code 4).\n"
+      "Of the machine it asks for the CPUs only: interfaces and hugepages are looked at when "
+      "millraced starts");
   verb->fallthrough();
   auto file = std::make_shared<std::string>();
   verb->add_option("FILE", *file, "config file")->required();

@@ -20,7 +20,7 @@ void print_data_plane(const Json& plane) {
                 plane.value("adopted", false) ? ", adopted" : "");
   }
   const auto restarts = plane.value("restarts", 0u);
-  if (restarts != 0) std::printf(", %u restarts", restarts);
+  if (restarts != 0) std::printf(", %s", count_text(restarts, "restart", "restarts").c_str());
   std::printf("\n");
 }
 

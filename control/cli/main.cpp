@@ -1,7 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 // millrace: the verbs of an operator. Each lives in its own file, cmd_<verb>.cpp.
 
+#include <algorithm>
+#include <string_view>
+
 #include "control/cli/session.hpp"
+#include "control/daemon/version.hpp"
+
+namespace millrace::cli {
+namespace {
+
+// The library says "a subcommand is required", too, where a word is none of our verbs.
+std::string usage_problem(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* group = &app;
+  std::string path;
+  while (!group->get_subcommands().empty()) {
+    group = group->get_subcommands().front();
+    path += group->get_name() + " ";
+  }
+  std::string verbs;
+  for (const auto* verb : group->get_subcommands(nullptr)) {
+    verbs += (verbs.empty() ? "" : ", ") + verb->get_name();
+  }
+  if (error.get_name() != "RequiredError" || verbs.empty()) return error.what();
+  const auto words = app.remaining(true);
+  if (!words.empty() && words[0].starts_with("-")) return "unknown option '" + words[0] + "'";
+  return (words.empty() ? "a verb is missing" : "unknown verb '" + path + words[0] + "'") +
+         "; there are " + verbs;
+}
+
+// Also where the command line was given up before it came to --json.
+bool wants_json(int argc, char** argv) {
+  return std::find(argv, argv + argc, std::string_view("--json")) != argv + argc;
+}
+
+}  // namespace
+}  // namespace millrace::cli
 
 int main(int argc, char** argv) {
   using namespace millrace::cli;
@@ -9,6 +43,7 @@ int main(int argc, char** argv) {
   CLI::App app{"millrace - look at and steer a millrace DNS cache appliance", "millrace"};
   app.require_subcommand(1);
   app.fallthrough();
+  app.set_version_flag("--version", std::string("millrace ") + millrace::ctl::kVersion);
   add_common_options(app, session);
   add_status(app, session);
   add_stats(app, session);
@@ -39,8 +74,9 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "millrace: %s; see --help\n", error.what());
-    return static_cast<int>(millrace::ctl::Code::usage);
+    session.json = wants_json(argc, argv);
+    session.fail(millrace::ctl::Status(millrace::ctl::Code::usage,
+                                       usage_problem(app, error) + "; see --help"));
   }
   return session.exit_code;
 }

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "control/daemon/diagnostics_json.hpp"
 #include "control/daemon/unix_socket.hpp"
 
 namespace millrace::cli {
@@ -108,7 +109,8 @@ Reply Session::call(const Json& request) const {
 
 void Session::fail(const Reply& reply) {
   exit_code = reply.status.exit_code();
-  std::fprintf(stderr, "millrace: %s\n", reply.status.message().c_str());
+  const char* who = reply.data.contains("diagnostics") ? "" : "millrace: ";
+  std::fprintf(stderr, "%s%s\n", who, reply.status.message().c_str());
   if (json) {
     print_json({{"code", exit_code}, {"message", reply.status.message()}, {"data", reply.data}});
   }
@@ -116,21 +118,32 @@ void Session::fail(const Reply& reply) {
 
 void Session::fail(const Status& status) { fail(Reply{status, {}, Json::object()}); }
 
+void Session::fail(const ctl::LoadResult& refused) {
+  fail(Reply{{Code::rejected, refused.text()},
+             {},
+             {{"diagnostics", ctl::diagnostics_json(refused.diagnostics)}}});
+}
+
 void Session::print_json(const Json& value) const {
   const std::string text = value.dump(2, ' ', false, Json::error_handler_t::replace);
   std::fprintf(stdout, "%s\n", text.c_str());
 }
 
-void add_common_options(CLI::App& verb, Session& session) {
-  verb.add_flag("--json", session.json, "print JSON");
-  verb.add_option("--run-dir", session.run_dir, "where millraced.sock is")
+void add_common_options(CLI::App& app, Session& session) {
+  app.add_flag("--json", session.json, "print JSON");
+  app.add_option("--run-dir", session.run_dir, "where millraced.sock is")
       ->type_name("DIR")
       ->envname("MILLRACE_RUN_DIR")
       ->capture_default_str();
-  verb.add_option("--timeout", session.timeout_s, "give up after this many seconds (exit code 5)")
+  app.add_option("--timeout", session.timeout_s,
+                 "give up after this many seconds (exit code 5; default 10, config apply 60)")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 3600.0))
       ->each([&session](const std::string&) { session.timeout_given = true; });
+  // Every verb inherits it: a verb's help names its own options only.
+  app.footer(
+      "With every verb: --json, --run-dir DIR, --timeout SECONDS (default 10, config apply 60); "
+      "see `millrace --help`.");
 }
 
 }  // namespace millrace::cli

@@ -4,13 +4,14 @@
 //
 // A verb lives in cmd_<verb>.cpp and registers itself with add_<verb>(). Its callback sets
 // `exit_code`: 0 done, 1 error, 2 usage, 3 daemon not reachable, 4 rejected by validation, 5 timed
-// out. What was asked for goes to stdout; what went wrong, one line, to stderr.
+// out. What was asked for goes to stdout; what went wrong to stderr.
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "control/base/status.hpp"
+#include "control/config/load.hpp"
 
 namespace millrace::cli {
 
@@ -33,8 +34,10 @@ struct Session {
   Reply call(const Json& request) const;
 
   // Says what went wrong on stderr (with --json also on stdout, with the data) and sets exit_code.
+  // Errors of a config stand there alone, so that an editor finds file:line:column.
   void fail(const Reply& reply);
   void fail(const ctl::Status& status);
+  void fail(const ctl::LoadResult& refused);
 
   void print_json(const Json& value) const;
 };
@@ -49,6 +52,6 @@ void add_cache_lookup(CLI::App& cache, Session& session);
 void add_cache_flush(CLI::App& cache, Session& session);
 
 // --json, --run-dir and --timeout, taken anywhere after the verb as well.
-void add_common_options(CLI::App& verb, Session& session);
+void add_common_options(CLI::App& app, Session& session);
 
 }  // namespace millrace::cli

@@ -5,13 +5,8 @@
 #include "control/config/validate.hpp"
 #include "control/config/yaml_tree.hpp"
 
-#include <cerrno>
 #include <exception>
-#include <system_error>
 #include <utility>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 namespace millrace::ctl {
 namespace {
@@ -52,25 +47,6 @@ LoadResult load(std::string_view text, const std::string& name, const Host& host
   return result;
 }
 
-// One byte more than the limit is enough to know that it is passed.
-std::error_code read_file(const std::string& path, std::string& text) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return {errno, std::system_category()};
-  text.resize(kConfigBytesMax + 1);
-  std::size_t filled = 0;
-  std::error_code error;
-  while (filled < text.size()) {
-    const ssize_t count = read(fd, text.data() + filled, text.size() - filled);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) error = {errno, std::system_category()};
-    if (count <= 0) break;
-    filled += static_cast<std::size_t>(count);
-  }
-  close(fd);
-  text.resize(filled);
-  return error;
-}
-
 }  // namespace
 
 std::string Diagnostic::text() const {
@@ -83,7 +59,7 @@ std::string Diagnostic::text() const {
 std::string LoadResult::text() const {
   std::string out;
   for (const Diagnostic& diagnostic : diagnostics)
-    out += diagnostic.text() + "\n";
+    out += (out.empty() ? "" : "\n") + diagnostic.text();
   return out;
 }
 
@@ -93,14 +69,6 @@ LoadResult load_config_text(std::string_view text, const std::string& name, cons
   } catch (const std::exception& e) {
     return failed(name, std::string("cannot be loaded: ") + e.what());
   }
-}
-
-LoadResult load_config_file(const std::string& path, const Host& host) {
-  std::string text;
-  if (const std::error_code error = read_file(path, text)) {
-    return failed(path, "cannot be read: " + error.message());
-  }
-  return load_config_text(text, path, host);
 }
 
 }  // namespace millrace::ctl

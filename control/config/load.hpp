@@ -33,11 +33,10 @@ struct LoadResult {
   std::vector<Diagnostic> diagnostics;
 
   bool ok() const { return config.has_value(); }
-  std::string text() const;  // one diagnostic a line
+  std::string text() const;  // one diagnostic a line, no end of line after the last
 };
 
 // `name` stands for the file in diagnostics.
-LoadResult load_config_file(const std::string& path, const Host& host = Host::here());
 LoadResult load_config_text(std::string_view text, const std::string& name,
                             const Host& host = Host::here());
 

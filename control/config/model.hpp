@@ -2,7 +2,7 @@
 #pragma once
 // What an operator can say, as plain structs.
 //
-// A Config comes from load_config_file() and is then whole: every default is filled in, everything
+// A Config comes from load_config_text() and is then whole: every default is filled in, everything
 // left to the machine (`auto`) is decided, every reference leads somewhere. fields.def lists each
 // member again as a key with its range and reload class; a test holds the two together.
 // Units are in the names: a TTL is in seconds, a timeout in milliseconds, a size in bytes.

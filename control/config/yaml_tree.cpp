@@ -201,6 +201,14 @@ const Node* Node::find(std::string_view key) const {
   return nullptr;
 }
 
+bool is_utf8(std::string_view text) {
+  std::size_t length = 1;
+  for (std::size_t i = 0; i < text.size() && length != 0; i += length) {
+    length = utf8_sequence(text, i);
+  }
+  return length != 0;
+}
+
 std::vector<Error> parse(std::string_view text, Node& root) {
   std::vector<Error> errors = scan_text(text);
   if (!errors.empty()) return errors;

@@ -58,6 +58,8 @@ struct Error {
   std::string message;
 };
 
+bool is_utf8(std::string_view text);
+
 // An empty result means that `root` is whole. An empty text is a null node at 1:1.
 std::vector<Error> parse(std::string_view text, Node& root);
 

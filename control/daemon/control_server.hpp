@@ -38,7 +38,8 @@ class ControlServer {
   using Handler = std::function<void(const Json& request, Respond respond)>;
 
   static constexpr std::size_t kClientsMax = 32;
-  static constexpr std::size_t kRequestBytesMax = 1 << 20;
+  // A config of the largest size, each byte of it escaped, and the rest of its request.
+  static constexpr std::size_t kRequestBytesMax = (2 << 20) + (64 << 10);
 
   ControlServer(EventLoop& loop, std::string path, Handler handler,
                 std::chrono::milliseconds idle_max = std::chrono::seconds(60));

@@ -240,7 +240,10 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
   ApplyOutcome outcome;
   outcome.generation = current_->generation();
   auto loaded = load_config_text(request.yaml, request.source);
-  if (!loaded.ok()) return done({Code::rejected, loaded.text()}, outcome);
+  if (!loaded.ok()) {
+    outcome.diagnostics = loaded.diagnostics;
+    return done({Code::rejected, loaded.text()}, outcome);
+  }
   outcome.changes = diff(current_->config, *loaded.config);
   outcome.reload = reload_class(outcome.changes);
   if (request.dry_run || outcome.changes.empty()) return done({}, outcome);

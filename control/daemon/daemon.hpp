@@ -28,6 +28,7 @@
 #include <optional>
 #include <string>
 
+#include "control/config/diagnostic.hpp"
 #include "control/config/diff.hpp"
 #include "control/config/model.hpp"
 #include "control/daemon/control_server.hpp"
@@ -63,6 +64,7 @@ struct ApplyRequest {
 };
 
 struct ApplyOutcome {
+  std::vector<Diagnostic> diagnostics;  // of a config that was refused
   std::vector<Change> changes;
   ReloadClass reload = ReloadClass::live;
   uint64_t generation = 0;  // that runs now

@@ -6,7 +6,6 @@
 #include <linux/magic.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
@@ -17,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "control/daemon/unique_fd.hpp"
 #include "control/snapshot/compile.hpp"
 
 namespace millrace::ctl {
@@ -141,37 +141,6 @@ std::vector<Finding> check_hugepages(const Config& config, const HugepageState& 
                      std::to_string(pages) +
                      "` or more, or lower packet_caches[].size or "
                      "dataplane.buffers_per_worker, or set dataplane.hugepages: false"}};
-}
-
-Status prepare_run_dir(const std::string& run_dir) {
-  std::error_code error;
-  fs::create_directories(run_dir, error);
-  if (error) return {Code::error, "run directory " + run_dir + ": " + error.message()};
-  if (::access(run_dir.c_str(), W_OK | X_OK) != 0) {
-    return {Code::error, "run directory " + run_dir + ": " + std::strerror(errno) +
-                             "; choose another with --run-dir"};
-  }
-  return {};
-}
-
-Result<UniqueFd> lock_run_dir(const std::string& run_dir) {
-  const std::string path = run_dir + "/millraced.lock";
-  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!lock.valid()) return Status(Code::error, path + ": " + std::strerror(errno));
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    char holder[32] = {};
-    const ssize_t got = ::pread(lock.get(), holder, sizeof holder - 1, 0);
-    const std::string pid(holder, got > 0 ? ::strcspn(holder, "\n") : 0);
-    return Status(Code::error, "another millraced (pid " + (pid.empty() ? "unknown" : pid) +
-                                   ") serves " + run_dir +
-                                   "; stop it, or choose another --run-dir");
-  }
-  const std::string line = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(lock.get(), 0) != 0 ||
-      ::pwrite(lock.get(), line.data(), line.size(), 0) != static_cast<ssize_t>(line.size())) {
-    return Status(Code::error, path + ": " + std::strerror(errno));
-  }
-  return lock;
 }
 
 std::vector<Finding> check_environment(const EnvironmentQuestion& question) {

@@ -3,14 +3,12 @@
 // Can this machine run that config? Asked before anything is changed.
 //
 // Each finding is one line: what is missing, where, and what to do. The probes go to the kernel by
-// system call (not through /sys where a namespace may hide it) and change nothing, save that the
-// run directory is made.
+// system call (not through /sys where a namespace may hide it) and change nothing.
 
 #include <string>
 #include <vector>
 
 #include "control/config/model.hpp"
-#include "control/daemon/unique_fd.hpp"
 
 namespace millrace::ctl {
 
@@ -40,12 +38,5 @@ struct HugepageState {
 HugepageState hugepage_state(const std::string& dir);
 uint64_t hugepage_bytes_needed(const Config& config);
 std::vector<Finding> check_hugepages(const Config& config, const HugepageState& state);
-
-// Makes the directory (0755) and sees that it can be written to.
-Status prepare_run_dir(const std::string& run_dir);
-
-// One millraced per run directory. Held until the descriptor closes, so also after a kill -9 nobody
-// has to clean up. The failure names the pid of the holder.
-Result<UniqueFd> lock_run_dir(const std::string& run_dir);
 
 }  // namespace millrace::ctl

@@ -15,6 +15,7 @@
 #include "control/daemon/environment.hpp"
 #include "control/daemon/netlink_routes.hpp"
 #include "control/daemon/read_text.hpp"
+#include "control/daemon/run_dir.hpp"
 #include "control/daemon/unix_socket.hpp"
 #include "control/daemon/version.hpp"
 
@@ -122,13 +123,10 @@ int start(const CommandLine& line) {
     std::fprintf(stderr, "%s\n", loaded.text().c_str());
     return static_cast<int>(Code::rejected);
   }
-  if (auto prepared = prepare_run_dir(line.run_dir); !prepared.ok()) return fail(prepared);
-  auto lock = lock_run_dir(line.run_dir);
-  if (!lock.ok()) return fail(lock.status());
+  const auto run_dir = RunDir::take(line.run_dir);
+  if (!run_dir.ok()) return fail(run_dir.status());
   if (auto fits = look_at_machine(*loaded.config, line); !fits.ok()) return fail(fits);
-  const int code = run(line, std::move(*loaded.config), yaml.value());
-  ::unlink((line.run_dir + "/millraced.lock").c_str());
-  return code;
+  return run(line, std::move(*loaded.config), yaml.value());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "control/config/dump.hpp"
 #include "control/config/load.hpp"
 #include "control/daemon/daemon.hpp"
+#include "control/daemon/diagnostics_json.hpp"
 #include "control/daemon/dns_text.hpp"
 #include "control/daemon/read_text.hpp"
 #include "control/daemon/stats_json.hpp"
@@ -159,6 +160,8 @@ void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respo
   daemon.apply(std::move(apply), [&daemon, respond, real](const Status& status,
                                                           const ApplyOutcome& outcome) {
     Json out = outcome_json(outcome);
+    if (!outcome.diagnostics.empty())
+      out = {{"diagnostics", diagnostics_json(outcome.diagnostics)}};
     if (!status.ok()) return refuse(respond, status, std::move(out));
     if (real && file_differs(daemon)) {
       out["file_not_changed"] = std::filesystem::absolute(daemon.options().config_path).string();

@@ -51,12 +51,14 @@ std::string vdev_name(uint32_t port, uint32_t worker) {
 }
 
 void start_eal(const abi::BootSection& boot, const std::string& file_prefix) {
+  // EAL warns of every size of hugepages that nobody has reserved, 1 GiB too; where the start fails
+  // for another reason, that would stand first and read as the cause.
   std::vector<std::string> args{"millrace-dataplane",
                                 "--lcores=" + lcore_map(boot),
                                 "--file-prefix=" + file_prefix,
                                 "--iova-mode=va",
                                 "--no-telemetry",
-                                "--log-level=lib.eal:warning",
+                                "--log-level=lib.eal:error",
                                 "--log-level=pmd.net.af_xdp:warning"};
   if (boot.hugepages != 0) {
     args.push_back("--in-memory");

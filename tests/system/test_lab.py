@@ -242,6 +242,53 @@ def test_reservation_of_others_is_kept(nothing_left):
         (HUGEPAGES / "nr_hugepages").write_text(f"{before}\n")
 
 
+def test_a_broken_config_leaves_the_lab_as_it_is(nothing_left, tmp_path):
+    """Also one that is broken only together with the other options."""
+    lab("up", "--no-upstream")
+    before = appliance.recorded_pid("millraced")
+    good = appliance.LAB_CONFIG.read_text()
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(good + "nonsense: 1\n")
+    cores = tmp_path / "cores.yaml"
+    cores.write_text(good.replace("workers: 1", "workers: 1\n  cores: [0]"))
+    for arguments, code, word in (
+        (["--config", broken], 4, "broken.yaml:"),
+        (["--config", tmp_path / "missing.yaml"], 1, "missing.yaml"),
+        (["--config", cores, "--workers", "2"], 1, "--workers 2"),
+    ):
+        done = lab("up", "--no-upstream", *arguments, check=False)
+        assert done.returncode == code and word in done.stderr, done.stderr
+        assert appliance.recorded_pid("millraced") == before
+
+
+def test_leftovers_of_another_millrace_are_told_from_a_live_one(nothing_left):
+    run_dir = pathlib.Path("/run/millrace")
+    run_dir.mkdir()
+    lock = run_dir / "millraced.lock"
+    lock.write_text("4711\n")
+    holder = subprocess.Popen(["flock", "--no-fork", lock, "sleep", "100"])
+    try:
+        appliance.wait_until(
+            lambda: run("flock", "-n", lock, "true", check=False).returncode != 0, 3, "the lock"
+        )
+        done = lab("up", "--no-upstream", check=False)
+        assert done.returncode == 1 and "4711" in done.stderr, done.stderr
+        assert lock.exists()
+    finally:
+        holder.kill()
+        holder.wait()
+    lab("up", "--no-upstream")
+
+
 def test_unknown_words_are_usage_errors():
-    for arguments in (["frob"], ["up", "--frob"], ["up", "--workers", "0"], ["down", "now"], []):
-        assert lab(*arguments, check=False).returncode == 2
+    for arguments in (
+        ["frob"],
+        ["up", "--frob"],
+        ["up", "--workers"],
+        ["up", "--workers", "0"],
+        ["up", "--config"],
+        ["down", "now"],
+        [],
+    ):
+        done = lab(*arguments, check=False)
+        assert done.returncode == 2 and "line " not in done.stderr, done.stderr

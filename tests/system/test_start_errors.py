@@ -46,6 +46,7 @@ def config(lab, tmp_path):
 def test_missing_interface(config, tmp_path):
     config.write_text(config.read_text().replace("interface: mr-u", "interface: mr-nix"))
     expect_one_line(start(config, tmp_path / "run"), 1, "mr-nix")
+    assert not (tmp_path / "run").exists(), "it has made it, and removes it"
 
 
 def test_bad_config(config, tmp_path):
@@ -54,8 +55,7 @@ def test_bad_config(config, tmp_path):
 
 
 def test_missing_config(lab, tmp_path):
-    done = start(tmp_path / "nowhere.yaml", tmp_path / "run")
-    assert done.returncode in (1, 4) and "nowhere.yaml" in done.stderr
+    expect_one_line(start(tmp_path / "nowhere.yaml", tmp_path / "run"), 1, "nowhere.yaml")
 
 
 def test_too_few_hugepages(config, tmp_path):

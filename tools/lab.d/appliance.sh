@@ -21,14 +21,29 @@ need_programs() {
 }
 
 # need_names_free: the appliance's names are the same everywhere, so one machine runs one of them.
+# What a millrace that was killed has left in the run directory is removed.
 need_names_free() {
-  [[ ! -e $RUN_DIR && ! -e $PINS ]] ||
-    die "$RUN_DIR or $PINS exists: a millrace already runs on this machine, or one was left behind. Stop it and remove them."
+  local pid start
+  # A millraced that lives holds its lock.
+  if [[ -e $RUN_DIR/millraced.lock ]] && ! flock -n "$RUN_DIR/millraced.lock" true; then
+    die "a millraced (pid $(<"$RUN_DIR/millraced.lock")) runs on this machine. Stop it first."
+  fi
+  # A data plane lives on without one.
+  if [[ -r $RUN_DIR/dataplane.pid ]] && read -r pid start <"$RUN_DIR/dataplane.pid" &&
+    still_same "$pid" "$start"; then
+    die "a millrace-dataplane (pid $pid) runs on this machine. Stop it first."
+  fi
+  [[ ! -e $PINS ]] ||
+    die "$PINS exists: a prefilter is attached, by a millrace that runs elsewhere or was killed. If none runs: rm -r $PINS"
+  if [[ -e $RUN_DIR ]]; then
+    note "$RUN_DIR was left behind by a millrace that has ended: removing it."
+    rm -rf "$RUN_DIR"
+  fi
 }
 
-# write_config FROM WORKERS: a copy of the config, with the number of workers that was asked for.
-write_config() {
-  /usr/bin/python3 "$MR_ROOT/tools/lab.d/lab_config.py" workers "$1" "$2" >"$LAB_STATE/millrace.yaml" ||
+# with_workers CONFIG N: the config with the number of workers that was asked for.
+with_workers() {
+  /usr/bin/python3 "$MR_ROOT/tools/lab.d/lab_config.py" workers "$1" "$2" ||
     die "cannot prepare the config from $1."
 }
 
@@ -67,7 +82,7 @@ appliance_failed() {
 appliance_up() {
   recorded_pid millraced >/dev/null ||
     start_in mr-dut millraced "$MILLRACED" --config "$LAB_STATE/millrace.yaml" \
-      --state-dir "$LAB_STATE/history"
+      --state-dir "$LAB_STATE"
   local tries=300
   until appliance_ready; do
     recorded_pid millraced >/dev/null || appliance_failed "millraced ended while starting."

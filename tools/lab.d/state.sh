@@ -9,6 +9,7 @@
 #     mounts        mount points that were not there before, in the order of mounting
 #     hugepages     how many 2 MiB pages we added to the kernel's reservation
 #     made          directories that were not there before
+#     history/      the configs that millraced has applied
 #     *.conf *.log  of the programs
 #
 # Every line is written before the thing it stands for is done: `down` may find less than is written

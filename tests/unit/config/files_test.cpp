@@ -35,17 +35,17 @@ struct ObjectOf<std::vector<Object>> {
 TEST(Files, EveryConfigLoads) {
   for (const char* path : {"configs/millrace.yaml", "configs/minimal.yaml", "configs/lab.yaml",
                            "configs/lab-one-armed.yaml"}) {
-    const LoadResult result = load_config_file(kRoot + "/" + path, kHost);
+    const LoadResult result = load_config_text(read_text(path), path, kHost);
     EXPECT_TRUE(result.ok()) << result.text();
   }
 }
 
 TEST(Files, TheLabIsAsTheLabTestsExpect) {
-  const Config two = load_config_file(kRoot + "/configs/lab.yaml", kHost).config.value();
+  const Config two = load(read_text("configs/lab.yaml")).config.value();
   ASSERT_EQ(two.ports.size(), 2u);
   EXPECT_EQ(two.ports[0].interface, "mr-c");
   EXPECT_EQ(two.ports[1].interface, "mr-u");
-  const Config one = load_config_file(kRoot + "/configs/lab-one-armed.yaml", kHost).config.value();
+  const Config one = load(read_text("configs/lab-one-armed.yaml")).config.value();
   ASSERT_EQ(one.ports.size(), 1u);
   EXPECT_EQ(one.binds, two.binds);
   EXPECT_EQ(one.backends, two.backends);

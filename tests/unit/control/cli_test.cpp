@@ -2,6 +2,7 @@
 // The real `millrace` binary against a daemon with fakes: exit codes and what is printed.
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -57,6 +58,56 @@ TEST_F(CliTest, UsageIsTwo) {
   EXPECT_NE(run("config apply --help").out.find("--allow-restart"), std::string::npos);
 }
 
+TEST_F(CliTest, UnknownVerbIsNamedWithThoseThatThereAre) {
+  EXPECT_EQ(run("fly high").err,
+            "millrace: unknown verb 'fly'; there are status, stats, config, cache, version; "
+            "see --help\n");
+  EXPECT_EQ(run("config chek").err,
+            "millrace: unknown verb 'config chek'; there are check, show, apply; see --help\n");
+  EXPECT_EQ(run("").err,
+            "millrace: a verb is missing; there are status, stats, config, cache, version; "
+            "see --help\n");
+  EXPECT_EQ(run("--frob").err.find("millrace: unknown option '--frob'"), 0u) << "no verb at all";
+}
+
+TEST_F(CliTest, VersionIsAnOptionToo) {
+  const Ran ran = run("--version");
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_EQ(ran.out.find("millrace "), 0u) << ran.out;
+}
+
+TEST_F(CliTest, HelpOfAVerbTellsTheCommonOptions) {
+  for (const char* verb : {"", "status ", "config check ", "cache flush "}) {
+    const std::string help = run(std::string(verb) + "--help").out;
+    for (const char* word : {"--json", "--run-dir", "--timeout", "default 10"}) {
+      EXPECT_NE(help.find(word), std::string::npos) << verb << help;
+    }
+  }
+}
+
+TEST_F(CliTest, EveryFailureIsAnObjectWithJson) {
+  write_file(dir / "bad.yaml", "nonsense: 1\n");
+  const std::pair<const char*, int> failures[] = {
+      {"fly", 2},
+      {"", 2},
+      {"stats --delta x", 2},
+      {"status", 3},
+      {"config check /nonexistent", 1},
+      {"config apply /nonexistent", 1},
+      {"config check bad.yaml", 4},
+  };
+  for (const auto& [verb, code] : failures) {
+    const Ran ran = run("--json " + std::string(verb == std::string("config check bad.yaml")
+                                                    ? "config check " + (dir / "bad.yaml")
+                                                    : verb));
+    const auto object = nlohmann::json::parse(ran.out, nullptr, false);
+    ASSERT_TRUE(object.is_object()) << verb << ": " << ran.out;
+    EXPECT_EQ(ran.code, code) << verb;
+    EXPECT_EQ(object["code"], code) << verb;
+    EXPECT_TRUE(object["message"].is_string() && object["data"].is_object()) << ran.out;
+  }
+}
+
 TEST_F(CliTest, NoDaemonIsThreeWithOneLine) {
   for (const char* verb : {"status", "stats", "config show", "config apply", "cache lookup a",
                            "cache flush"}) {
@@ -95,8 +146,54 @@ TEST_F(CliTest, CheckPrintsEveryDiagnosticOffline) {
   EXPECT_NE(bad.err.find("tries"), std::string::npos) << bad.err;
   const Ran json = run("config check --json " + (dir / "bad.yaml"));
   EXPECT_EQ(json.code, 4);
-  EXPECT_GE(nlohmann::json::parse(json.out)["diagnostics"].size(), 2u);
-  EXPECT_EQ(run("config check " + (dir / "none.yaml")).code, 4);
+  EXPECT_GE(nlohmann::json::parse(json.out)["data"]["diagnostics"].size(), 2u);
+  EXPECT_EQ(bad.err.find("\n\n"), std::string::npos) << bad.err;
+}
+
+TEST_F(CliTest, WhatIsNoFileToReadIsOneAndSaysWhatItIs) {
+  ASSERT_EQ(::mkfifo((dir / "fifo").c_str(), 0600), 0);
+  for (const char* verb : {"config check ", "config apply "}) {
+    const Ran missing = run(verb + (dir / "none.yaml"));
+    EXPECT_EQ(missing.code, 1);
+    EXPECT_EQ(missing.err,
+              "millrace: " + (dir / "none.yaml") + ": cannot be read: No such file or directory\n");
+    const Ran fifo = run(verb + (dir / "fifo"));
+    EXPECT_EQ(fifo.code, 1);
+    EXPECT_EQ(fifo.err, "millrace: " + (dir / "fifo") +
+                            ": cannot be read: a named pipe, not a regular file\n");
+  }
+  write_file(dir / "good.yaml", config_yaml());
+  EXPECT_EQ(run("config check /dev/stdin < " + (dir / "good.yaml")).code, 0);
+}
+
+// The daemon's file, another file and the offline check go through one loader.
+TEST_F(CliTest, ApplyRefusesWhatCheckRefusesInTheSameWords) {
+  start_and_wait();
+  const std::string file = dir / "bad.yaml";
+  for (const std::string& text :
+       {config_yaml("# caf\xe9\n"), std::string("\x7f\x45LF\xff\n"), config_yaml("nonsense: 1\n"),
+        std::string("a: [\n"), std::string((1 << 20) + 1, '#')}) {
+    write_file(file, text);
+    const Ran check = run("config check " + file);
+    EXPECT_EQ(check.code, 4) << check.err;
+    const Ran apply = run("config apply " + file);
+    EXPECT_EQ(apply.code, 4) << apply.err;
+    EXPECT_EQ(apply.err, check.err);
+    const auto offline = nlohmann::json::parse(run("--json config check " + file).out);
+    const auto online = nlohmann::json::parse(run("--json config apply " + file).out);
+    EXPECT_EQ(online["data"]["diagnostics"], offline["data"]["diagnostics"]);
+    EXPECT_FALSE(offline["data"]["diagnostics"].empty());
+    EXPECT_EQ(online["message"], offline["message"]);
+    EXPECT_EQ(online["code"], 4);
+  }
+  const std::string good = config_yaml();
+  write_file(file, good + std::string((1 << 20) - good.size(), '\n'));
+  EXPECT_EQ(run("config check " + file).code, 0);
+  EXPECT_EQ(run("config apply " + file).err, "") << "the largest fits into a request";
+  write_file(dir / "millrace.yaml", config_yaml("nonsense: 1\n"));
+  const auto own = nlohmann::json::parse(run("--json config apply").out);
+  EXPECT_EQ(own["code"], 4);
+  EXPECT_EQ(own["data"]["diagnostics"][0]["key"], "nonsense");
 }
 
 TEST_F(CliTest, StatusAndStats) {
@@ -128,6 +225,8 @@ TEST_F(CliTest, ApplyShowsAndRefusesAndApplies) {
   const Ran dry = run("config apply --dry-run " + (dir / "live.yaml"));
   EXPECT_EQ(dry.code, 0);
   EXPECT_NE(dry.out.find("upstream.tries"), std::string::npos) << dry.out;
+  EXPECT_NE(dry.out.find("\n1 change, not applied; generation 1 runs\n"), std::string::npos)
+      << dry.out;
   EXPECT_EQ(run("config apply " + (dir / "bad.yaml")).code, 4);
   const Ran refused = run("config apply " + (dir / "restart.yaml"));
   EXPECT_EQ(refused.code, 4);
@@ -165,6 +264,14 @@ TEST_F(CliTest, CacheVerbs) {
   EXPECT_EQ(run("cache flush --all").out, "5 entries removed\n");
   EXPECT_EQ(run("cache flush example.org --suffix").code, 0);
   EXPECT_EQ(run("cache lookup a..b").code, 2);
+  tell_fake("single");
+  EXPECT_EQ(run("cache flush --all").out, "1 entry removed\n");
+  tell_fake("nothing");
+  EXPECT_EQ(run("cache lookup a.example").out, "; a.example is not in the cache\n");
+  EXPECT_EQ(run("cache lookup a.example --type TYPE65").out,
+            "; a.example TYPE65 is not in the cache\n");
+  EXPECT_EQ(run("cache lookup a.example --suffix --type AAAA").out,
+            "; a.example AAAA, and what is below it, is not in the cache\n");
 }
 
 }  // namespace

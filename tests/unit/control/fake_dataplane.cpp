@@ -180,8 +180,8 @@ void cache(Fake& fake, const abi::CacheQuery& query) {
             std::to_string(query.name_bytes) + " type " + std::to_string(query.qtype) +
             " negative " + std::to_string(query.negative_only));
   if (query.request.op == abi::Op::cache_flush) {
-    reply.removed = 5;
-  } else {
+    reply.removed = fake.told("single") ? 1 : 5;
+  } else if (!fake.told("nothing")) {
     reply.rows = reply.rows_total = query.match == abi::NameMatch::suffix ? 2 : 1;
     fill_row(reply.row[0], {query.name, query.name_bytes});
     if (reply.rows == 2) {

@@ -4,9 +4,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <optional>
+#include <thread>
+
 #include "control/daemon/dns_text.hpp"
 #include "control/daemon/environment.hpp"
 #include "control/daemon/process.hpp"
+#include "control/daemon/run_dir.hpp"
 #include "control/daemon/stats_json.hpp"
 #include "tests/unit/control/daemon_fixture.hpp"
 
@@ -78,17 +83,61 @@ TEST(EnvironmentTest, Hugepages) {
   EXPECT_FALSE(hugepage_state("/proc/self/nothing").mounted);
 }
 
-TEST(EnvironmentTest, SecondMillracedIsNamedTheFirst) {
+TEST(RunDirTest, SecondMillracedIsNamedTheFirst) {
   TempDir dir;
-  auto first = lock_run_dir(dir.path());
-  ASSERT_TRUE(first.ok());
-  const auto second = lock_run_dir(dir.path());
+  std::optional<Result<RunDir>> first = RunDir::take(dir.path());
+  ASSERT_TRUE(first->ok());
+  const auto second = RunDir::take(dir.path());
   ASSERT_FALSE(second.ok());
   EXPECT_NE(second.status().message().find("pid " + std::to_string(::getpid())),
             std::string::npos)
       << second.status().message();
-  first.value().reset();
-  EXPECT_TRUE(lock_run_dir(dir.path()).ok());
+  first.reset();
+  EXPECT_TRUE(RunDir::take(dir.path()).ok());
+}
+
+TEST(RunDirTest, RemovesWhatItMade) {
+  TempDir parent;
+  const std::string path = parent / "run";
+  { ASSERT_TRUE(RunDir::take(path).ok()); }
+  EXPECT_FALSE(std::filesystem::exists(path));
+  {
+    const auto dir = RunDir::take(path);
+    EXPECT_FALSE(RunDir::take(path).ok());
+    EXPECT_TRUE(std::filesystem::exists(path + "/millraced.lock")) << "the refused one took it";
+    write_file(path + "/dataplane.sock", "");
+  }
+  EXPECT_TRUE(std::filesystem::exists(path + "/dataplane.sock")) << "somebody still uses it";
+  EXPECT_FALSE(std::filesystem::exists(path + "/millraced.lock"));
+  std::filesystem::remove(path + "/dataplane.sock");
+  { ASSERT_TRUE(RunDir::take(path).ok()); }
+  EXPECT_TRUE(std::filesystem::exists(path)) << "it was there before";
+}
+
+// Whoever waits for the lock of one that ends must not hold a lock that nobody else can see.
+TEST(RunDirTest, TakersAndEndersNeverShareIt) {
+  TempDir parent;
+  const std::string path = parent / "run";
+  std::atomic<int> holders{0};
+  std::atomic<int> taken{0};
+  std::atomic<bool> shared{false};
+  const auto take_often = [&] {
+    for (int i = 0; i < 2000; ++i) {
+      const auto dir = RunDir::take(path);
+      if (!dir.ok()) continue;
+      if (holders.fetch_add(1) != 0) shared = true;
+      ++taken;
+      std::this_thread::yield();
+      holders.fetch_sub(1);
+    }
+  };
+  std::vector<std::thread> takers;
+  for (int i = 0; i < 4; ++i)
+    takers.emplace_back(take_often);
+  for (auto& taker : takers)
+    taker.join();
+  EXPECT_FALSE(shared);
+  EXPECT_GT(taken, 0);
 }
 
 TEST(DnsTextTest, NamesAndTypes) {
