@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
 #include <linux/magic.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -68,6 +70,30 @@ uint64_t number_in(const std::string& path) {
   return number;
 }
 
+// What the device was made with; of these, some may be out of use. 0: unknown.
+uint32_t rx_queues_at_most(const std::string& interface) {
+  alignas(nlmsghdr) char buffer[32768];  // an answer has the statistics of the link, too
+  nlmsghdr* question = mnl_nlmsg_put_header(buffer);
+  question->nlmsg_type = RTM_GETLINK;
+  question->nlmsg_flags = NLM_F_REQUEST;
+  auto* link = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(question, sizeof(ifinfomsg)));
+  link->ifi_index = static_cast<int>(::if_nametoindex(interface.c_str()));
+  UniqueFd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (link->ifi_index == 0 || ::send(netlink.get(), question, question->nlmsg_len, 0) < 0) return 0;
+  const ssize_t got = ::recv(netlink.get(), buffer, sizeof buffer, 0);
+  const auto* answer = reinterpret_cast<const nlmsghdr*>(buffer);
+  if (!mnl_nlmsg_ok(answer, static_cast<int>(got)) || answer->nlmsg_type != RTM_NEWLINK) return 0;
+  uint32_t queues = 0;
+  const auto take = [](const nlattr* attribute, void* into) {
+    if (mnl_attr_get_type(attribute) == IFLA_NUM_RX_QUEUES) {
+      *static_cast<uint32_t*>(into) = mnl_attr_get_u32(attribute);
+    }
+    return MNL_CB_OK;
+  };
+  mnl_attr_parse(answer, sizeof(ifinfomsg), take, &queues);
+  return queues;
+}
+
 void append(std::vector<Finding>& to, std::vector<Finding> from) {
   to.insert(to.end(), from.begin(), from.end());
 }
@@ -103,8 +129,9 @@ QueueState queue_state(const std::string& interface) {
   ifreq request{};
   interface.copy(request.ifr_name, IFNAMSIZ - 1);
   request.ifr_data = reinterpret_cast<char*>(&channels);
-  if (::ioctl(probe.get(), SIOCETHTOOL, &request) != 0) return {};
-  return {channels.rx_count + channels.combined_count, channels.combined_count != 0};
+  if (::ioctl(probe.get(), SIOCETHTOOL, &request) != 0) return {rx_queues_at_most(interface)};
+  return {channels.rx_count + channels.combined_count,
+          channels.combined_count != 0 ? QueueState::Kind::combined : QueueState::Kind::rx_and_tx};
 }
 
 std::vector<Finding> check_queues(const Config& config, const std::string& port,
@@ -112,12 +139,16 @@ std::vector<Finding> check_queues(const Config& config, const std::string& port,
   const uint32_t workers = config.dataplane.workers;
   if (state.rx_queues == 0 || state.rx_queues >= workers) return {};
   const std::string wanted = std::to_string(workers);
+  std::string remedy = "lower dataplane.workers";
+  if (state.kind == QueueState::Kind::combined) {
+    remedy = "`ethtool -L " + interface + " combined " + wanted + "`, or " + remedy;
+  } else if (state.kind == QueueState::Kind::rx_and_tx) {
+    remedy = "`ethtool -L " + interface + " rx " + wanted + " tx " + wanted + "`, or " + remedy;
+  }
   return {{true, "ports[" + port + "].interface: " + interface + " has " +
                      std::to_string(state.rx_queues) + " receive queue" +
                      (state.rx_queues == 1 ? "" : "s") + ", and each of the " + wanted +
-                     " workers needs one; `ethtool -L " + interface +
-                     (state.combined ? " combined " + wanted : " rx " + wanted + " tx " + wanted) +
-                     "`, or lower dataplane.workers"}};
+                     " workers needs one; " + remedy}};
 }
 
 std::vector<Finding> check_binds(const Config& config) {

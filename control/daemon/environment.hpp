@@ -35,8 +35,8 @@ std::vector<Finding> check_interfaces(const Config& config);
 std::vector<Finding> check_binds(const Config& config);
 
 struct QueueState {
-  uint32_t rx_queues = 0;  // of receiving, or both ways; 0: the driver does not say
-  bool combined = false;   // as `ethtool -L` calls them
+  uint32_t rx_queues = 0;  // 0: cannot be found out
+  enum class Kind { fixed, rx_and_tx, combined } kind = Kind::fixed;  // for `ethtool -L`
 };
 QueueState queue_state(const std::string& interface);
 std::vector<Finding> check_queues(const Config& config, const std::string& port,

@@ -53,17 +53,21 @@ TEST(EnvironmentTest, InterfaceThatIsNotThere) {
 TEST(EnvironmentTest, FewerQueuesThanWorkers) {
   Config config;
   config.dataplane.workers = 3;
-  EXPECT_TRUE(check_queues(config, "p0", "va", {3, false}).empty());
+  EXPECT_TRUE(check_queues(config, "p0", "va", {3, QueueState::Kind::combined}).empty());
   EXPECT_TRUE(check_queues(config, "p0", "va", {}).empty()) << "a driver that does not say";
-  const auto one = check_queues(config, "p0", "va", {1, false});
+  const auto one = check_queues(config, "p0", "va", {1, QueueState::Kind::rx_and_tx});
   ASSERT_EQ(one.size(), 1u);
   EXPECT_TRUE(one[0].fatal);
   EXPECT_NE(one[0].text.find("va has 1 receive queue,"), std::string::npos) << one[0].text;
   EXPECT_NE(one[0].text.find("`ethtool -L va rx 3 tx 3`"), std::string::npos) << one[0].text;
-  const auto two = check_queues(config, "p0", "eth0", {2, true});
+  const auto two = check_queues(config, "p0", "eth0", {2, QueueState::Kind::combined});
   ASSERT_EQ(two.size(), 1u);
   EXPECT_NE(two[0].text.find("`ethtool -L eth0 combined 3`"), std::string::npos) << two[0].text;
   EXPECT_EQ(queue_state("mr-none0").rx_queues, 0u);
+  EXPECT_EQ(queue_state("lo").rx_queues, 1u) << "without an ethtool, by netlink";
+  const auto fixed = check_queues(config, "p0", "lo", queue_state("lo"));
+  ASSERT_EQ(fixed.size(), 1u);
+  EXPECT_EQ(fixed[0].text.find("ethtool"), std::string::npos) << fixed[0].text;
 }
 
 TEST(EnvironmentTest, BindThatIsOnNoInterfaceIsAWarning) {
