@@ -25,7 +25,7 @@ void flush(Session& session, const FlushOptions& options) {
   if (!options.type.empty()) request["type"] = options.type;
   if (options.suffix) request["suffix"] = true;
   if (options.negative) request["negative"] = true;
-  const Reply reply = session.call(request);
+  const Reply reply = session.change(std::move(request), "the flush may still be carried out");
   if (!reply.status.ok()) return session.fail(reply);
   if (session.json) return session.print_json(reply.data);
   const auto removed = reply.data.value("removed", uint64_t{0});

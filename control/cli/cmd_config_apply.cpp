@@ -10,8 +10,9 @@
 namespace millrace::cli {
 namespace {
 
-// A restart waits for the data plane, which has 30 s.
-constexpr double kApplyTimeoutS = 60;
+// A restart ends the data plane and waits for the next, which has 30 s; half of our time is for it,
+// the other for going back.
+constexpr double kApplyTimeoutS = 80;
 
 struct ApplyOptions {
   std::string file;
@@ -48,9 +49,17 @@ void apply(Session& session, const ApplyOptions& options) {
     request["yaml"] = std::move(text).value();
     request["source"] = options.file;
   }
-  const Reply reply = session.call(request);
+  static const std::string kOpen =
+      "the config may run or may yet be taken: see `config` in `millrace status`";
+  const Reply reply =
+      options.dry_run ? session.call(request) : session.change(std::move(request), kOpen);
   const Json changes = reply.data.value("changes", Json::array());
-  if (!session.json) print_changes(changes);
+  if (!session.json) {
+    print_changes(changes);
+    for (const auto& warning : reply.data.value("warnings", Json::array())) {
+      std::fprintf(stderr, "warning: %s\n", warning.get<std::string>().c_str());
+    }
+  }
   if (!reply.status.ok()) return session.fail(reply);
   if (session.json) return session.print_json(reply.data);
   const auto generation = reply.data.value("generation", uint64_t{0});

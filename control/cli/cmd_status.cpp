@@ -24,6 +24,15 @@ void print_data_plane(const Json& plane) {
   std::printf("\n");
 }
 
+void print_config(const Json& data) {
+  const Json& running = data.at("running");
+  std::printf("config      %s, generation %s since %s\n", running.value("source", "?").c_str(),
+              number(data, "generation").c_str(), running.value("since", "?").c_str());
+  if (running.value("in_config", true)) return;
+  std::printf("            not in %s: lost when millraced starts again\n",
+              data.at("millraced").value("config", "?").c_str());
+}
+
 void print_generations(const Json& data) {
   std::printf("generation  %s", number(data, "generation").c_str());
   for (const auto& core : data.at("dataplane").value("cores", Json::array())) {
@@ -73,10 +82,9 @@ void status(Session& session) {
   if (session.json) return session.print_json(reply.data);
   const Json& data = reply.data;
   const Json& daemon = data.at("millraced");
-  std::printf("millraced   %s, pid %s, running %s, config %s\n",
-              daemon.value("version", "?").c_str(), number(daemon, "pid").c_str(),
-              seconds_text(daemon.value("uptime_s", 0.0)).c_str(),
-              daemon.value("config", "").c_str());
+  std::printf("millraced   %s, pid %s, running %s\n", daemon.value("version", "?").c_str(),
+              number(daemon, "pid").c_str(), seconds_text(daemon.value("uptime_s", 0.0)).c_str());
+  print_config(data);
   print_data_plane(data.at("dataplane"));
   print_generations(data);
   if (data.contains("cache")) print_cache(data["cache"]);

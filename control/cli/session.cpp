@@ -85,12 +85,13 @@ Reply parse_reply(const std::string& line) {
   return reply;
 }
 
-}  // namespace
+Clock::time_point deadline_of(const Session& session) {
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                            std::chrono::duration<double>(session.timeout_s));
+}
 
-Reply Session::call(const Json& request) const {
-  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                           std::chrono::duration<double>(timeout_s));
-  const std::string path = run_dir + "/millraced.sock";
+Reply exchange(const Session& session, const Json& request, Clock::time_point deadline) {
+  const std::string path = session.run_dir + "/millraced.sock";
   auto connected = ctl::connect_unix(path, SOCK_STREAM);
   if (!connected.ok()) {
     return {{Code::unreachable, connected.status().message() +
@@ -101,10 +102,26 @@ Reply Session::call(const Json& request) const {
   const int fd = connected.value().get();
   const std::string line =
       request.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  if (auto sent = send_all(fd, line, deadline); !sent.ok()) return {sent, {}, Json::object()};
+  if (auto sent = send_all(fd, line, deadline); !sent.ok()) return {sent, {}, Json::object(), true};
   auto answer = read_line(fd, deadline);
-  if (!answer.ok()) return {answer.status(), {}, Json::object()};
+  if (!answer.ok()) return {answer.status(), {}, Json::object(), true};
   return parse_reply(answer.value());
+}
+
+}  // namespace
+
+Reply Session::call(const Json& request) const {
+  return exchange(*this, request, deadline_of(*this));
+}
+
+Reply Session::change(Json request, const std::string& open) const {
+  const auto deadline = deadline_of(*this);
+  // CLOCK_MONOTONIC on both sides.
+  request["deadline_ms"] =
+      std::chrono::floor<std::chrono::milliseconds>(deadline.time_since_epoch()).count();
+  Reply reply = exchange(*this, request, deadline);
+  if (reply.unanswered) reply.status = {reply.status.code(), reply.status.message() + "; " + open};
+  return reply;
 }
 
 void Session::fail(const Reply& reply) {

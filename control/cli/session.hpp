@@ -21,6 +21,7 @@ struct Reply {
   ctl::Status status;
   std::string message;
   Json data = Json::object();
+  bool unanswered = false;  // millraced may or may not have the request
 };
 
 struct Session {
@@ -32,6 +33,11 @@ struct Session {
 
   // One request, one reply. A reply with a code other than 0 comes back as its status.
   Reply call(const Json& request) const;
+
+  // The same for what changes something: millraced knows how long we wait, gives up before we do,
+  // and carries nothing out that it reads later. Where it does not answer at all, the message ends
+  // with `open`: what may still happen, and where to look.
+  Reply change(Json request, const std::string& open) const;
 
   // Says what went wrong on stderr (with --json also on stdout, with the data) and sets exit_code.
   // Errors of a config stand there alone, so that an editor finds file:line:column.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/daemon/control_server.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +22,12 @@ std::string line_of(const ControlServer::Answer& answer) {
       {"message", answer.status.ok() ? answer.message : answer.status.message()},
       {"data", answer.data}};
   return reply.dump(-1, ' ', false, ControlServer::Json::error_handler_t::replace) + "\n";
+}
+
+// In both directions: nobody reads the reply.
+bool gone(int socket) {
+  pollfd poll{socket, 0, 0};
+  return ::poll(&poll, 1, 0) > 0;
 }
 
 }  // namespace
@@ -72,12 +79,9 @@ void ControlServer::on_accept() {
 void ControlServer::on_client(uint64_t id, uint32_t events) {
   const auto found = clients_.find(id);
   if (found == clients_.end()) return;
-  const Client& client = found->second;
-  // Gone in both directions: nobody reads the reply. An unread request is still carried out.
-  const bool busy = client.answering || !client.output.empty();
-  if ((events & EPOLLERR) != 0 || ((events & EPOLLHUP) != 0 && busy)) return drop(id);
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return drop(id);
   if ((events & EPOLLOUT) != 0) write_some(id);
-  if ((events & (EPOLLIN | EPOLLHUP)) != 0) read_some(id);
+  if ((events & EPOLLIN) != 0) read_some(id);
 }
 
 void ControlServer::read_some(uint64_t id) {
@@ -115,6 +119,7 @@ void ControlServer::take_request(uint64_t id) {
     if (client.ended) return drop(id);
     return update_interest(id);
   }
+  if (gone(client.socket.get())) return drop(id);
   const std::string line = client.input.substr(0, newline);
   client.input.erase(0, newline + 1);
   client.answering = true;

@@ -8,6 +8,9 @@
 // So a client holds at most one request, one pending reply and one reply being written, whatever it
 // sends and however slowly it reads.
 //
+// A request is carried out only while its client is there: one that has given up meanwhile has been
+// told so by its own clock. Closing the writing half only is not going.
+//
 // Threads: the event loop's. The handler may answer at once or later; a reply to a client that has
 // gone is dropped.
 // Limits: kClientsMax clients (further ones are told so and closed), kRequestBytesMax for a line; a

@@ -38,6 +38,10 @@ Result<UniqueFd> sealed(const Image& image, const char* name) {
   return UniqueFd(made.value());
 }
 
+std::string counted(std::size_t count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
 std::string keys_needing_restart(const std::vector<Change>& changes) {
   std::string keys;
   for (const auto& change : changes) {
@@ -69,7 +73,8 @@ Daemon::Daemon(EventLoop& loop, DaemonOptions options, PrefilterControl& prefilt
       history_(options_.state_dir),
       supervisor_(loop, options_.supervisor,
                   {[this] {
-                     return sealed(pending_restarts_ ? pending_->candidate.image : current_->image,
+                     return sealed(pending_in(Phase::restart) ? pending_->candidate.image
+                                                             : current_->image,
                                    "millrace-config");
                    },
                    [this](const DataplaneInfo& info) { on_up(info); },
@@ -90,7 +95,9 @@ Daemon::Daemon(EventLoop& loop, DaemonOptions options, PrefilterControl& prefilt
   });
 }
 
-Daemon::~Daemon() = default;
+Daemon::~Daemon() {
+  if (pending_) loop_.cancel(pending_->timer);
+}
 
 std::chrono::seconds Daemon::uptime() const {
   return std::chrono::duration_cast<std::chrono::seconds>(EventLoop::Clock::now() - started_);
@@ -102,7 +109,9 @@ Status Daemon::start(Config config, std::string yaml) {
   log::set_level(log_level(config.logging.level));
   const auto interfaces = kernel_interfaces(config);
   if (auto used = prefilter_.use(interfaces); !used.ok()) return used;
-  current_ = compile_next(std::move(config), std::move(yaml));
+  attached_ = interfaces;
+  current_ = compile_next(std::move(config), std::move(yaml), options_.config_path);
+  current_->since = std::chrono::system_clock::now();
   for (const auto& interface : interfaces) {
     log::info("prefilter on " + interface + ": " + prefilter_.mode(interface));
   }
@@ -113,11 +122,12 @@ Status Daemon::start(Config config, std::string yaml) {
   return {};
 }
 
-Applied Daemon::compile_next(Config config, std::string yaml) {
+Applied Daemon::compile_next(Config config, std::string yaml, std::string source) {
   Applied applied;
   compile(config, ++last_generation_, applied.image);
   applied.config = std::move(config);
   applied.yaml = std::move(yaml);
+  applied.source = std::move(source);
   return applied;
 }
 
@@ -158,10 +168,15 @@ void Daemon::on_up(const DataplaneInfo& info) {
     supervisor_.restart(boot_checksum(*current_));
     return;
   }
-  if (pending_restarts_) {
-    pending_restarts_ = false;
-    commit();
+  const bool candidate_is_up = pending_in(Phase::restart);
+  if (candidate_is_up) commit();
+  leave_other_interfaces();
+  if (candidate_is_up) {
     settle({});
+  } else if (pending_in(Phase::going_back)) {
+    const Status& why = pending_->failure;
+    settle({why.code(), why.message() + "\ngeneration " +
+                            std::to_string(current_->generation()) + " runs again"});
   } else if (info.config_generation != current_->generation()) {
     return reinstall_current();
   } else if (first) {
@@ -172,7 +187,9 @@ void Daemon::on_up(const DataplaneInfo& info) {
 
 // What the data plane runs is from before us, or is unknown after a time-out: make it ours.
 void Daemon::reinstall_current() {
-  auto next = std::make_shared<Applied>(compile_next(current_->config, current_->yaml));
+  auto next =
+      std::make_shared<Applied>(compile_next(current_->config, current_->yaml, current_->source));
+  next->since = current_->since;
   install(*next, [this, next](const Status& status) {
     if (!status.ok()) {
       log::error("data plane did not take generation " + std::to_string(next->generation()) +
@@ -192,15 +209,11 @@ void Daemon::reinstall_current() {
 void Daemon::on_down(const std::string& why) {
   routes_.data_plane_down();
   if (ending_) return;
-  if (pending_restarts_) {
-    pending_restarts_ = false;
-    const std::string back = std::to_string(current_->generation());
-    log::error("new config does not run; going back to generation " + back);
-    static_cast<void>(prefilter_.use(kernel_interfaces(current_->config)));
-    static_cast<void>(set_rules());
-    supervisor_.restart(boot_checksum(*current_));
-    settle({Code::error, why + "\nwent back to generation " + back});
-    return;
+  if (pending_in(Phase::restart)) return go_back({Code::error, why});
+  if (pending_in(Phase::going_back)) {
+    settle({Code::error, pending_->failure.message() + "\ngeneration " +
+                             std::to_string(current_->generation()) +
+                             " does not start again either, and is tried again and again: " + why});
   }
   if (was_up_) return;
   exit_status_ = Status(Code::error, why);
@@ -228,7 +241,7 @@ void Daemon::publish_routes(const abi::RoutesImage& image, RouteKeeper::Publishe
 void Daemon::apply_own_file() {
   auto text = read_text(options_.config_path);
   if (!text.ok()) return log::error("config not applied: " + text.status().message());
-  apply({std::move(text).value(), options_.config_path, false, false},
+  apply({.yaml = std::move(text).value(), .source = options_.config_path},
         [](const Status& status, const ApplyOutcome& outcome) {
           if (!status.ok()) return log::error("config not applied: " + status.message());
           log::info("config file read again: generation " + std::to_string(outcome.generation));
@@ -246,9 +259,20 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
   }
   outcome.changes = diff(current_->config, *loaded.config);
   outcome.reload = reload_class(outcome.changes);
-  if (request.dry_run || outcome.changes.empty()) return done({}, outcome);
+  if (outcome.changes.empty()) return done({}, outcome);
   const bool up = supervisor_.state() == Supervisor::State::up;
-  if (outcome.reload != ReloadClass::live && !request.allow_restart && up) {
+  // With no data plane up there is nothing that a restart could disturb.
+  const bool restarts = !up || outcome.reload != ReloadClass::live;
+  std::string obstacles;
+  for (const auto& finding :
+       options_.check_environment({*loaded.config, restarts, supervisor_.pid()})) {
+    // A data plane that runs on has got over what would keep a new one from starting.
+    const bool obstacle = finding.fatal && restarts && !request.dry_run;
+    if (obstacle) obstacles += "\n" + finding.text;
+    else outcome.warnings.push_back(finding.text);
+  }
+  if (request.dry_run) return done({}, outcome);
+  if (up && restarts && !request.allow_restart) {
     return done({Code::rejected, "needs a restart of the data plane: " +
                                      keys_needing_restart(outcome.changes) +
                                      "; repeat with --allow-restart to do so now"},
@@ -257,40 +281,103 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
   if (pending_ || ending_) {
     return done({Code::error, "another config is being applied; try again"}, outcome);
   }
-  pending_ = PendingApply{compile_next(std::move(*loaded.config), std::move(request.yaml)),
-                          std::move(outcome), std::move(done), since};
-  // With no data plane up there is nothing that a restart could disturb.
-  if (up && pending_->outcome.reload == ReloadClass::live) return apply_live();
-  apply_by_restart();
+  if (!obstacles.empty()) {
+    return done({Code::error, "this machine cannot run that config; nothing changed:" + obstacles},
+                outcome);
+  }
+  for (const auto& warning : outcome.warnings) log::warning(warning);
+  pending_ = PendingApply{
+      .candidate = compile_next(std::move(*loaded.config), std::move(request.yaml),
+                                std::move(request.source)),
+      .outcome = std::move(outcome),
+      .done = std::move(done),
+      .since = since,
+      .deadline = request.deadline};
+  if (request.deadline) {
+    const auto half = (*request.deadline - since) / 2;
+    pending_->timer = loop_.after(std::chrono::duration_cast<EventLoop::Milliseconds>(half),
+                                  [this] { lose_patience(); });
+  }
+  restarts ? apply_by_restart() : apply_live();
 }
 
 void Daemon::apply_live() {
-  install(pending_->candidate, [this](const Status& status) {
-    if (!status.ok()) {
-      // Some cores may run it, or may yet: bring them all back to what everything else is.
-      if (status.code() == Code::timed_out) reinstall_current();
-      return settle(status);
-    }
+  const uint64_t generation = pending_->candidate.generation();
+  install(pending_->candidate, [this, generation](const Status& status) {
+    if (!pending_ || pending_->candidate.generation() != generation) return;
+    if (!status.ok()) return take_back(status);
     commit();
     settle({});
   });
 }
 
+// Some cores may run the candidate, or may yet: brings them all back to what everything else is.
+void Daemon::take_back(const Status& why) {
+  if (why.code() != Code::timed_out) return settle(why);
+  reinstall_current();
+  settle({why.code(), why.message() + "; the config of generation " +
+                          std::to_string(current_->generation()) +
+                          " is put back as soon as the cores take it"});
+}
+
 void Daemon::apply_by_restart() {
-  const Status used = prefilter_.use(kernel_interfaces(pending_->candidate.config));
-  if (!used.ok()) {
-    static_cast<void>(prefilter_.use(kernel_interfaces(current_->config)));
+  auto both = attached_;
+  for (const auto& name : kernel_interfaces(pending_->candidate.config)) {
+    if (std::find(both.begin(), both.end(), name) == both.end()) both.push_back(name);
+  }
+  if (const Status used = prefilter_.use(both); !used.ok()) {
+    static_cast<void>(prefilter_.use(attached_));
     return settle(used);
   }
-  pending_restarts_ = true;
+  attached_ = both;
+  // What was attached just now has none.
+  if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
+  pending_->phase = Phase::restart;
   routes_.data_plane_down();
   supervisor_.restart(boot_checksum(pending_->candidate));
+}
+
+void Daemon::go_back(Status why) {
+  log::error("new config does not run, going back to generation " +
+             std::to_string(current_->generation()) + ": " + why.message());
+  pending_->phase = Phase::going_back;
+  pending_->failure = std::move(why);
+  supervisor_.restart(boot_checksum(*current_));
+}
+
+// Half of the client's time has gone; the other half is for going back, and for saying so.
+void Daemon::lose_patience() {
+  using Milliseconds = EventLoop::Milliseconds;
+  const auto now = EventLoop::Clock::now();
+  const auto waited = std::chrono::duration_cast<Milliseconds>(now - pending_->since);
+  const auto left = std::chrono::duration_cast<Milliseconds>(*pending_->deadline - now);
+  pending_->timer = 0;
+  const Status late(Code::timed_out, "not done after " + std::to_string(waited.count()) +
+                                         " ms, half of the time that you wait (--timeout)");
+  if (pending_->phase == Phase::install) return take_back(late);
+  if (pending_->phase == Phase::restart) go_back(late);
+  pending_->timer = loop_.after(left * 4 / 5, [this] {
+    settle({Code::timed_out, pending_->failure.message() + "\ngoing back to generation " +
+                                 std::to_string(current_->generation()) +
+                                 ", which does not run yet; see `millrace status`"});
+  });
+}
+
+// Only while no data plane lives but one that runs current().
+void Daemon::leave_other_interfaces() {
+  const auto wanted = kernel_interfaces(current_->config);
+  if (attached_ == wanted) return;
+  if (auto used = prefilter_.use(wanted); !used.ok()) {
+    return log::error("prefilter: " + used.message());
+  }
+  attached_ = wanted;
 }
 
 // The data plane runs the candidate (or, at the start, what is current already).
 void Daemon::commit() {
   if (pending_) {
     current_ = std::move(pending_->candidate);
+    current_->since = std::chrono::system_clock::now();
     log::set_level(log_level(current_->config.logging.level));
     set_route_targets();
     if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
@@ -304,13 +391,16 @@ void Daemon::settle(const Status& status) {
   if (!pending_) return;
   PendingApply settled = std::move(*pending_);
   pending_.reset();
+  loop_.cancel(settled.timer);
   settled.outcome.generation = current_->generation();
   settled.outcome.applied = status.ok();
   settled.outcome.elapsed_ms =
       std::chrono::duration<double, std::milli>(EventLoop::Clock::now() - settled.since).count();
   if (status.ok()) {
-    log::info("generation " + std::to_string(current_->generation()) + " applied, " +
-              std::to_string(settled.outcome.changes.size()) + " changes");
+    log::info("generation " + std::to_string(current_->generation()) + " applied from " +
+              current_->source + ": " + counted(settled.outcome.changes.size(), "change"));
+    const std::string unreachable = routes_.all_unreachable();
+    if (!unreachable.empty()) settled.outcome.warnings.push_back(unreachable);
   }
   settled.done(status, settled.outcome);
 }

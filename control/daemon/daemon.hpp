@@ -15,10 +15,17 @@
 //
 //     live      install_config ── ok ──▶ current; rules, routes, history
 //                              └─ no ──▶ nothing happened
-//     restart   end the data plane, start one with the new image ── up ──▶ current
+//     restart   can this machine run it? ── no ──▶ nothing happened
+//                  └─ yes ──▶ end the data plane, start one with the new image ── up ──▶ current
 //                                             └─ does not come up ──▶ start one with the old image
+//                                                                     and answer when that is up
 //
-// One apply at a time. A generation number is used once, also by an apply that fails.
+// One apply at a time. A generation number is used once, also by an apply that fails. What is not
+// done after half of the time that the client waits is taken back, so that the client hears of it.
+//
+// The prefilter stands on every interface on which a data plane that lives may open sockets: one
+// that finds none there would attach a program of its own, and leave it behind. So an interface is
+// left only when the data plane of another config is up, which is after the last one has ended.
 //
 // Threads: the event loop's. Failure: the daemon ends by itself only when its first data plane does
 // not come up; later ones are started again for ever.
@@ -32,6 +39,7 @@
 #include "control/config/diff.hpp"
 #include "control/config/model.hpp"
 #include "control/daemon/control_server.hpp"
+#include "control/daemon/environment.hpp"
 #include "control/daemon/history.hpp"
 #include "control/daemon/prefilter_control.hpp"
 #include "control/daemon/route_keeper.hpp"
@@ -46,12 +54,17 @@ struct DaemonOptions {
   SupervisorOptions supervisor;
   std::chrono::milliseconds install_timeout{10'000};
   std::chrono::milliseconds query_timeout{5'000};
+  // Asked before a config is applied. What a test may want to say itself.
+  std::function<std::vector<Finding>(const EnvironmentQuestion&)> check_environment =
+      ctl::check_environment;
 };
 
 struct Applied {
   Config config;
   std::string yaml;
+  std::string source;  // the file as whoever applied it named it
   abi::ConfigImage image{};
+  std::chrono::system_clock::time_point since{};  // it runs
 
   uint64_t generation() const { return image.header.generation; }
 };
@@ -61,6 +74,7 @@ struct ApplyRequest {
   std::string source;  // stands for the file in diagnostics
   bool dry_run = false;
   bool allow_restart = false;
+  std::optional<EventLoop::Clock::time_point> deadline = {};  // until then the client waits
 };
 
 struct ApplyOutcome {
@@ -70,6 +84,7 @@ struct ApplyOutcome {
   uint64_t generation = 0;  // that runs now
   bool applied = false;
   double elapsed_ms = 0;  // from the request until every core ran it
+  std::vector<std::string> warnings;
 };
 
 class Daemon {
@@ -99,14 +114,25 @@ class Daemon {
   std::chrono::seconds uptime() const;
 
  private:
+  enum class Phase {
+    install,     // the data plane has been handed the candidate
+    restart,     // the candidate is what the next data plane starts with
+    going_back,  // that did not come up: the next one starts with current() again
+  };
+
   struct PendingApply {
     Applied candidate;
     ApplyOutcome outcome;
     ApplyDone done;
     EventLoop::Clock::time_point since;
+    std::optional<EventLoop::Clock::time_point> deadline;
+    Phase phase = Phase::install;
+    Status failure = {};  // why we go back
+    EventLoop::TimerId timer = 0;
   };
 
-  Applied compile_next(Config config, std::string yaml);
+  bool pending_in(Phase phase) const { return pending_ && pending_->phase == phase; }
+  Applied compile_next(Config config, std::string yaml, std::string source);
   Status set_rules();
   void set_route_targets();
 
@@ -118,6 +144,10 @@ class Daemon {
 
   void apply_live();
   void apply_by_restart();
+  void go_back(Status why);
+  void lose_patience();
+  void take_back(const Status& why);
+  void leave_other_interfaces();
   void commit();
   void settle(const Status& status);  // answers the pending apply
 
@@ -130,8 +160,8 @@ class Daemon {
   ControlServer server_;
   std::optional<Applied> current_;
   std::optional<PendingApply> pending_;
-  bool pending_restarts_ = false;  // the candidate is what the next data plane starts with
-  uint64_t last_generation_ = 0;   // ever used
+  std::vector<std::string> attached_;  // interfaces with a prefilter
+  uint64_t last_generation_ = 0;       // ever used
   bool was_up_ = false;
   bool ending_ = false;
   Status exit_status_;

@@ -3,7 +3,11 @@
 
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <libmnl/libmnl.h>
+#include <linux/ethtool.h>
 #include <linux/magic.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
@@ -12,6 +16,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -59,6 +64,36 @@ bool same_ip(const sockaddr* have, const Endpoint& wanted) {
   return false;
 }
 
+uint64_t number_in(const std::string& path) {
+  uint64_t number = 0;
+  std::ifstream(path) >> number;
+  return number;
+}
+
+// What the device was made with; of these, some may be out of use. 0: unknown.
+uint32_t rx_queues_at_most(const std::string& interface) {
+  alignas(nlmsghdr) char buffer[32768];  // an answer has the statistics of the link, too
+  nlmsghdr* question = mnl_nlmsg_put_header(buffer);
+  question->nlmsg_type = RTM_GETLINK;
+  question->nlmsg_flags = NLM_F_REQUEST;
+  auto* link = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(question, sizeof(ifinfomsg)));
+  link->ifi_index = static_cast<int>(::if_nametoindex(interface.c_str()));
+  UniqueFd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (link->ifi_index == 0 || ::send(netlink.get(), question, question->nlmsg_len, 0) < 0) return 0;
+  const ssize_t got = ::recv(netlink.get(), buffer, sizeof buffer, 0);
+  const auto* answer = reinterpret_cast<const nlmsghdr*>(buffer);
+  if (!mnl_nlmsg_ok(answer, static_cast<int>(got)) || answer->nlmsg_type != RTM_NEWLINK) return 0;
+  uint32_t queues = 0;
+  const auto take = [](const nlattr* attribute, void* into) {
+    if (mnl_attr_get_type(attribute) == IFLA_NUM_RX_QUEUES) {
+      *static_cast<uint32_t*>(into) = mnl_attr_get_u32(attribute);
+    }
+    return MNL_CB_OK;
+  };
+  mnl_attr_parse(answer, sizeof(ifinfomsg), take, &queues);
+  return queues;
+}
+
 void append(std::vector<Finding>& to, std::vector<Finding> from) {
   to.insert(to.end(), from.begin(), from.end());
 }
@@ -78,9 +113,42 @@ std::vector<Finding> check_interfaces(const Config& config) {
     } else if ((request.ifr_flags & IFF_UP) == 0) {
       findings.push_back({true, "ports[" + port.name + "].interface: " + port.interface +
                                     " is down; `ip link set " + port.interface + " up`"});
+    } else {
+      append(findings, check_queues(config, port.name, port.interface,
+                                    queue_state(port.interface)));
     }
   }
   return findings;
+}
+
+// AF_XDP is bound to queues that are in use now, not to those that the device could have.
+QueueState queue_state(const std::string& interface) {
+  UniqueFd probe(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  ifreq request{};
+  interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  if (::ioctl(probe.get(), SIOCETHTOOL, &request) != 0) return {rx_queues_at_most(interface)};
+  return {channels.rx_count + channels.combined_count,
+          channels.combined_count != 0 ? QueueState::Kind::combined : QueueState::Kind::rx_and_tx};
+}
+
+std::vector<Finding> check_queues(const Config& config, const std::string& port,
+                                  const std::string& interface, const QueueState& state) {
+  const uint32_t workers = config.dataplane.workers;
+  if (state.rx_queues == 0 || state.rx_queues >= workers) return {};
+  const std::string wanted = std::to_string(workers);
+  std::string remedy = "lower dataplane.workers";
+  if (state.kind == QueueState::Kind::combined) {
+    remedy = "`ethtool -L " + interface + " combined " + wanted + "`, or " + remedy;
+  } else if (state.kind == QueueState::Kind::rx_and_tx) {
+    remedy = "`ethtool -L " + interface + " rx " + wanted + " tx " + wanted + "`, or " + remedy;
+  }
+  return {{true, "ports[" + port + "].interface: " + interface + " has " +
+                     std::to_string(state.rx_queues) + " receive queue" +
+                     (state.rx_queues == 1 ? "" : "s") + ", and each of the " + wanted +
+                     " workers needs one; " + remedy}};
 }
 
 std::vector<Finding> check_binds(const Config& config) {
@@ -111,10 +179,23 @@ HugepageState hugepage_state(const std::string& dir) {
   if (static_cast<uint64_t>(info.f_type) != HUGETLBFS_MAGIC) return state;
   state.mounted = true;
   state.page_bytes = static_cast<uint64_t>(info.f_bsize);
-  std::ifstream free_pages("/sys/kernel/mm/hugepages/hugepages-" +
-                           std::to_string(state.page_bytes >> 10) + "kB/free_hugepages");
-  free_pages >> state.pages_free;
+  const std::string pool =
+      "/sys/kernel/mm/hugepages/hugepages-" + std::to_string(state.page_bytes >> 10) + "kB/";
+  state.pages_total = number_in(pool + "nr_hugepages");
+  const uint64_t unused = number_in(pool + "free_hugepages");
+  const uint64_t promised = number_in(pool + "resv_hugepages");
+  state.pages_free = unused > promised ? unused - promised : 0;
   return state;
+}
+
+uint64_t hugepage_bytes_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  const std::string key = "HugetlbPages:";
+  for (std::string line; std::getline(file, line);) {
+    if (line.compare(0, key.size(), key) != 0) continue;
+    return std::strtoull(line.c_str() + key.size(), nullptr, 10) << 10;
+  }
+  return 0;
 }
 
 uint64_t hugepage_bytes_needed(const Config& config) {
@@ -137,8 +218,9 @@ std::vector<Finding> check_hugepages(const Config& config, const HugepageState& 
   return {{true, "hugepages: " + std::to_string(pages) + " of " +
                      std::to_string(state.page_bytes >> 10) + " KiB needed (" +
                      megabytes(bytes) + " MiB for cache and packet buffers), " +
-                     std::to_string(state.pages_free) + " free; `sysctl vm.nr_hugepages=" +
-                     std::to_string(pages) +
+                     std::to_string(state.pages_free) + " of " + std::to_string(state.pages_total) +
+                     " free; `sysctl vm.nr_hugepages=" +
+                     std::to_string(state.pages_total + pages - state.pages_free) +
                      "` or more, or lower packet_caches[].size or "
                      "dataplane.buffers_per_worker, or set dataplane.hugepages: false"}};
 }
@@ -148,9 +230,12 @@ std::vector<Finding> check_environment(const EnvironmentQuestion& question) {
   check_root(findings);
   check_af_xdp(question.config, findings);
   append(findings, check_interfaces(question.config));
-  if (!question.data_plane_running) {
-    append(findings, check_hugepages(question.config,
-                                     hugepage_state(question.config.dataplane.hugepage_dir)));
+  if (question.starts_data_plane) {
+    HugepageState state = hugepage_state(question.config.dataplane.hugepage_dir);
+    if (state.mounted && question.replaced != 0) {
+      state.pages_free += hugepage_bytes_of(question.replaced) / state.page_bytes;
+    }
+    append(findings, check_hugepages(question.config, state));
   }
   append(findings, check_binds(question.config));
   return findings;

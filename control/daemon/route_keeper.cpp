@@ -129,6 +129,15 @@ std::vector<abi::Address> RouteKeeper::sources() const {
   return distinct;
 }
 
+std::string RouteKeeper::all_unreachable() const {
+  std::string reasons;
+  for (std::size_t i = 0; i < current_.size(); ++i) {
+    if (current_[i].usable() || current_[i].awaits_neighbour) return {};
+    reasons += (reasons.empty() ? "" : "; ") + names_[i] + ": " + current_[i].why;
+  }
+  return reasons.empty() ? reasons : "no backend can be reached: " + reasons;
+}
+
 void RouteKeeper::look(bool refresh) {
   last_look_ = EventLoop::Clock::now();
   const auto sources_before = sources();

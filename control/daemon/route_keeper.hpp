@@ -50,6 +50,8 @@ class RouteKeeper {
   void data_plane_down();
 
   const std::vector<Resolution>& current() const { return current_; }
+  // Why no backend can be asked, in one line; empty if one can, or if that is not yet known.
+  std::string all_unreachable() const;
   std::vector<abi::Address> sources() const;  // distinct, of the usable backends
   uint64_t generation() const { return generation_; }
 

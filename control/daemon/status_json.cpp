@@ -5,7 +5,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "control/config/load.hpp"
 #include "control/daemon/daemon.hpp"
+#include "control/daemon/read_text.hpp"
 #include "control/daemon/version.hpp"
 
 namespace millrace::ctl {
@@ -94,7 +98,27 @@ Json backends_json(Daemon& daemon) {
   return backends;
 }
 
+std::string utc_text(std::chrono::system_clock::time_point when) {
+  const time_t seconds = std::chrono::system_clock::to_time_t(when);
+  tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
 }  // namespace
+
+bool file_differs(const Daemon& daemon) {
+  const auto text = read_text(daemon.options().config_path);
+  if (!text.ok()) return true;
+  const auto loaded = load_config_text(text.value(), daemon.options().config_path);
+  return !loaded.ok() || !diff(daemon.current().config, *loaded.config).empty();
+}
+
+std::string own_file(const Daemon& daemon) {
+  return std::filesystem::absolute(daemon.options().config_path).string();
+}
 
 double data_plane_uptime_s(const abi::StatsArea& area) {
   timespec now{};
@@ -122,8 +146,12 @@ Json status_json(Daemon& daemon) {
             {{"pid", ::getpid()},
              {"uptime_s", daemon.uptime().count()},
              {"version", kVersion},
-             {"config", daemon.options().config_path}}},
+             {"config", own_file(daemon)}}},
            {"generation", current.generation()},
+           {"running",
+            {{"source", current.source},
+             {"since", utc_text(current.since)},
+             {"in_config", !file_differs(daemon)}}},
            {"history", daemon.history().generations()},
            {"ports", ports_json(daemon)},
            {"binds", Json::array()},

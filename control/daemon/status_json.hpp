@@ -4,6 +4,7 @@
 //
 //     {"millraced":{"pid","uptime_s","version","config"},
 //      "generation":G, "history":[..],
+//      "running":{"source","since","in_config"},
 //      "dataplane":{"state":"up"|"starting"|"waiting"|"stopping","pid","adopted","uptime_s",
 //                   "restarts","cores":[{"core","generation"}], "routes_generation"},
 //      "ports":[{"name","interface"|"device","xdp"}],
@@ -12,7 +13,9 @@
 //                   "source","mtu","vlan"}}],
 //      "cache":{"entries","memory_used","memory_total"}}
 //
-// The data plane's fields are there while it is up.
+// The data plane's fields are there while it is up. `running` says which file the config came from,
+// as it was named then, since when it runs (UTC), and whether millraced's own file, `config`, says
+// the same now: if not, what runs is lost when millraced starts again.
 
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -24,6 +27,10 @@ namespace millrace::ctl {
 class Daemon;
 
 nlohmann::json status_json(Daemon& daemon);
+
+// Whether millraced would come back with another config than the one that runs.
+bool file_differs(const Daemon& daemon);
+std::string own_file(const Daemon& daemon);  // its path from the root
 
 // Names, addresses and reachability of the running config's backends, by index.
 std::vector<BackendLabel> backend_labels(Daemon& daemon);

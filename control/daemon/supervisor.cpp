@@ -222,9 +222,10 @@ void Supervisor::went_down(std::string why) {
   const auto delay = std::min(options_.backoff_max, doubled);
   ++failures_;
   ++restarts_;
-  log::error(why + "; starting again in " + std::to_string(delay.count()) + " ms");
   timer_ = loop_.after(delay, [this] { begin(); });
   events_.down(why);
+  if (state_ != State::waiting) return;
+  log::error(why + "; starting again in " + std::to_string(delay.count()) + " ms");
 }
 
 std::string Supervisor::with_last_words(std::string why) const {

@@ -67,7 +67,7 @@ class Supervisor {
     std::function<Result<UniqueFd>()> image;
     std::function<void(const DataplaneInfo&)> up;
     // It ended or could not be started, and why; the next try is scheduled. A callback may call
-    // stop() to make it the last.
+    // stop() to make it the last, or restart(); then `why` is the callback's to tell.
     std::function<void(const std::string& why)> down;
   };
 
@@ -86,6 +86,7 @@ class Supervisor {
   void stop(std::function<void()> done);
 
   State state() const { return state_; }
+  pid_t pid() const { return process_ ? process_->pid() : 0; }  // in whichever state; 0: none
   const std::optional<DataplaneInfo>& info() const { return info_; }
   DataplaneLink& link() { return link_; }
   uint32_t restarts() const { return restarts_; }

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <initializer_list>
+#include <optional>
 
 #include "control/config/dump.hpp"
 #include "control/config/load.hpp"
@@ -23,6 +23,7 @@ using Json = nlohmann::json;
 using Respond = ControlServer::Respond;
 
 constexpr uint8_t kEveryPacketCache = 0xff;
+constexpr int64_t kMillisecondsMax = int64_t{1} << 42;  // 139 years: no sum overflows
 
 // The arguments of one request. Reads what the verb names; the first thing that is wrong sticks.
 class Arguments {
@@ -49,6 +50,22 @@ class Arguments {
     if (found->is_boolean()) return found->get<bool>();
     fail(std::string(key) + ": must be true or false");
     return false;
+  }
+
+  // The client waits until then. One that is over is the first thing that is wrong, too.
+  std::optional<EventLoop::Clock::time_point> deadline() {
+    const auto found = request_.find("deadline_ms");
+    if (found == request_.end()) return std::nullopt;
+    const int64_t ms = found->is_number_integer() ? found->get<int64_t>() : -1;
+    if (ms < 0 || ms > kMillisecondsMax) {
+      fail("deadline_ms: must be milliseconds of CLOCK_MONOTONIC");
+      return std::nullopt;
+    }
+    const EventLoop::Clock::time_point end{EventLoop::Milliseconds(ms)};
+    if (status_.ok() && end <= EventLoop::Clock::now()) {
+      status_ = {Code::timed_out, "read after the time to wait was over; nothing changed"};
+    }
+    return end;
   }
 
   bool has(const char* key) const { return request_.contains(key); }
@@ -131,24 +148,18 @@ Json outcome_json(const ApplyOutcome& outcome) {
           {"applied", outcome.applied},
           {"elapsed_ms", outcome.elapsed_ms},
           {"reload", reload_class_name(outcome.reload)},
-          {"changes", std::move(changes)}};
-}
-
-// Whether millraced would come back with another config than the one that runs.
-bool file_differs(const Daemon& daemon) {
-  const auto text = read_text(daemon.options().config_path);
-  if (!text.ok()) return true;
-  const auto loaded = load_config_text(text.value(), daemon.options().config_path);
-  return !loaded.ok() || !diff(daemon.current().config, *loaded.config).empty();
+          {"changes", std::move(changes)},
+          {"warnings", outcome.warnings}};
 }
 
 void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respond) {
-  Arguments arguments(request, {"yaml", "source", "dry_run", "allow_restart"});
+  Arguments arguments(request, {"yaml", "source", "dry_run", "allow_restart", "deadline_ms"});
   ApplyRequest apply;
   apply.yaml = arguments.text("yaml");
   apply.source = arguments.has("source") ? arguments.text("source") : "request";
   apply.dry_run = arguments.flag("dry_run");
   apply.allow_restart = arguments.flag("allow_restart");
+  apply.deadline = arguments.deadline();
   if (!arguments.status().ok()) return refuse(respond, arguments.status());
   if (!arguments.has("yaml")) {
     apply.source = daemon.options().config_path;
@@ -163,9 +174,7 @@ void config_apply_verb(Daemon& daemon, const Json& request, const Respond& respo
     if (!outcome.diagnostics.empty())
       out = {{"diagnostics", diagnostics_json(outcome.diagnostics)}};
     if (!status.ok()) return refuse(respond, status, std::move(out));
-    if (real && file_differs(daemon)) {
-      out["file_not_changed"] = std::filesystem::absolute(daemon.options().config_path).string();
-    }
+    if (real && file_differs(daemon)) out["file_not_changed"] = own_file(daemon);
     respond({{}, std::move(out), {}});
   });
 }
@@ -241,16 +250,27 @@ void cache_lookup_verb(Daemon& daemon, const Json& request, const Respond& respo
 }
 
 void cache_flush_verb(Daemon& daemon, const Json& request, const Respond& respond) {
-  Arguments arguments(request, {"name", "suffix", "type", "negative"});
+  Arguments arguments(request, {"name", "suffix", "type", "negative", "deadline_ms"});
   const bool suffix = arguments.flag("suffix");
   if (suffix && !arguments.has("name")) arguments.fail("suffix: needs a name");
   auto query = cache_query(arguments, suffix ? abi::NameMatch::suffix : abi::NameMatch::exact);
   query.negative_only = arguments.flag("negative") ? 1 : 0;
+  const auto deadline = arguments.deadline();
   if (!arguments.status().ok()) return refuse(respond, arguments.status());
   if (!daemon.supervisor().info()) return refuse(respond, data_plane_absent(daemon));
+  auto patience = daemon.options().query_timeout;
+  if (deadline) {
+    // A tenth of what is left is for saying so.
+    const auto left = *deadline - EventLoop::Clock::now();
+    patience = std::min(patience,
+                        std::chrono::duration_cast<EventLoop::Milliseconds>(left * 9 / 10));
+  }
   daemon.supervisor().link().call(
-      abi::Op::cache_flush, query, daemon.options().query_timeout,
-      [respond](const Result<LinkReply>& result) {
+      abi::Op::cache_flush, query, patience, [respond](const Result<LinkReply>& result) {
+        if (!result.ok() && result.status().code() == Code::timed_out) {
+          return refuse(respond, {Code::timed_out, result.status().message() +
+                                                       "; the flush may still be carried out"});
+        }
         const bool nothing = result.ok() && result.value().code == abi::ReplyCode::not_found;
         auto reply = std::make_unique<abi::CacheReply>();
         const Status status = nothing ? Status() : take_cache_reply(result, *reply);

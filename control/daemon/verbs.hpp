@@ -6,11 +6,17 @@
 //     status         {}                                  see status_json.hpp
 //     stats          {}                                  see stats_json.hpp
 //     config-show    {what: "effective" | "default"}     {yaml, generation}
-//     config-apply   {yaml?, source?, dry_run?, allow_restart?}
+//     config-apply   {yaml?, source?, dry_run?, allow_restart?, deadline_ms?}
 //                                                        {generation, applied, elapsed_ms, reload,
-//                                                         changes: [{key, before, after, reload}]}
+//                                                         changes: [{key, before, after, reload}],
+//                                                         warnings: [text], file_not_changed?}
 //     cache-lookup   {name, type?, suffix?}              {name, rows_total, rows: see dns_text.hpp}
-//     cache-flush    {name?, suffix?, type?, negative?}  {removed}
+//     cache-flush    {name?, suffix?, type?, negative?, deadline_ms?}
+//                                                        {removed}
+//
+// `deadline_ms` is how long the client waits, on CLOCK_MONOTONIC: a request that is read later is
+// not carried out (code 5), and one that would take longer is given up before, so that the client
+// hears what became of it.
 //
 // config-apply without `yaml` reads the daemon's own file again. An unknown verb, an unknown
 // argument and an argument of the wrong type are usage errors (code 2) that change nothing.

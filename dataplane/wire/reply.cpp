@@ -106,7 +106,7 @@ ErrorShape shape_of(Outcome outcome) noexcept {
       return {rcode::formerr, kNoExtendedError};
     case Outcome::servfail_cached:
       return {rcode::servfail, kCachedError};
-    case Outcome::servfail_starting:
+    case Outcome::servfail_no_route:
       return {rcode::servfail, kNotReady};
     case Outcome::servfail_upstream:
       return {rcode::servfail, kNoReachableAuthority};

@@ -54,7 +54,7 @@ Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limit
 //   else                         header and question
 //
 // OPT if one was recognised in the query. With it an EXTENDED-DNS-ERROR where RFC 8914 names one
-// (and if it fits): 13 servfail_cached, 14 servfail_starting, 18 refused_acl, 20 refused_rd0,
+// (and if it fits): 13 servfail_cached, 14 servfail_no_route, 18 refused_acl, 20 refused_rd0,
 // 21 other refused_* and notimp, 22 servfail_upstream, 30 fmt_meta_type. AA, AD and TC are 0. Never
 // longer than the query by more than those 6 octets, so nothing is gained by provoking errors with
 // a false source.

@@ -158,7 +158,7 @@ Outcome Worker::ask(StepIo& io, const Frame& frame, const wire::Query& query,
   inflight_.at(pending).pool = query.pool;
   if (!send_try(io, pending)) {
     inflight_.close(pending);
-    return any_route(query.pool) ? Outcome::servfail_upstream : Outcome::servfail_starting;
+    return any_route(query.pool) ? Outcome::servfail_upstream : Outcome::servfail_no_route;
   }
   MR_CHECK(inflight_.add_waiter(pending, frame, query));
   return Outcome::miss;

@@ -124,6 +124,15 @@ TEST_F(CliTest, DaemonThatDoesNotAnswerIsFive) {
   auto mute = listen_unix(dir / "millraced.sock", SOCK_STREAM, 0600, 4);
   ASSERT_TRUE(mute.ok());
   EXPECT_EQ(run("status --timeout 0.1").code, 5);
+  write_file(dir / "some.yaml", config_yaml());
+  const Ran apply = run("config apply --timeout 0.1 " + (dir / "some.yaml"));
+  EXPECT_EQ(apply.code, 5);
+  EXPECT_NE(apply.err.find("may yet be taken"), std::string::npos) << apply.err;
+  const Ran dry = run("config apply --dry-run --timeout 0.1 " + (dir / "some.yaml"));
+  EXPECT_EQ(dry.err.find("may yet be taken"), std::string::npos) << dry.err;
+  const Ran flush = run("cache flush --timeout 0.1");
+  EXPECT_EQ(flush.code, 5);
+  EXPECT_NE(flush.err.find("may still be carried out"), std::string::npos) << flush.err;
 }
 
 TEST_F(CliTest, NonsenseFromTheDaemonIsOne) {
@@ -232,9 +241,20 @@ TEST_F(CliTest, ApplyShowsAndRefusesAndApplies) {
   EXPECT_EQ(refused.code, 4);
   EXPECT_NE(refused.err.find("--allow-restart"), std::string::npos);
   EXPECT_EQ(daemon->current().generation(), 1u);
+  findings = {{false, "bind is nowhere"}};
   const Ran live = run("config apply " + (dir / "live.yaml"));
   EXPECT_EQ(live.code, 0) << live.err;
   EXPECT_NE(live.out.find("generation 2 runs on all cores after "), std::string::npos) << live.out;
+  EXPECT_EQ(live.err, "warning: bind is nowhere\n");
+  findings.clear();
+  const Ran status = run("status");
+  EXPECT_NE(status.out.find("config      " + (dir / "live.yaml") + ", generation 2 since 2"),
+            std::string::npos)
+      << status.out;
+  EXPECT_NE(status.out.find("not in " + (dir / "millrace.yaml") +
+                            ": lost when millraced starts again"),
+            std::string::npos)
+      << status.out;
   const std::string kept = (dir / "millrace.yaml") + " is not changed";
   EXPECT_NE(live.out.find(kept), std::string::npos) << live.out;
   EXPECT_NE(run("config apply " + (dir / "live.yaml")).out.find(kept), std::string::npos)

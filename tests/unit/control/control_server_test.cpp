@@ -140,6 +140,18 @@ TEST_F(ControlServerTest, ReplyToAClientThatHasGoneIsDropped) {
   EXPECT_EQ(code(two), 0);
 }
 
+TEST_F(ControlServerTest, RequestOfAClientThatHasGoneIsNotCarriedOut) {
+  {
+    const auto one = client();
+    send(one, "{\"verb\":\"hold\"}\n");
+  }
+  const auto two = client();
+  send(two, "{}\n");
+  EXPECT_EQ(code(two), 0);
+  EXPECT_EQ(server.clients(), 1u);
+  EXPECT_TRUE(held.empty());
+}
+
 TEST_F(ControlServerTest, SilentClientIsClosedAndABusyOneIsNot) {
   const auto silent = client();
   const auto busy = client();

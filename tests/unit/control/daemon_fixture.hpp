@@ -57,6 +57,8 @@ class FakePrefilter final : public PrefilterControl {
       if (name == refused) return {Code::error, "prefilter on " + name + ": no such interface"};
     }
     used = interfaces;
+    uses.push_back(interfaces);
+    if (on_use) on_use();
     return {};
   }
   Status set_rules(const PrefilterRules& given) override {
@@ -75,6 +77,8 @@ class FakePrefilter final : public PrefilterControl {
   }
 
   std::vector<std::string> used;
+  std::vector<std::vector<std::string>> uses;  // `used` as it was and became
+  std::function<void()> on_use;
   PrefilterRules rules;
   std::string refused;
   bool adopts = true;
@@ -152,6 +156,11 @@ class DaemonFixture : public ::testing::Test {
     options.supervisor.backoff_min = Milliseconds(20);
     options.supervisor.backoff_max = Milliseconds(80);
     options.install_timeout = Milliseconds(400);
+    options.check_environment = [this](const EnvironmentQuestion& question) {
+      asked_starts = question.starts_data_plane;
+      asked_replaced = question.replaced;
+      return findings;
+    };
     return options;
   }
 
@@ -211,6 +220,10 @@ class DaemonFixture : public ::testing::Test {
   FakePrefilter prefilter;
   FakeRoutes routes;
   std::optional<Daemon> daemon;
+  // What the machine is like, and what the daemon last asked about it.
+  std::vector<Finding> findings;
+  bool asked_starts = false;
+  pid_t asked_replaced = 0;
 
  private:
   pid_t last_pid_ = 0;

@@ -188,7 +188,7 @@ TEST_F(DaemonFixture, OneApplyAtATime) {
   start_and_wait();
   tell_fake("mute");
   bool first_done = false;
-  daemon->apply({config_yaml(kLiveChange), "a", false, false},
+  daemon->apply({.yaml = config_yaml(kLiveChange), .source = "a"},
                 [&](const Status&, const ApplyOutcome&) { first_done = true; });
   const auto second = ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}});
   EXPECT_EQ(second.status.code(), Code::error);
@@ -213,21 +213,195 @@ TEST_F(DaemonFixture, RestartClassNeedsLeaveAndThenRestarts) {
   EXPECT_EQ(daemon->supervisor().restarts(), 0u);
 }
 
-TEST_F(DaemonFixture, RestartThatFailsGoesBack) {
+TEST_F(DaemonFixture, RestartThatFailsIsAnsweredWhenTheOldConfigServesAgain) {
   start_and_wait();
-  tell_fake("exit-at-start");
-  std::optional<Status> status;
-  daemon->apply({config_yaml("", kRestartChange), "a", false, true},
-                [&](const Status& given, const ApplyOutcome&) {
-                  status = given;
-                  tell_fake("");
-                });
-  ASSERT_TRUE(wait([&] { return status.has_value(); }));
-  EXPECT_EQ(status->code(), Code::error);
-  EXPECT_NE(status->message().find("vx9"), std::string::npos) << status->message();
-  ASSERT_TRUE(wait([&] { return is_up(); }));
+  tell_fake("exit-with-8192-buffers");
+  const auto answer = ask({{"verb", "config-apply"},
+                           {"yaml", config_yaml("", kRestartChange)},
+                           {"allow_restart", true}});
+  EXPECT_EQ(answer.status.code(), Code::error);
+  EXPECT_TRUE(is_up());
+  EXPECT_NE(answer.status.message().find("vx9"), std::string::npos) << answer.status.message();
+  EXPECT_NE(answer.status.message().find("generation 1 runs again"), std::string::npos)
+      << answer.status.message();
   EXPECT_EQ(daemon->current().config.dataplane.buffers_per_worker, 16384u);
   EXPECT_EQ(daemon->history().generations(), std::vector<uint64_t>{1});
+}
+
+TEST_F(DaemonFixture, RestartAfterWhichNothingStartsSaysBothReasons) {
+  start_and_wait();
+  tell_fake("exit-at-start");
+  const auto answer = ask({{"verb", "config-apply"},
+                           {"yaml", config_yaml("", kRestartChange)},
+                           {"allow_restart", true}});
+  EXPECT_EQ(answer.status.code(), Code::error);
+  EXPECT_NE(answer.status.message().find("generation 1 does not start again either"),
+            std::string::npos)
+      << answer.status.message();
+  tell_fake("");
+  ASSERT_TRUE(wait([&] { return is_up(); })) << "it is tried for ever";
+}
+
+// A data plane that finds an interface without our program would put one of its own there.
+TEST_F(DaemonFixture, PrefilterStaysWhileADataPlaneLivesThatMayOpenSockets) {
+  using Names = std::vector<std::string>;
+  start_and_wait();
+  pid_t pid = data_plane_pid();
+  prefilter.on_use = [&] {
+    if (prefilter.used == Names{"vb"}) {
+      EXPECT_FALSE(alive(pid));
+    }
+  };
+  std::string yaml = config_yaml();
+  yaml.replace(yaml.find("interface: va"), 13, "interface: vb");
+  const json request{{"verb", "config-apply"}, {"yaml", yaml}, {"allow_restart", true}};
+  tell_fake("exit-at-start-on-vb");
+  EXPECT_FALSE(ask(request).status.ok());
+  EXPECT_TRUE(is_up());
+  EXPECT_EQ(prefilter.uses, (std::vector<Names>{{"va"}, {"va", "vb"}, {"va"}}));
+  pid = data_plane_pid();
+  tell_fake("");
+  EXPECT_TRUE(ask(request).status.ok());
+  EXPECT_EQ(prefilter.uses,
+            (std::vector<Names>{{"va"}, {"va", "vb"}, {"va"}, {"va", "vb"}, {"vb"}}));
+}
+
+TEST_F(DaemonFixture, MachineThatCannotRunAConfigKeepsTheOldDataPlane) {
+  start_and_wait();
+  const pid_t pid = data_plane_pid();
+  findings = {{true, "too few hugepages"}, {false, "bind is nowhere"}, {true, "too few queues"}};
+  json request{{"verb", "config-apply"},
+               {"yaml", config_yaml("", kRestartChange)},
+               {"allow_restart", true}};
+  const auto refused = ask(request);
+  EXPECT_EQ(refused.status.code(), Code::error);
+  for (const char* words : {"nothing changed", "too few hugepages", "too few queues"}) {
+    EXPECT_NE(refused.status.message().find(words), std::string::npos) << words;
+  }
+  EXPECT_EQ(refused.data["warnings"], json::array({"bind is nowhere"}));
+  EXPECT_TRUE(asked_starts);
+  EXPECT_EQ(asked_replaced, pid) << "its pages come free";
+  EXPECT_EQ(data_plane_pid(), pid);
+  request["dry_run"] = true;
+  const auto dry = ask(request);
+  EXPECT_TRUE(dry.status.ok());
+  EXPECT_EQ(dry.data["warnings"].size(), 3u);
+}
+
+TEST_F(DaemonFixture, LiveChangeIsMadeWhateverTheMachineIsLikeAndWarns) {
+  start_and_wait();
+  routes.usable = false;
+  findings = {{true, "interface is down"}, {false, "bind is nowhere"}};
+  const auto answer = ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}});
+  ASSERT_TRUE(answer.status.ok()) << answer.status.message();
+  EXPECT_FALSE(asked_starts);
+  EXPECT_EQ(answer.data["warnings"],
+            json::array({"interface is down", "bind is nowhere",
+                         "no backend can be reached: r1: no route"}));
+}
+
+TEST_F(DaemonFixture, StatusSaysWhichFileRunsAndWhetherItLasts) {
+  start_and_wait();
+  const std::string own = dir / "millrace.yaml";
+  json running = ask({{"verb", "status"}}).data["running"];
+  EXPECT_EQ(running["source"], own);
+  EXPECT_EQ(running["in_config"], true);
+  EXPECT_EQ(running["since"].get<std::string>().size(), 20u);
+  ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}, {"source", "other.yaml"}});
+  running = ask({{"verb", "status"}}).data["running"];
+  EXPECT_EQ(running["source"], "other.yaml");
+  EXPECT_EQ(running["in_config"], false);
+  write_file(own, config_yaml(kLiveChange));
+  EXPECT_EQ(ask({{"verb", "status"}}).data["running"]["in_config"], true);
+}
+
+int64_t monotonic_ms(int64_t from_now_ms) {
+  const auto now = EventLoop::Clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count() + from_now_ms;
+}
+
+TEST_F(DaemonFixture, RequestThatIsReadTooLateIsNotCarriedOut) {
+  start_and_wait();
+  const auto apply = ask({{"verb", "config-apply"},
+                          {"yaml", config_yaml(kLiveChange)},
+                          {"deadline_ms", monotonic_ms(-1)}});
+  EXPECT_EQ(apply.status.code(), Code::timed_out);
+  EXPECT_EQ(daemon->current().generation(), 1u);
+  EXPECT_EQ(ask({{"verb", "cache-flush"}, {"deadline_ms", monotonic_ms(-1)}}).status.code(),
+            Code::timed_out);
+  EXPECT_EQ(log().find("config"), std::string::npos) << log();
+  EXPECT_EQ(log().find("flush"), std::string::npos) << log();
+  EXPECT_EQ(ask({{"verb", "cache-flush"}, {"deadline_ms", -5}}).status.code(), Code::usage);
+  EXPECT_TRUE(ask({{"verb", "cache-flush"}, {"deadline_ms", monotonic_ms(5000)}}).status.ok());
+}
+
+TEST_F(DaemonFixture, LiveChangeIsTakenBackBeforeTheClientGivesUp) {
+  start_and_wait();
+  tell_fake("mute");
+  const int64_t deadline = monotonic_ms(200);
+  const auto answer = ask({{"verb", "config-apply"},
+                           {"yaml", config_yaml(kLiveChange)},
+                           {"deadline_ms", deadline}});
+  EXPECT_LT(monotonic_ms(0), deadline);
+  EXPECT_EQ(answer.status.code(), Code::timed_out);
+  EXPECT_NE(answer.status.message().find("generation 1 is put back"), std::string::npos)
+      << answer.status.message();
+  tell_fake("");
+  // What the data plane took last is the old config.
+  ASSERT_TRUE(wait([&] { return daemon->current().generation() == 3; })) << log();
+  EXPECT_EQ(daemon->current().config.upstream.tries, 3u);
+  EXPECT_LT(log().find("config 2\n"), log().find("config 3\n")) << log();
+}
+
+TEST_F(DaemonFixture, RestartIsTakenBackBeforeTheClientGivesUp) {
+  start_and_wait();
+  tell_fake("no-socket-with-8192-buffers");
+  const int64_t deadline = monotonic_ms(2000);
+  const auto answer = ask({{"verb", "config-apply"},
+                           {"yaml", config_yaml("", kRestartChange)},
+                           {"allow_restart", true},
+                           {"deadline_ms", deadline}});
+  EXPECT_LT(monotonic_ms(0), deadline);
+  EXPECT_EQ(answer.status.code(), Code::timed_out);
+  EXPECT_NE(answer.status.message().find("generation 1 runs again"), std::string::npos)
+      << answer.status.message();
+  EXPECT_TRUE(is_up());
+}
+
+TEST_F(DaemonFixture, ClientHearsOfAWayBackThatTakesTooLong) {
+  start_and_wait();
+  tell_fake("no-socket");
+  const int64_t deadline = monotonic_ms(600);
+  const auto answer = ask({{"verb", "config-apply"},
+                           {"yaml", config_yaml("", kRestartChange)},
+                           {"allow_restart", true},
+                           {"deadline_ms", deadline}});
+  EXPECT_LT(monotonic_ms(0), deadline);
+  EXPECT_EQ(answer.status.code(), Code::timed_out);
+  EXPECT_NE(answer.status.message().find("does not run yet"), std::string::npos)
+      << answer.status.message();
+  tell_fake("");
+  ASSERT_TRUE(wait([&] { return is_up(); })) << log();
+  EXPECT_EQ(daemon->current().config.dataplane.buffers_per_worker, 16384u);
+}
+
+TEST_F(DaemonFixture, FirstDataPlaneThatFailsIsNotSaidToStartAgain) {
+  tell_fake("exit-at-start");
+  ::testing::internal::CaptureStderr();
+  ASSERT_TRUE(start().ok());
+  ASSERT_TRUE(wait([&] { return prefilter.removed; }));
+  const std::string logged = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(logged.find("starting again"), std::string::npos) << logged;
+  EXPECT_EQ(logged.find("vx9"), std::string::npos) << "main() prints the reason";
+}
+
+TEST_F(DaemonFixture, LogSaysWhatWasApplied) {
+  start_and_wait();
+  ::testing::internal::CaptureStderr();
+  ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}, {"source", "other.yaml"}});
+  const std::string logged = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(logged.find("generation 2 applied from other.yaml: 1 change\n"), std::string::npos)
+      << logged;
 }
 
 TEST_F(DaemonFixture, InterfaceThatCannotBeAttachedIsRefusedBeforeAnythingStops) {

@@ -3,7 +3,9 @@
 //
 // What it should get wrong stands in <run-dir>/fake, words separated by blanks:
 //     exit-at-start   says why on stderr and ends with status 7
+//     exit-with-8192-buffers, exit-at-start-on-vb   the same with such a config only
 //     no-socket       lives, but never listens
+//     no-socket-with-8192-buffers   the same with such a config only
 //     stubborn        ignores `stop` and SIGTERM
 //     reject          refuses every config after the first
 //     config-timeout  says that a core did not pass
@@ -278,18 +280,23 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--config-fd") == 0) config_fd = std::atoi(argv[i + 1]);
   }
   if (fake.told("stubborn")) ::signal(SIGTERM, SIG_IGN);
-  if (fake.told("exit-at-start")) {
+  const bool whole = read_image(config_fd, fake.config);
+  const bool small = fake.config.boot.frames_per_worker == 8192;
+  if (fake.told("exit-at-start") ||
+      (fake.told("exit-with-8192-buffers") && small) ||
+      (fake.told("exit-at-start-on-vb") &&
+       std::strcmp(fake.config.boot.port[0].interface, "vb") == 0)) {
     std::fprintf(stderr, "no such device: vx9\n");
     return 7;
   }
-  if (!read_image(config_fd, fake.config) ||
+  if (!whole ||
       !snapshot::verify_config(&fake.config, sizeof fake.config).empty()) {
     std::fprintf(stderr, "bad config image\n");
     return 8;
   }
   ::alarm(60);  // no test leaves it behind for longer
   fake.note("start " + std::to_string(fake.config.header.generation));
-  if (fake.told("no-socket")) {
+  if (fake.told("no-socket") || (fake.told("no-socket-with-8192-buffers") && small)) {
     while (true) ::pause();
   }
   fake.boot = snapshot::boot_checksum(fake.config);

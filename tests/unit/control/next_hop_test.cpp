@@ -131,6 +131,7 @@ TEST_F(NextHopTest, NeighbourStates) {
   for (const int bad : {NUD_INCOMPLETE, NUD_FAILED, NUD_NONE}) {
     kernel.the_neighbour->state = static_cast<uint16_t>(bad);
     EXPECT_FALSE(resolve().usable()) << bad;
+    EXPECT_EQ(resolve().awaits_neighbour, bad != NUD_FAILED) << bad;
   }
   kernel.the_neighbour = KernelNeighbour{NUD_REACHABLE, false, std::nullopt};
   EXPECT_FALSE(resolve().usable());

@@ -55,6 +55,26 @@ TEST(EnvironmentTest, InterfaceThatIsNotThere) {
   EXPECT_NE(findings[0].text.find("mr-none0 does not exist"), std::string::npos);
 }
 
+TEST(EnvironmentTest, FewerQueuesThanWorkers) {
+  Config config;
+  config.dataplane.workers = 3;
+  EXPECT_TRUE(check_queues(config, "p0", "va", {3, QueueState::Kind::combined}).empty());
+  EXPECT_TRUE(check_queues(config, "p0", "va", {}).empty()) << "a driver that does not say";
+  const auto one = check_queues(config, "p0", "va", {1, QueueState::Kind::rx_and_tx});
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_TRUE(one[0].fatal);
+  EXPECT_NE(one[0].text.find("va has 1 receive queue,"), std::string::npos) << one[0].text;
+  EXPECT_NE(one[0].text.find("`ethtool -L va rx 3 tx 3`"), std::string::npos) << one[0].text;
+  const auto two = check_queues(config, "p0", "eth0", {2, QueueState::Kind::combined});
+  ASSERT_EQ(two.size(), 1u);
+  EXPECT_NE(two[0].text.find("`ethtool -L eth0 combined 3`"), std::string::npos) << two[0].text;
+  EXPECT_EQ(queue_state("mr-none0").rx_queues, 0u);
+  EXPECT_EQ(queue_state("lo").rx_queues, 1u) << "without an ethtool, by netlink";
+  const auto fixed = check_queues(config, "p0", "lo", queue_state("lo"));
+  ASSERT_EQ(fixed.size(), 1u);
+  EXPECT_EQ(fixed[0].text.find("ethtool"), std::string::npos) << fixed[0].text;
+}
+
 TEST(EnvironmentTest, BindThatIsOnNoInterfaceIsAWarning) {
   Config config;
   config.binds = {{"here", parse_endpoint("127.0.0.1").value(), "default"},
@@ -71,10 +91,13 @@ TEST(EnvironmentTest, Hugepages) {
   const uint64_t page = 2 << 20;
   const uint64_t needed = (hugepage_bytes_needed(config) + page - 1) / page;
   EXPECT_GT(needed, config.packet_caches[0].size_bytes / page);
-  EXPECT_TRUE(check_hugepages(config, {true, page, needed}).empty());
-  const auto few = check_hugepages(config, {true, page, needed - 1});
+  EXPECT_TRUE(check_hugepages(config, {true, page, needed, needed}).empty());
+  // Others hold 100 pages: those must stay theirs.
+  const auto few = check_hugepages(config, {true, page, needed + 90, needed - 10});
   ASSERT_EQ(few.size(), 1u);
-  EXPECT_NE(few[0].text.find("vm.nr_hugepages=" + std::to_string(needed)), std::string::npos);
+  EXPECT_NE(few[0].text.find("vm.nr_hugepages=" + std::to_string(needed + 100) + "`"),
+            std::string::npos)
+      << few[0].text;
   const auto unmounted = check_hugepages(config, {});
   ASSERT_EQ(unmounted.size(), 1u);
   EXPECT_NE(unmounted[0].text.find("no hugetlbfs"), std::string::npos);

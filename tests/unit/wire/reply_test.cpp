@@ -288,7 +288,7 @@ TEST_F(ReplyTest, truncated_reply) {
 TEST(WriteError, A80_extended_errors_only_with_opt) {
   const std::pair<Outcome, uint16_t> expected[] = {
       {Outcome::refused_acl, 18},      {Outcome::refused_rd0, 20},
-      {Outcome::servfail_cached, 13},  {Outcome::servfail_starting, 14},
+      {Outcome::servfail_cached, 13},  {Outcome::servfail_no_route, 14},
       {Outcome::servfail_upstream, 22}, {Outcome::refused_class, 21},
       {Outcome::refused_transfer, 21}, {Outcome::refused_signed, 21},
       {Outcome::fmt_meta_type, 30}};

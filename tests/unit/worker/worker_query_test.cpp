@@ -183,14 +183,14 @@ TEST(WorkerQuery, WithoutAConfigNothingIsOurs) {
   frames.give_back(io.done[0]);
 }
 
-TEST(WorkerQuery, WithoutARouteAQueryIsToldThatWeAreStarting) {
+TEST(WorkerQuery, WithoutARouteAQueryIsToldThatWeAreNotReady) {
   Rig rig;
   rig.publish_routes(0);
   rig.ask(rig.query("a.test").opt(), 4000);
   rig.step();
   EXPECT_EQ(rig.only_reply().message.rcode(), 2);
   EXPECT_EQ(rig.only_reply().message.extended_errors(), std::vector<uint16_t>{14});
-  EXPECT_EQ(rig.outcome(Outcome::servfail_starting), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::servfail_no_route), 1u);
 }
 
 // Between a worker's two loads both snapshots may be replaced: it then sees routes for a config
