@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/worker/backend_set.hpp"
 
+#include <iterator>
+
 namespace millrace::dp {
 namespace {
 
@@ -14,6 +16,11 @@ void add(std::atomic<uint64_t>& counter, uint64_t n = 1) noexcept {
 constexpr uint32_t kRecoveries = 0;
 constexpr uint32_t kWantsProbe = 1;
 
+// What moves along with a backend from row to row.
+constexpr std::atomic<uint64_t> abi::BackendCell::*kCounts[] = {
+    &abi::BackendCell::sent, &abi::BackendCell::answered, &abi::BackendCell::timeouts,
+    &abi::BackendCell::failures};
+
 }  // namespace
 
 BackendSet::BackendSet(uint32_t worker, uint32_t workers,
@@ -22,17 +29,22 @@ BackendSet::BackendSet(uint32_t worker, uint32_t workers,
 
 void BackendSet::apply(const Remap& remap, uint32_t backends) noexcept {
   std::array<State, abi::kBackendsMax> next{};
+  uint64_t counts[abi::kBackendsMax][std::size(kCounts)] = {};
   for (uint32_t o = 0; o < backends_; ++o) {
-    if (remap.backend[o] != Remap::kGone) next[remap.backend[o]] = state_[o];
+    const uint8_t n = remap.backend[o];
+    if (n == Remap::kGone) continue;
+    next[n] = state_[o];
+    for (std::size_t c = 0; c < std::size(kCounts); ++c) {
+      counts[n][c] = (cell(o).*kCounts[c]).load(std::memory_order_relaxed);
+    }
   }
   state_ = next;
   backends_ = backends;
   for (uint32_t i = 0; i < abi::kBackendsMax; ++i) {
     abi::BackendCell& row = cell(i);
-    row.sent.store(0, std::memory_order_relaxed);
-    row.answered.store(0, std::memory_order_relaxed);
-    row.timeouts.store(0, std::memory_order_relaxed);
-    row.failures.store(0, std::memory_order_relaxed);
+    for (std::size_t c = 0; c < std::size(kCounts); ++c) {
+      (row.*kCounts[c]).store(counts[i][c], std::memory_order_relaxed);
+    }
     row.rtt_us.store(state_[i].rtt_ns / 1000, std::memory_order_relaxed);
     row.up.store(i < backends && state_[i].up ? 1 : 0, std::memory_order_relaxed);
     row.reserved[kWantsProbe].store(i < backends && !state_[i].up ? 1 : 0,

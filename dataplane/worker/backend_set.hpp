@@ -32,6 +32,7 @@ class BackendSet {
   BackendSet(uint32_t worker, uint32_t workers,
              abi::BackendCell (*cells)[abi::kBackendsMax]) noexcept;
 
+  // Health, load and counts of a backend that stays move along with it.
   void apply(const Remap& remap, uint32_t backends) noexcept;
 
   // The time of everything that is reported until the next call.

@@ -205,6 +205,28 @@ TEST_F(BackendSetTest, HealthAndLoadMoveAlongWithTheBackend) {
   EXPECT_EQ(stats_->backends[0][0].up.load(), 1u);
 }
 
+// Counters begin at 0 when the data plane starts and at no other time.
+TEST_F(BackendSetTest, CountsMoveAlongWithTheBackend) {
+  for (int i = 0; i < 3; ++i)
+    first_.on_sent(2);
+  first_.on_answer(2, kMs, false);
+  first_.on_failure(2);
+  first_.on_timeout(2, 5);
+  first_.on_sent(1);
+  config_->service.backends = 0;
+  for (const uint32_t b : {2u, 7u, 0u})
+    test::add_backend(config_->service, b);
+  config_->header.generation = 2;
+  first_.apply(settings_.apply(*config_), 3);
+  const abi::BackendCell* const cells = stats_->backends[0];
+  EXPECT_EQ(cells[0].sent.load(), 3u);
+  EXPECT_EQ(cells[0].answered.load(), 1u);
+  EXPECT_EQ(cells[0].failures.load(), 1u);
+  EXPECT_EQ(cells[0].timeouts.load(), 1u);
+  EXPECT_EQ(cells[1].sent.load(), 0u) << "a new one, where one was that is gone";
+  EXPECT_EQ(cells[2].sent.load(), 0u) << "not what stood in its row before";
+}
+
 TEST_F(BackendSetTest, CountsGoIntoItsOwnCells) {
   first_.on_sent(2);
   first_.on_answer(2, 8000 * 1000, false);
