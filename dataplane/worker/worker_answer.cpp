@@ -50,7 +50,8 @@ Outcome Worker::upstream_answer(StepIo& io, const Frame& frame,
   }
   const Try& entry = inflight_.at(pending).tries[try_idx];
   const abi::Address from = wire::source_of(frame, packet);
-  if (!same_host(from, entry.target) || from.port_be != entry.target.port_be ||
+  if (frame.port != entry.left_by || !same_host(from, entry.target) ||
+      from.port_be != entry.target.port_be ||
       !same_host(wire::destination_of(frame, packet), entry.source)) {
     return Outcome::up_drop_addr;
   }

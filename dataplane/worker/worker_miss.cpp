@@ -236,6 +236,7 @@ void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend) noexcept {
   Try& entry = inflight_.add_try(idx, port, id);
   entry.target = target;
   entry.source = hop.source;
+  entry.left_by = hop.port;
   entry.backend = backend;
   entry.sent_ns = now_ns_;
 

@@ -248,6 +248,24 @@ TEST(WorkerMiss, WhatDoesNotMatchIsDroppedAndTheQuestionStays) {
   EXPECT_EQ(rig.outcome(Outcome::up_accepted), 1u);
 }
 
+// Right in every byte, but it came from the side where the clients are (A55).
+TEST(WorkerMiss, AnAnswerComesInByThePortItsQueryLeftBy) {
+  Rig rig(1, 2);
+  rig.publish_routes(0b11, 0b10);
+  miss(rig);
+  const Out asked = rig.only_asked();
+  ASSERT_EQ(asked.port, asked.backend());
+  Out elsewhere = asked;
+  elsewhere.port = static_cast<uint8_t>(1 - asked.port);
+  rig.answer(elsewhere, rig.data_for(asked));
+  rig.step();
+  EXPECT_TRUE(rig.replies().empty());
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_addr), 1u);
+  rig.answer(asked, rig.data_for(asked));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 0);
+}
+
 TEST(WorkerMiss, ATruncatedAnswerIsPassedOnAsSuchAndNotKept) {
   Rig rig;
   miss(rig);
