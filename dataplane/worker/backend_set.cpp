@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/worker/backend_set.hpp"
 
+#include <iterator>
+
 namespace millrace::dp {
 namespace {
 
@@ -10,9 +12,15 @@ void add(std::atomic<uint64_t>& counter, uint64_t n = 1) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
-// In BackendCell::reserved: [0] recoveries seen by this worker as home, [1] it considers it down.
-constexpr uint32_t kRecoveries = 0;
+// In BackendCell::reserved: [0] what this worker found out as home: a number that grows with each
+// verdict, above one bit (1: alive); [1] whether it considers it suspect or down.
+constexpr uint32_t kVerdict = 0;
 constexpr uint32_t kWantsProbe = 1;
+
+// What moves along with a backend from row to row.
+constexpr std::atomic<uint64_t> abi::BackendCell::*kCounts[] = {
+    &abi::BackendCell::sent, &abi::BackendCell::answered, &abi::BackendCell::timeouts,
+    &abi::BackendCell::failures};
 
 }  // namespace
 
@@ -22,23 +30,28 @@ BackendSet::BackendSet(uint32_t worker, uint32_t workers,
 
 void BackendSet::apply(const Remap& remap, uint32_t backends) noexcept {
   std::array<State, abi::kBackendsMax> next{};
+  uint64_t counts[abi::kBackendsMax][std::size(kCounts)] = {};
   for (uint32_t o = 0; o < backends_; ++o) {
-    if (remap.backend[o] != Remap::kGone) next[remap.backend[o]] = state_[o];
+    const uint8_t n = remap.backend[o];
+    if (n == Remap::kGone) continue;
+    next[n] = state_[o];
+    for (std::size_t c = 0; c < std::size(kCounts); ++c) {
+      counts[n][c] = (cell(o).*kCounts[c]).load(std::memory_order_relaxed);
+    }
   }
   state_ = next;
   backends_ = backends;
   for (uint32_t i = 0; i < abi::kBackendsMax; ++i) {
     abi::BackendCell& row = cell(i);
-    row.sent.store(0, std::memory_order_relaxed);
-    row.answered.store(0, std::memory_order_relaxed);
-    row.timeouts.store(0, std::memory_order_relaxed);
-    row.failures.store(0, std::memory_order_relaxed);
+    for (std::size_t c = 0; c < std::size(kCounts); ++c) {
+      (row.*kCounts[c]).store(counts[i][c], std::memory_order_relaxed);
+    }
     row.rtt_us.store(state_[i].rtt_ns / 1000, std::memory_order_relaxed);
-    row.up.store(i < backends && state_[i].up ? 1 : 0, std::memory_order_relaxed);
-    row.reserved[kWantsProbe].store(i < backends && !state_[i].up ? 1 : 0,
+    row.up.store(i < backends && up(i) ? 1 : 0, std::memory_order_relaxed);
+    row.reserved[kWantsProbe].store(i < backends && state_[i].health != Health::up ? 1 : 0,
                                     std::memory_order_relaxed);
-    state_[i].recoveries_seen =
-        cells_[home_of(i)][i].reserved[kRecoveries].load(std::memory_order_relaxed);
+    state_[i].verdict_seen =
+        cells_[home_of(i)][i].reserved[kVerdict].load(std::memory_order_relaxed);
   }
 }
 
@@ -51,7 +64,7 @@ uint8_t BackendSet::choose(const Settings& settings, uint32_t members, uint32_t 
     uint32_t best_load = 0;
     uint32_t ties = 0;
     for (uint32_t i = 0; i < backends_; ++i) {
-      if ((candidates >> i & 1) == 0 || !state_[i].up || settings.hop(i).usable == 0) continue;
+      if ((candidates >> i & 1) == 0 || !up(i) || settings.hop(i).usable == 0) continue;
       const uint32_t load = state_[i].outstanding;
       if (best == Remap::kGone || load < best_load) {
         best = static_cast<uint8_t>(i);
@@ -74,17 +87,22 @@ void BackendSet::on_sent(uint32_t backend) noexcept {
   add(cell(backend).sent);
 }
 
+void BackendSet::on_sign_of_life(uint32_t backend, bool probe) noexcept {
+  State& state = state_[backend];
+  state.timeouts_in_row = 0;
+  state.silent_since_ns = state.outstanding > 0 ? now_ns_ : 0;
+  const bool news = probe || state.health != Health::up;
+  if (state.health != Health::up) set_health(backend, Health::up);
+  if (news) tell(backend, true);
+}
+
 void BackendSet::on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexcept {
   State& state = state_[backend];
   if (state.outstanding > 0) state.outstanding -= 1;
-  state.timeouts_in_row = 0;
-  state.silent_since_ns = state.outstanding > 0 ? now_ns_ : 0;
+  on_sign_of_life(backend, probe);
   state.rtt_ns = state.rtt_ns == 0 ? rtt_ns : (state.rtt_ns * 7 + rtt_ns) / 8;
   add(cell(backend).answered);
   cell(backend).rtt_us.store(state.rtt_ns / 1000, std::memory_order_relaxed);
-  const bool recovered = probe || !state.up;
-  if (!state.up) set_up(backend, true);
-  if (recovered && home_of(backend) == worker_) add(cell(backend).reserved[kRecoveries]);
 }
 
 void BackendSet::on_failure(uint32_t backend) noexcept { add(cell(backend).failures); }
@@ -95,18 +113,35 @@ void BackendSet::on_timeout(uint32_t backend, uint32_t down_after) noexcept {
   add(cell(backend).timeouts);
   // probe_due_ns stays: a probe may have gone out for another worker a moment ago.
   const bool silent = now_ns_ - state.silent_since_ns >= kSilenceNs;
-  if (state.up && silent && state.timeouts_in_row >= down_after) set_up(backend, false);
+  if (state.health == Health::up && silent && state.timeouts_in_row >= down_after) {
+    set_health(backend, Health::suspect);
+  }
+}
+
+void BackendSet::on_silent_probe(uint32_t backend, uint64_t sent_ns) noexcept {
+  add(cell(backend).timeouts);
+  if (state_[backend].silent_since_ns > sent_ns) return;  // the probe was lost, the backend was not
+  if (state_[backend].health == Health::suspect) set_health(backend, Health::down);
+  tell(backend, false);
 }
 
 void BackendSet::on_abandoned(uint32_t backend) noexcept {
   if (state_[backend].outstanding > 0) state_[backend].outstanding -= 1;
 }
 
-void BackendSet::set_up(uint32_t backend, bool up) noexcept {
-  state_[backend].up = up;
-  if (up) state_[backend].timeouts_in_row = 0;
-  cell(backend).up.store(up ? 1 : 0, std::memory_order_relaxed);
-  cell(backend).reserved[kWantsProbe].store(up ? 0 : 1, std::memory_order_relaxed);
+void BackendSet::set_health(uint32_t backend, Health health) noexcept {
+  state_[backend].health = health;
+  if (health == Health::up) state_[backend].timeouts_in_row = 0;
+  cell(backend).up.store(health != Health::down ? 1 : 0, std::memory_order_relaxed);
+  cell(backend).reserved[kWantsProbe].store(health != Health::up ? 1 : 0,
+                                            std::memory_order_relaxed);
+}
+
+void BackendSet::tell(uint32_t backend, bool alive) noexcept {
+  if (home_of(backend) != worker_) return;
+  std::atomic<uint64_t>& verdict = cell(backend).reserved[kVerdict];
+  const uint64_t last = verdict.load(std::memory_order_relaxed);
+  verdict.store(((last >> 1) + 1) << 1 | (alive ? 1 : 0), std::memory_order_relaxed);
 }
 
 uint8_t BackendSet::take_probe(const Settings& settings, uint64_t now_ns) noexcept {
@@ -133,11 +168,12 @@ void BackendSet::share() noexcept {
   for (uint32_t i = 0; i < backends_; ++i) {
     if (home_of(i) == worker_) continue;
     // Relaxed is enough: the word says only "look at it afresh"; nothing else is read through it.
-    const uint64_t seen =
-        cells_[home_of(i)][i].reserved[kRecoveries].load(std::memory_order_relaxed);
-    if (seen == state_[i].recoveries_seen) continue;
-    state_[i].recoveries_seen = seen;
-    if (!state_[i].up) set_up(i, true);
+    const uint64_t seen = cells_[home_of(i)][i].reserved[kVerdict].load(std::memory_order_relaxed);
+    if (seen == state_[i].verdict_seen) continue;
+    state_[i].verdict_seen = seen;
+    const bool alive = (seen & 1) != 0;
+    if (alive && state_[i].health != Health::up) set_health(i, Health::up);
+    if (!alive && state_[i].health == Health::suspect) set_health(i, Health::down);
   }
 }
 

@@ -2,12 +2,16 @@
 #pragma once
 // Which upstream to ask: health, load and choice, as one worker sees them.
 //
-// A backend is out of use after `down_after` tries in a row without an answer, if it has also been
-// silent for kSilenceNs: a burst of misses that a busy resolver answers late is no outage. It is
-// back in use with the first answer of any kind (an RCODE is a sign of life; what it says is
-// another matter). While it is out, its *home* worker (backend index modulo workers) sends one
-// probe per probe interval, and tells the others through a word in its statistics cell when it
-// comes back: no matter how many cores, a dead upstream sees one packet per interval (A64).
+// Silence to questions is no proof of death: there are names that a healthy resolver cannot answer,
+// and a client may ask for nothing else. After `down_after` tries in a row without an answer, and
+// kSilenceNs without a sign of life, a backend is *suspect*: still in use, but probed at once, or
+// as soon as the interval since its last probe is over. It is out of use when the probe, too, finds
+// silence, and back with the first sign of life of any kind (an RCODE, or a datagram that cannot be
+// parsed: what it says is another matter).
+//
+// Probes are sent by a backend's *home* worker (index modulo workers), which tells the others
+// through a word in its statistics cell what came of it. No matter how many cores, an upstream sees
+// one probe per interval at most, and a dead one sees nothing else (A64).
 //
 // Choice: among the backends offered that are reachable, up and not yet tried for this question,
 // the one with the fewest outstanding queries of ours; ties at random.
@@ -32,6 +36,7 @@ class BackendSet {
   BackendSet(uint32_t worker, uint32_t workers,
              abi::BackendCell (*cells)[abi::kBackendsMax]) noexcept;
 
+  // Health, load and counts of a backend that stays move along with it.
   void apply(const Remap& remap, uint32_t backends) noexcept;
 
   // The time of everything that is reported until the next call.
@@ -43,15 +48,19 @@ class BackendSet {
                  Csprng& random) noexcept;
 
   void on_sent(uint32_t backend) noexcept;
-  // An answer of any kind. `probe`: to our own question whether it is back.
+  // A datagram from it that belongs to a try of ours, whatever is in it. `probe`: of a probe.
+  void on_sign_of_life(uint32_t backend, bool probe) noexcept;
+  // An answer of any kind; a sign of life, too.
   void on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexcept;
   void on_failure(uint32_t backend) noexcept;  // an answer without data; comes after on_answer
   // A try ended without an answer and the question went on: counts against the backend.
   void on_timeout(uint32_t backend, uint32_t down_after) noexcept;
+  // A probe, sent then, was given its time and got no answer.
+  void on_silent_probe(uint32_t backend, uint64_t sent_ns) noexcept;
   // A try was answered elsewhere, so nobody waits for this one any more; says nothing about health.
   void on_abandoned(uint32_t backend) noexcept;
 
-  bool up(uint32_t backend) const noexcept { return state_[backend].up; }
+  bool up(uint32_t backend) const noexcept { return state_[backend].health != Health::down; }
   // Of the backends at home here, the one whose probe is due for longest; kGone: none is due. Marks
   // it as sent.
   uint8_t take_probe(const Settings& settings, uint64_t now_ns) noexcept;
@@ -59,19 +68,22 @@ class BackendSet {
   void share() noexcept;
 
  private:
+  enum class Health : uint8_t { up, suspect, down };
   struct State {
     uint32_t outstanding = 0;
     uint32_t timeouts_in_row = 0;
-    bool up = true;
-    uint64_t silent_since_ns = 0; // first packet since the last answer; 0: nothing asked since
+    Health health = Health::up;
+    uint64_t silent_since_ns =
+        0;  // first packet since the last sign of life; 0: nothing asked since
     uint64_t rtt_ns = 0;          // smoothed, 7/8 old
     uint64_t probe_due_ns = 0;
-    uint64_t recoveries_seen = 0; // of the home worker's cell
+    uint64_t verdict_seen = 0;  // of the home worker's cell
   };
 
   uint32_t home_of(uint32_t backend) const noexcept { return backend % workers_; }
   abi::BackendCell& cell(uint32_t backend) noexcept { return cells_[worker_][backend]; }
-  void set_up(uint32_t backend, bool up) noexcept;
+  void set_health(uint32_t backend, Health health) noexcept;
+  void tell(uint32_t backend, bool alive) noexcept;
 
   uint32_t worker_;
   uint32_t workers_;

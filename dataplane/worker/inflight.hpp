@@ -45,6 +45,7 @@ struct Try {
   abi::Address source;   // at which of our addresses
   uint16_t port;         // our source port, host order
   uint16_t id;
+  uint8_t left_by;       // Frame::port, by which the answer must come in
   uint8_t backend;       // index under the config that sent it; kNoBackend after that config went
   bool live;             // may still be answered
   bool overdue;          // its time passed without an answer

@@ -53,6 +53,7 @@ bool Settings::apply(const abi::RoutesImage& image) noexcept {
 
 void Settings::derive_endpoints() noexcept {
   endpoints_ = {};
+  upstream_ports_ = 0;
   for (uint32_t i = 0; i < service_.binds; ++i) {
     endpoints_.service[i] = {.address = service_.bind[i].address,
                              .pool = static_cast<uint8_t>(service_.bind[i].pool)};
@@ -62,6 +63,7 @@ void Settings::derive_endpoints() noexcept {
   endpoints_.upstream_port_end = service_.upstream_port_end;
   for (uint32_t i = 0; i < service_.backends; ++i) {
     if (hop_[i].usable == 0) continue;
+    upstream_ports_ |= uint32_t{1} << hop_[i].port;
     bool known = false;
     for (uint32_t k = 0; k < endpoints_.source_cnt; ++k) {
       known = known || same_address(endpoints_.source[k], hop_[i].source);

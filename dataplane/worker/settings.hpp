@@ -41,6 +41,10 @@ class Settings {
   const abi::ServiceSection& service() const noexcept { return service_; }
   const wire::Endpoints& endpoints() const noexcept { return endpoints_; }
   const abi::NextHop& hop(uint32_t backend) const noexcept { return hop_[backend]; }
+  // Whether a usable backend is reached through this port of ours: nowhere else can an answer come.
+  bool leads_upstream(uint8_t port) const noexcept {
+    return port < abi::kPortsMax && (upstream_ports_ >> port & 1) != 0;
+  }
   const abi::PacketCacheConfig& cache_of_pool(uint32_t pool) const noexcept {
     return service_.packet_cache[service_.pool[pool].packet_cache];
   }
@@ -56,6 +60,7 @@ class Settings {
   abi::ServiceSection service_{};
   wire::Endpoints endpoints_{};
   std::array<abi::NextHop, abi::kBackendsMax> hop_{};
+  uint32_t upstream_ports_ = 0;  // bit p: port p
 };
 
 }  // namespace millrace::dp

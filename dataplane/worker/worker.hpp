@@ -148,6 +148,7 @@ class Worker {
   void give_up(uint32_t pending) noexcept;
   void end(uint32_t pending) noexcept;
   void queue_reply(Frame& frame, const wire::Query& query, uint16_t len) noexcept;
+  void note_timeout(Pending& pending) noexcept;
   uint32_t run_deadlines(StepIo& io) noexcept;
 
   // --- worker_upkeep.cpp: between bursts

@@ -50,7 +50,8 @@ Outcome Worker::upstream_answer(StepIo& io, const Frame& frame,
   }
   const Try& entry = inflight_.at(pending).tries[try_idx];
   const abi::Address from = wire::source_of(frame, packet);
-  if (!same_host(from, entry.target) || from.port_be != entry.target.port_be ||
+  if (frame.port != entry.left_by || !same_host(from, entry.target) ||
+      from.port_be != entry.target.port_be ||
       !same_host(wire::destination_of(frame, packet), entry.source)) {
     return Outcome::up_drop_addr;
   }
@@ -65,10 +66,13 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
   wire::ParsedAnswer parsed;
   const wire::Verdict verdict =
       wire::parse_answer(msg, len, pending.key, limits, *scratch_, parsed);
-  if (verdict == wire::Verdict::question) return Outcome::up_drop_question;
-  if (verdict == wire::Verdict::malformed) return Outcome::up_drop_malformed;
-
   Try& entry = pending.tries[try_idx];
+  if (verdict == wire::Verdict::question) return Outcome::up_drop_question;
+  if (verdict == wire::Verdict::malformed) {
+    if (entry.backend != kNoBackend) backends_.on_sign_of_life(entry.backend, pending.probe);
+    return Outcome::up_drop_malformed;
+  }
+
   if (!entry.live) return Outcome::up_drop_port;  // a second answer to the same packet (A61)
   entry.live = false;
   if (entry.backend != kNoBackend) {
@@ -130,7 +134,12 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
   const uint64_t end_ns =
       pending.started_ns + uint64_t{service.upstream_give_up_ms} * 1'000'000;
   if (pending.probe) {
-    end(idx);
+    // Silence has been reported, but an answer may still come, until the next probe.
+    if (pending.tries[0].live && now_ns_ < end_ns) {
+      inflight_.set_due(idx, end_ns);
+    } else {
+      end(idx);
+    }
     return;
   }
   if (pending.failure_cnt < kFailuresMax && now_ns_ < end_ns) {
@@ -179,20 +188,27 @@ void Worker::end(uint32_t idx) noexcept {
   inflight_.close(idx);
 }
 
+// Its last try was given its time.
+void Worker::note_timeout(Pending& pending) noexcept {
+  Try& last = pending.tries[pending.try_cnt - 1];
+  if (!last.live || last.overdue) return;
+  last.overdue = true;
+  counters_.count(Event::up_timeout);
+  if (last.backend == kNoBackend) return;
+  if (pending.probe) {
+    backends_.on_silent_probe(last.backend, last.sent_ns);
+  } else {
+    backends_.on_timeout(last.backend, settings_.service().down_after);
+  }
+}
+
 uint32_t Worker::run_deadlines(StepIo& io) noexcept {
   uint32_t done = 0;
   for (; done < kDeadlineBudget; ++done) {
     const uint32_t idx = inflight_.take_due(now_ns_);
     if (idx == kNone) break;
     Pending& pending = inflight_.at(idx);
-    Try& last = pending.tries[pending.try_cnt - 1];
-    if (last.live && !last.overdue) {
-      last.overdue = true;
-      counters_.count(Event::up_timeout);
-      if (last.backend != kNoBackend) {
-        backends_.on_timeout(last.backend, settings_.service().down_after);
-      }
-    }
+    note_timeout(pending);
     retry_or_fail(io, idx);
   }
   return done;

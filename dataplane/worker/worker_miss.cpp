@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint32_t kRingBudget = 64;  // items taken from other cores in one turn
 constexpr uint32_t kTriesPerAddress = 3;  // of one question (RFC 9520, section 3.1)
+constexpr uint32_t kProbeTries = 2;       // a probe is given the time of this many first tries
 static_assert(kBurstMax + kRingBudget + Worker::kDeadlineBudget + 1 <= kStockNeed);
 static_assert(kStockNeed <= kTxMax);
 
@@ -236,6 +237,7 @@ void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend) noexcept {
   Try& entry = inflight_.add_try(idx, port, id);
   entry.target = target;
   entry.source = hop.source;
+  entry.left_by = hop.port;
   entry.backend = backend;
   entry.sent_ns = now_ns_;
 
@@ -261,13 +263,17 @@ void Worker::send_probes(StepIo& io) noexcept {
   key.len = kKeyHeadBytes + 1;
   key.hash = hash_key(*to_.secret, key.bytes, key.len);
   const uint32_t last = inflight_.find(key);
-  if (last != kNone) end(last);  // its interval has passed without an answer
+  if (last != kNone) {
+    note_timeout(inflight_.at(last));  // its interval has passed without an answer
+    end(last);
+  }
   const uint32_t idx = inflight_.open(key, now_ns_);
   Pending& pending = inflight_.at(idx);
   pending.probe = true;
   send_packet(io, idx, backend);
   counters_.count(Event::probe_sent);
-  inflight_.set_due(idx, now_ns_ + uint64_t{settings_.service().upstream_give_up_ms} * 1'000'000);
+  inflight_.set_due(
+      idx, now_ns_ + uint64_t{kProbeTries} * settings_.service().upstream_try_ms * 1'000'000);
 }
 
 }  // namespace millrace::dp

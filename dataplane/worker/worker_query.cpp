@@ -63,6 +63,12 @@ void Worker::receive(StepIo& io) noexcept {
         take_query(io, frame, query);
         break;
       case wire::Kind::upstream: {
+        // Misses need the rings: nobody on the clients' side gets to fill them.
+        if (!settings_.leads_upstream(frame.port)) {
+          counters_.count(Outcome::up_drop_addr);
+          give_back(io, frame);
+          break;
+        }
         const uint32_t owner = port_owner(wire::destination_port(frame, query.packet));
         if (owner == to_.worker) {
           counters_.count(upstream_answer(io, frame, query.packet));

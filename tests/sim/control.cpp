@@ -147,7 +147,7 @@ void Control::publish_routes() {
     std::memcpy(hop.source_mac, source_mac, 6);
     std::memcpy(hop.target_mac, target_mac, 6);
     if (b == 3) hop.vlan_tci_be = 0x0700;
-    hop.port = static_cast<uint8_t>(b % 2);
+    hop.port = port_to(b);
   }
   seal(*image, abi::kRoutesMagic, ++routes_generation_);
   const std::string why = snapshot::verify_routes(image.get(), sizeof *image, *config_);

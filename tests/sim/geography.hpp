@@ -34,6 +34,11 @@ inline constexpr Place kBackend[kBackends] = {{"198.18.1.10", 53, 0},   {"198.18
                                               {"fd00:18:1::12", 53, 0}, {"198.18.1.13", 53, 0},
                                               {"198.18.1.20", 53, 1},   {"fd00:18:1::21", 53, 1}};
 
+// The port of ours that leads to a backend.
+inline uint8_t port_to(uint32_t backend) {
+  return static_cast<uint8_t>(backend % 2);
+}
+
 // Our addresses towards the backends.
 inline constexpr const char* kSourceV4 = "198.18.1.2";
 inline constexpr const char* kSourceV6 = "fd00:18:1::2";

@@ -28,6 +28,7 @@ enum class Fault : uint8_t {
   lying_count,
   tiny,
   two_questions,
+  wrong_side,
   count_
 };
 
@@ -72,18 +73,17 @@ void Upstreams::arrived(const Sent& sent, uint64_t now_ns) {
   const uint32_t copies = random_.chance(plan_.upstream_duplicate) ? 2 : 1;
   for (uint32_t i = 0; i < copies; ++i) {
     deliver(now_ns + delay_ns(mood_[sent.backend]), cargo, address_of(place.text, place.port),
-            sent.source, made.message);
+            sent.source, port_to(sent.backend), made.message);
   }
 }
 
 void Upstreams::deliver(uint64_t at_ns, Cargo cargo, const abi::Address& from,
-                        const abi::Address& to, Bytes message) {
+                        const abi::Address& to, uint8_t in_by, Bytes message) {
   FrameBuilder frame;
   frame.from(text_of_address(from), port_of(from)).to(text_of_address(to), port_of(to));
   frame.payload(std::move(message));
   // Any core may get it: the hash of the port knows nothing of us.
-  network_.to_core(at_ns, random_.below(plan_.workers),
-                   {cargo, frame.build(), static_cast<uint8_t>(random_.below(2))});
+  network_.to_core(at_ns, random_.below(plan_.workers), {cargo, frame.build(), in_by});
 }
 
 void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
@@ -92,6 +92,7 @@ void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
     const auto fault = static_cast<Fault>(random_.below(static_cast<uint32_t>(Fault::count_)));
     abi::Address from = address_of(place.text, place.port);
     abi::Address to = sent.source;
+    uint8_t in_by = port_to(sent.backend);
     Ask ask = sent.ask;
     if (fault == Fault::id) ask.id = static_cast<uint16_t>(ask.id ^ (1u << random_.below(16)));
     if (fault == Fault::name) ask.name = make_name("bank", Shape::plain);
@@ -141,13 +142,16 @@ void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
       case Fault::two_questions:
         message[5] = 2;
         break;
+      case Fault::wrong_side:
+        in_by ^= 1;
+        break;
       default:
         break;
     }
     trace_.event("forged", made.number,
                  [&] { return "fault " + std::to_string(static_cast<int>(fault)); });
     deliver(now_ns + random_.below(1000), {Cargo::Kind::answer, made.number, port_of(to)}, from, to,
-            std::move(message));
+            in_by, std::move(message));
   }
 }
 

@@ -29,7 +29,7 @@ class Upstreams {
 
   uint64_t delay_ns(Mood mood);
   void deliver(uint64_t at_ns, Cargo cargo, const abi::Address& from, const abi::Address& to,
-               Bytes message);
+               uint8_t in_by, Bytes message);
   void forge(const Sent& sent, uint64_t now_ns);
 
   const Plan& plan_;

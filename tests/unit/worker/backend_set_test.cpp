@@ -31,6 +31,7 @@ class BackendSetTest : public testing::Test {
   void take_down(BackendSet& set, uint32_t backend) {
     for (int i = 0; i < 2; ++i)
       set.on_timeout(backend, 2);
+    set.on_silent_probe(backend, kNow);
   }
   uint8_t choose(uint32_t tried = 0) { return first_.choose(settings_, 0b111, tried, random_); }
 
@@ -83,13 +84,25 @@ TEST_F(BackendSetTest, WithoutARouteABackendIsNotChosen) {
   EXPECT_EQ(choose(0b010), 1);
 }
 
-TEST_F(BackendSetTest, TimeoutsInARowTakeItDownAndAnAnswerBringsItBack) {
-  first_.on_timeout(1, 2);
-  EXPECT_TRUE(first_.up(1));
-  first_.on_answer(1, kMs, false);
-  first_.on_timeout(1, 2);
-  EXPECT_TRUE(first_.up(1)) << "an answer between the two";
-  first_.on_timeout(1, 2);
+TEST_F(BackendSetTest, TimeoutsInARowMakeItSuspectAndItStaysInUse) {
+  first_.on_timeout(0, 2);
+  EXPECT_EQ(first_.take_probe(settings_, kNow), Remap::kGone);
+  first_.on_answer(0, kMs, false);
+  first_.on_timeout(0, 2);
+  EXPECT_EQ(first_.take_probe(settings_, kNow), Remap::kGone) << "an answer between the two";
+  first_.on_timeout(0, 2);
+  EXPECT_EQ(first_.take_probe(settings_, kNow), 0) << "at once";
+  EXPECT_TRUE(first_.up(0));
+  EXPECT_EQ(stats_->backends[0][0].up.load(), 1u);
+  for (int i = 0; i < 10; ++i)
+    first_.on_timeout(0, 2);
+  EXPECT_TRUE(first_.up(0)) << "however many";
+}
+
+TEST_F(BackendSetTest, ASilentProbeTakesTheSuspectDownAndAnAnswerBringsItBack) {
+  first_.on_silent_probe(1, kNow);
+  EXPECT_TRUE(first_.up(1)) << "not suspect";
+  take_down(first_, 1);
   EXPECT_FALSE(first_.up(1));
   EXPECT_EQ(stats_->backends[0][1].up.load(), 0u);
   for (int i = 0; i < 50; ++i)
@@ -99,21 +112,58 @@ TEST_F(BackendSetTest, TimeoutsInARowTakeItDownAndAnAnswerBringsItBack) {
   EXPECT_TRUE(first_.up(1));
 }
 
+TEST_F(BackendSetTest, AnAnsweredProbeClearsTheSuspicion) {
+  first_.on_timeout(0, 2);
+  first_.on_timeout(0, 2);
+  EXPECT_EQ(first_.take_probe(settings_, kNow), 0);
+  first_.on_sent(0);
+  first_.on_answer(0, kMs, true);
+  EXPECT_EQ(first_.take_probe(settings_, kNow + 5000 * kMs), Remap::kGone);
+  first_.on_silent_probe(0, kNow);
+  EXPECT_TRUE(first_.up(0)) << "not suspect any more";
+}
+
+TEST_F(BackendSetTest, ASignOfLifeSavesTheSuspectWhoseProbeIsLost) {
+  first_.on_timeout(0, 2);
+  first_.on_timeout(0, 2);
+  first_.on_sent(0);
+  first_.begin_turn(kNow + 10 * kMs);
+  first_.on_sign_of_life(0, false);
+  first_.begin_turn(kNow + 800 * kMs);
+  first_.on_silent_probe(0, kNow);
+  EXPECT_TRUE(first_.up(0));
+}
+
+// What the home finds out counts for the others, too.
+TEST_F(BackendSetTest, ASilentProbeTakesDownTheSuspectsOfOthers) {
+  first_.on_timeout(1, 2);
+  first_.on_timeout(1, 2);
+  ASSERT_EQ(second_.take_probe(settings_, kNow), 1);
+  second_.on_sent(1);
+  first_.share();
+  EXPECT_TRUE(first_.up(1));
+  second_.on_silent_probe(1, kNow);
+  EXPECT_TRUE(second_.up(1)) << "not suspect here";
+  first_.share();
+  EXPECT_FALSE(first_.up(1));
+}
+
 TEST_F(BackendSetTest, ABurstThatIsAnsweredLateIsNoOutage) {
+  const auto suspect = [this] { return stats_->backends[0][1].reserved[1].load() == 1; };
   for (int i = 0; i < 10; ++i)
     first_.on_sent(1);
   first_.begin_turn(kNow + 400 * kMs);
   for (int i = 0; i < 10; ++i)
     first_.on_timeout(1, 2);
-  EXPECT_TRUE(first_.up(1)) << "silent for 400 ms only";
+  EXPECT_FALSE(suspect()) << "silent for 400 ms only";
   first_.on_answer(1, 400 * kMs, false);
   first_.begin_turn(kNow + 1300 * kMs);
   for (int i = 0; i < 9; ++i)
     first_.on_timeout(1, 2);
-  EXPECT_TRUE(first_.up(1)) << "silent for 900 ms only";
+  EXPECT_FALSE(suspect()) << "silent for 900 ms only";
   first_.begin_turn(kNow + 1400 * kMs);
   first_.on_timeout(1, 2);
-  EXPECT_FALSE(first_.up(1));
+  EXPECT_TRUE(suspect());
 }
 
 TEST_F(BackendSetTest, WithAllOfThemDownThereIsNothingToChoose) {
@@ -203,6 +253,28 @@ TEST_F(BackendSetTest, HealthAndLoadMoveAlongWithTheBackend) {
     EXPECT_EQ(choose(), 2) << "0 carries a query, 1 is down";
   EXPECT_EQ(stats_->backends[0][1].up.load(), 0u);
   EXPECT_EQ(stats_->backends[0][0].up.load(), 1u);
+}
+
+// Counters begin at 0 when the data plane starts and at no other time.
+TEST_F(BackendSetTest, CountsMoveAlongWithTheBackend) {
+  for (int i = 0; i < 3; ++i)
+    first_.on_sent(2);
+  first_.on_answer(2, kMs, false);
+  first_.on_failure(2);
+  first_.on_timeout(2, 5);
+  first_.on_sent(1);
+  config_->service.backends = 0;
+  for (const uint32_t b : {2u, 7u, 0u})
+    test::add_backend(config_->service, b);
+  config_->header.generation = 2;
+  first_.apply(settings_.apply(*config_), 3);
+  const abi::BackendCell* const cells = stats_->backends[0];
+  EXPECT_EQ(cells[0].sent.load(), 3u);
+  EXPECT_EQ(cells[0].answered.load(), 1u);
+  EXPECT_EQ(cells[0].failures.load(), 1u);
+  EXPECT_EQ(cells[0].timeouts.load(), 1u);
+  EXPECT_EQ(cells[1].sent.load(), 0u) << "a new one, where one was that is gone";
+  EXPECT_EQ(cells[2].sent.load(), 0u) << "not what stood in its row before";
 }
 
 TEST_F(BackendSetTest, CountsGoIntoItsOwnCells) {

@@ -59,10 +59,11 @@ void Rig::publish_config() {
   plane.config().publish(old_configs_.back().get());
 }
 
-void Rig::publish_routes(uint32_t usable) {
+void Rig::publish_routes(uint32_t usable, uint32_t by_port_1) {
   routes = make_routes(*config, ++routes_generation_);
   for (uint32_t i = 0; i < routes->backends; ++i) {
     routes->hop[i].usable = static_cast<uint8_t>(usable >> i & 1);
+    routes->hop[i].port = static_cast<uint8_t>(by_port_1 >> i & 1);
     // The backend's number, so that Out::backend() tells who was asked in whatever order.
     routes->hop[i].target_mac[5] =
         static_cast<uint8_t>(config->service.backend[i].address.bytes[3] - 10);
@@ -71,10 +72,10 @@ void Rig::publish_routes(uint32_t usable) {
   plane.routes().publish(old_routes_.back().get());
 }
 
-void Rig::arrive(const Bytes& frame, uint32_t worker) {
+void Rig::arrive(const Bytes& frame, uint32_t worker, uint8_t port) {
   dp::StepIo& io = plane.core(worker).io;
   ASSERT_LT(io.rx_cnt, kBurstMax);
-  io.rx[io.rx_cnt++] = frames.take({}, frame, 0);
+  io.rx[io.rx_cnt++] = frames.take({}, frame, port);
   received_ += 1;
 }
 
@@ -106,14 +107,14 @@ DnsBuilder Rig::data_for(const Out& asked, uint32_t ttl_s) const {
 
 void Rig::answer(const Out& asked, const DnsBuilder& message) {
   answer_from(message, "198.18.1." + std::to_string(10 + asked.backend()), 53,
-              host_port(asked.frame.source), asked.worker);
+              host_port(asked.frame.source), asked.worker, asked.port);
 }
 
 void Rig::answer_from(const DnsBuilder& message, const std::string& from, uint16_t from_port,
-                      uint16_t to_port, uint32_t worker) {
+                      uint16_t to_port, uint32_t worker, uint8_t in_by) {
   arrive(
       FrameBuilder().from(from, from_port).to(kSourceV4, to_port).payload(message.build()).build(),
-      worker);
+      worker, in_by);
 }
 
 void Rig::step(uint32_t worker) {

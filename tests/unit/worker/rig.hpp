@@ -45,10 +45,11 @@ class Rig {
   abi::ServiceSection& service() { return config->service; }
   void publish();  // `config` as it stands, under the next generation, and routes to all of it
   void publish_config();
-  void publish_routes(uint32_t usable = 0xffff'ffff);  // bit i: backend i
+  // Bit i: backend i. It leaves by port 0 unless it is said to leave by port 1.
+  void publish_routes(uint32_t usable = 0xffff'ffff, uint32_t by_port_1 = 0);
 
   // --- packets in
-  void arrive(const Bytes& frame, uint32_t worker = 0);
+  void arrive(const Bytes& frame, uint32_t worker = 0, uint8_t port = 0);
   void ask(const std::string& name, uint16_t port, uint32_t worker = 0, uint16_t type = kTypeA);
   DnsBuilder query(const std::string& name, uint16_t type = kTypeA) const;
   void ask(const DnsBuilder& query, uint16_t port, uint32_t worker = 0);
@@ -57,7 +58,7 @@ class Rig {
   DnsBuilder data_for(const Out& asked, uint32_t ttl_s = 300) const;
   void answer(const Out& asked, const DnsBuilder& message);
   void answer_from(const DnsBuilder& message, const std::string& from, uint16_t from_port,
-                   uint16_t to_port, uint32_t worker);
+                   uint16_t to_port, uint32_t worker, uint8_t in_by = 0);
 
   // --- time
   void step(uint32_t worker = 0);

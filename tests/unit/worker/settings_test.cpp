@@ -65,6 +65,25 @@ TEST(Settings, EndpointsAreTheBindsAndTheSourcesWithoutRepeats) {
   EXPECT_EQ(settings.endpoints().upstream_port_first, 20000);
 }
 
+TEST(Settings, PortsThatLeadUpstreamAreThoseOfUsableHops) {
+  Settings settings;
+  const auto config = make_config(3);
+  settings.apply(*config);
+  EXPECT_FALSE(settings.leads_upstream(0)) << "no routes yet";
+  auto routes = make_routes(*config);
+  routes->hop[0].port = 3;
+  routes->hop[1].port = 1;
+  routes->hop[2].port = 2;
+  routes->hop[2].usable = 0;
+  EXPECT_TRUE(settings.apply(*routes));
+  EXPECT_FALSE(settings.leads_upstream(0));
+  EXPECT_TRUE(settings.leads_upstream(1));
+  EXPECT_FALSE(settings.leads_upstream(2));
+  EXPECT_TRUE(settings.leads_upstream(3));
+  EXPECT_FALSE(settings.leads_upstream(abi::kPortsMax));
+  EXPECT_FALSE(settings.leads_upstream(0xff));
+}
+
 TEST(Settings, RoutesForAnotherConfigAreNotUsed) {
   Settings settings;
   const auto config = make_config(1);

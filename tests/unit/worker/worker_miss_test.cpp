@@ -3,6 +3,7 @@
 #include "tests/unit/worker/rig.hpp"
 
 #include <set>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -175,11 +176,11 @@ TEST(WorkerMiss, TheOnlyBackendsFailureIsNotRepeated) {
 
 TEST(WorkerMiss, WithEverythingDownFailuresAreAtOnceAndProbesAreFew) {
   Rig rig(1, 2);
-  // Two questions that nobody answers take both backends down.
+  // Questions that nobody answers make both suspect, probes that nobody answers take them down.
   for (const char* name : {"a.test", "b.test", "c.test"})
     rig.ask(name, 4000);
   rig.step();
-  rig.wait_ms(2100);
+  rig.wait_ms(2500);
   EXPECT_EQ(rig.plane.stats().backends[0][0].up.load(), 0u);
   EXPECT_EQ(rig.plane.stats().backends[0][1].up.load(), 0u);
   rig.clear();
@@ -207,6 +208,67 @@ TEST(WorkerMiss, WithEverythingDownFailuresAreAtOnceAndProbesAreFew) {
   rig.ask("e.test", 4003);
   rig.step();
   EXPECT_EQ(rig.only_asked().backend(), probe.backend());
+}
+
+// For 10 s, two questions a second that get no data. What comes out is cleared as it comes.
+template <class Answer>
+void ask_in_vain(Rig& rig, Answer answer) {
+  for (int i = 0; i < 1000; ++i) {
+    if (i % 50 == 0) rig.ask("slow" + std::to_string(i) + ".test", 4000);
+    rig.wait_ms(10);
+    const std::vector<Out> out = std::exchange(rig.out, {});
+    for (const Out& one : out) {
+      if (!one.is_reply()) answer(one);
+    }
+  }
+}
+
+// The resolver stays silent for some names only: that must not cost the other clients theirs.
+TEST(WorkerMiss, NamesThatAreNeverAnsweredTakeNoBackendDown) {
+  Rig rig(1, 2);
+  uint64_t probes = 0;
+  ask_in_vain(rig, [&](const Out& asked) {
+    if (asked.name().size() > 1) return;
+    probes += 1;
+    rig.answer(asked, rig.answer_to(asked));
+    rig.step();
+    EXPECT_EQ(rig.plane.stats().backends[0][0].up.load(), 1u);
+    EXPECT_EQ(rig.plane.stats().backends[0][1].up.load(), 1u);
+  });
+  EXPECT_GE(probes, 4u);
+  EXPECT_LE(probes, 20u) << "one per second of silence and backend";
+  rig.clear();
+  miss(rig);
+  rig.only_asked();
+}
+
+TEST(WorkerMiss, WhatCannotBeParsedIsASignOfLife) {
+  Rig rig(1, 1);
+  ask_in_vain(rig, [&](const Out& asked) {
+    rig.answer(asked, rig.answer_to(asked).ancount(9));
+    rig.step();
+    EXPECT_EQ(rig.plane.stats().backends[0][0].up.load(), 1u);
+  });
+  EXPECT_GE(rig.outcome(Outcome::up_drop_malformed), 20u);
+  EXPECT_EQ(rig.outcome(Outcome::up_accepted), 0u);
+}
+
+// A probe that is answered later than the others wait for is an answer all the same.
+TEST(WorkerMiss, ALateAnswerToAProbeBringsItBack) {
+  Rig rig(1, 1);
+  rig.service().probe_interval_ms = 5000;
+  rig.publish();
+  for (const char* name : {"a.test", "b.test"})
+    rig.ask(name, 4000);
+  rig.step();
+  rig.wait_ms(2500);
+  ASSERT_EQ(rig.probes().size(), 1u);
+  const Out probe = rig.probes()[0];
+  EXPECT_EQ(rig.plane.stats().backends[0][0].up.load(), 0u);
+  rig.wait_ms(400);
+  rig.answer(probe, rig.answer_to(probe));
+  rig.step();
+  EXPECT_EQ(rig.plane.stats().backends[0][0].up.load(), 1u);
 }
 
 TEST(WorkerMiss, WhatDoesNotMatchIsDroppedAndTheQuestionStays) {
@@ -246,6 +308,24 @@ TEST(WorkerMiss, WhatDoesNotMatchIsDroppedAndTheQuestionStays) {
   rig.step();
   EXPECT_EQ(rig.only_reply().message.rcode(), 0);
   EXPECT_EQ(rig.outcome(Outcome::up_accepted), 1u);
+}
+
+// Right in every byte, but it came from the side where the clients are (A55).
+TEST(WorkerMiss, AnAnswerComesInByThePortItsQueryLeftBy) {
+  Rig rig(1, 2);
+  rig.publish_routes(0b11, 0b10);
+  miss(rig);
+  const Out asked = rig.only_asked();
+  ASSERT_EQ(asked.port, asked.backend());
+  Out elsewhere = asked;
+  elsewhere.port = static_cast<uint8_t>(1 - asked.port);
+  rig.answer(elsewhere, rig.data_for(asked));
+  rig.step();
+  EXPECT_TRUE(rig.replies().empty());
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_addr), 1u);
+  rig.answer(asked, rig.data_for(asked));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 0);
 }
 
 TEST(WorkerMiss, ATruncatedAnswerIsPassedOnAsSuchAndNotKept) {

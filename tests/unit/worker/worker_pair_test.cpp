@@ -100,6 +100,25 @@ TEST(WorkerPair, WhenTheRingIsFullTheClientIsTold) {
   EXPECT_EQ(rig.outcome(Outcome::servfail_ring_full), 1u);
 }
 
+// Misses need the rings: what claims to be an answer but comes in where no upstream is does not get
+// into them.
+TEST(WorkerPair, AnswersFromTheClientsSideAreNotHandedOver) {
+  Rig rig(2, 1);
+  rig.publish_routes(0b1, 0b1);
+  rig.step_all();
+  const DnsBuilder forged = rig.query("www.example").response();
+  for (uint16_t port = 20000; port < 20010; ++port)
+    rig.answer_from(forged, "198.18.1.10", 53, port, 1, 0);
+  rig.step(1);
+  EXPECT_EQ(rig.event(Event::ring_sent), 0u);
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_addr), 10u);
+  for (uint16_t port = 20000; port < 20010; ++port)
+    rig.answer_from(forged, "198.18.1.10", 53, port, 1, 1);
+  rig.step_all(2);
+  EXPECT_EQ(rig.event(Event::ring_sent), 5u) << "from the upstream's side, to the ports' owner";
+  EXPECT_EQ(rig.outcome(Outcome::up_drop_port), 10u);
+}
+
 // What was received under one config and handed over is finished under the owner's, whole: pool and
 // backends are those of the new one.
 TEST(WorkerPair, AMissInTheRingIsFinishedUnderTheNewConfig) {
