@@ -89,7 +89,7 @@ struct Upstream {
   uint32_t try_timeout_ms = 400;           // before another backend is tried
   uint32_t give_up_ms = 5000;              // then the client gets SERVFAIL
   uint32_t tries = 3;                      // per client query, all backends together
-  uint32_t down_after = 3;                 // failed tries in a row that take a backend out of use
+  uint32_t down_after = 3;                 // failed tries in a row that make a backend suspect
   uint32_t probe_interval_ms = 5000;       // a backend that is down gets one query per interval
   uint16_t udp_payload_size_bytes = 1232;  // what we advertise to backends (RFC 9715: <= 1400)
   bool operator==(const Upstream&) const = default;
