@@ -405,6 +405,22 @@ void Daemon::settle(const Status& status) {
   settled.done(status, settled.outcome);
 }
 
+// One that was there before a start that failed is not ours to take away: whatever it serves, it
+// served without us.
+void Daemon::remove_prefilter() {
+  if (exit_status_.ok()) {
+    if (auto removed = prefilter_.remove_all(); !removed.ok()) {
+      log::error("prefilter: " + removed.message());
+    }
+    return;
+  }
+  const auto kept = prefilter_.remove_fresh();
+  if (!kept.ok()) return log::error("prefilter: " + kept.status().message());
+  for (const auto& name : kept.value()) {
+    log::warning("prefilter on " + name + " stays: it was there before this start, which failed");
+  }
+}
+
 void Daemon::shut_down() {
   if (ending_) return;
   ending_ = true;
@@ -413,9 +429,7 @@ void Daemon::shut_down() {
   supervisor_.stop([this] {
     server_.close();
     routes_.release();
-    if (auto removed = prefilter_.remove_all(); !removed.ok()) {
-      log::error("prefilter: " + removed.message());
-    }
+    remove_prefilter();
     ::unlink(supervisor_.log_path().c_str());
     loop_.stop();
   });

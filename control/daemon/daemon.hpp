@@ -149,6 +149,7 @@ class Daemon {
   void take_back(const Status& why);
   void leave_other_interfaces();
   void commit();
+  void remove_prefilter();
   void settle(const Status& status);  // answers the pending apply
 
   EventLoop& loop_;

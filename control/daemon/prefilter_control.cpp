@@ -43,4 +43,11 @@ Status XdpPrefilterControl::remove_all() {
   return removed;
 }
 
+Result<std::vector<std::string>> XdpPrefilterControl::remove_fresh() {
+  if (!prefilter_) return std::vector<std::string>();
+  auto kept = prefilter_->detach_fresh();
+  prefilter_.reset();
+  return kept;
+}
+
 }  // namespace millrace::ctl

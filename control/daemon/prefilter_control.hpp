@@ -22,6 +22,8 @@ class PrefilterControl {
   // The sockets of a data plane that ran before use() are still in service there.
   virtual bool adopted(const std::string& interface) const = 0;
   virtual Status remove_all() = 0;
+  // The same, but for what the last use() found in place: that stays, and is returned.
+  virtual Result<std::vector<std::string>> remove_fresh() = 0;
 };
 
 class XdpPrefilterControl final : public PrefilterControl {
@@ -34,6 +36,7 @@ class XdpPrefilterControl final : public PrefilterControl {
   std::string mode(const std::string& interface) const override;
   bool adopted(const std::string& interface) const override;
   Status remove_all() override;
+  Result<std::vector<std::string>> remove_fresh() override;
 
  private:
   std::string pin_dir_;

@@ -45,7 +45,8 @@ struct Instance {
   Fd rules = {};
   Fd counters = {};
   bool native = false;
-  bool adopted = false;
+  bool found = false;    // a prefilter ran there before
+  bool adopted = false;  // its sockets as well
   std::string native_refusal = {};
 };
 
@@ -265,6 +266,7 @@ Status Prefilter::attach(const std::string& interface) {
     if (!running.program.is_prefilter() || !link.value().valid())
       return foreign_program(interface, index.value(), running);
     instance.link = std::move(link).value();
+    instance.found = true;
     status = adopt(instance, running);
   }
   if (!status.ok()) return status;
@@ -353,6 +355,25 @@ Status Prefilter::detach_others() {
   const Status detached = detach_all_but(mine);
   const Status removed = impl_->pins.remove_all_but(mine);
   return detached.ok() ? removed : detached;
+}
+
+Result<std::vector<std::string>> Prefilter::detach_fresh() {
+  Status first;
+  std::vector<std::string> kept;
+  for (const auto& [interface, instance] : impl_->instances) {
+    if (instance.found) {
+      kept.push_back(interface);
+      continue;
+    }
+    const Status status = detach_link(instance.link).in("interface " + interface);
+    if (first.ok()) first = status;
+  }
+  std::erase_if(impl_->instances, [](const auto& one) { return !one.second.found; });
+  const Status removed = impl_->pins.remove_all_but(kept);
+  if (kept.empty()) PinFolder::unmount();
+  if (!first.ok()) return first;
+  if (!removed.ok()) return removed;
+  return kept;
 }
 
 Status Prefilter::detach_all() {

@@ -103,6 +103,10 @@ class Prefilter {
   // attach: interfaces that a predecessor served and the configuration no longer names.
   Status detach_others();
 
+  // Takes the program off where attach() found none before, and removes those pins. Returns the
+  // interfaces that had one and keep it.
+  Result<std::vector<std::string>> detach_fresh();
+
   // Takes every program off its interface and removes the pins, and the bpffs if open() mounted it
   // and it is empty. Goes on after an error and returns the first.
   Status detach_all();

@@ -76,7 +76,14 @@ class FakePrefilter final : public PrefilterControl {
     return {};
   }
 
+  Result<std::vector<std::string>> remove_fresh() override {
+    used = found;
+    removed = true;
+    return used;
+  }
+
   std::vector<std::string> used;
+  std::vector<std::string> found;  // had one before us
   std::vector<std::vector<std::string>> uses;  // `used` as it was and became
   std::function<void()> on_use;
   PrefilterRules rules;
