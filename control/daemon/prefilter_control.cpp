@@ -18,6 +18,11 @@ Status XdpPrefilterControl::use(const std::vector<std::string>& interfaces) {
   return {};
 }
 
+Status XdpPrefilterControl::verify(const std::string& interface) const {
+  if (!prefilter_) return {Code::error, "prefilter is not attached"};
+  return prefilter_->verify(interface);
+}
+
 Status XdpPrefilterControl::set_rules(const PrefilterRules& rules) {
   if (!prefilter_) return {Code::error, "prefilter is not attached"};
   return prefilter_->set_rules(rules);

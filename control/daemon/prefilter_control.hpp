@@ -16,6 +16,8 @@ class PrefilterControl {
 
   // Attaches to these interfaces (keeping what already runs there) and leaves every other one.
   virtual Status use(const std::vector<std::string>& interfaces) = 0;
+  // The kernel still has there what use() left there. Code::unreachable: no such interface.
+  virtual Status verify(const std::string& interface) const = 0;
   virtual Status set_rules(const PrefilterRules& rules) = 0;
   virtual Result<PrefilterCounters> counters(const std::string& interface) const = 0;
   virtual std::string mode(const std::string& interface) const = 0;
@@ -31,6 +33,7 @@ class XdpPrefilterControl final : public PrefilterControl {
   explicit XdpPrefilterControl(std::string pin_dir) : pin_dir_(std::move(pin_dir)) {}
 
   Status use(const std::vector<std::string>& interfaces) override;
+  Status verify(const std::string& interface) const override;
   Status set_rules(const PrefilterRules& rules) override;
   Result<PrefilterCounters> counters(const std::string& interface) const override;
   std::string mode(const std::string& interface) const override;

@@ -83,6 +83,11 @@ class Prefilter {
   // See the table above. Native mode if the driver has it, else generic.
   Status attach(const std::string& interface);
 
+  // Asks the kernel whether the program that attach() left there is still the one on the interface
+  // of that name: not if somebody has detached or replaced it, or the interface is another now.
+  // Code::unreachable: there is no such interface. Cost: two system calls.
+  Status verify(const std::string& interface) const;
+
   // Swaps the rules of every attached interface. A packet is judged by the old rules or by the new
   // ones, never by a mix. On failure every interface keeps (or gets back) its old rules.
   Status set_rules(const PrefilterRules& rules);
