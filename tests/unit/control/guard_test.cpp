@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the daemon does when somebody, or something, takes away what it stands on.
 
+#include "control/daemon/line_writer.hpp"
 #include "control/daemon/namespace_lock.hpp"
 #include "tests/unit/control/daemon_fixture.hpp"
+
+#include <fcntl.h>
 
 namespace millrace::ctl {
 namespace {
@@ -90,6 +93,28 @@ TEST_F(DaemonFixture, OneCoreThatHangsIsEnough) {
   ASSERT_TRUE(wait([&] { return data_plane_pid() != pid; }));
   tell_fake("");
   ASSERT_TRUE(wait([&] { return is_up(); }));
+}
+
+TEST(LineWriterTest, LosesLinesAndCountsThemInsteadOfWaiting) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd out(ends[0]);
+  const UniqueFd in(ends[1]);
+  log::LineWriter writer(in.get());
+  const std::string line = std::string(99, 'x') + "\n";
+  for (int i = 0; i < 5000; ++i)
+    writer.write(line);
+  EXPECT_EQ(::fcntl(in.get(), F_GETFL) & O_NONBLOCK, 0) << "others have it open, too";
+  std::string got(1 << 20, '\0');
+  got.resize(
+      static_cast<std::size_t>(std::max<ssize_t>(0, ::read(out.get(), got.data(), 1 << 20))));
+  const std::size_t whole = got.size() / line.size();
+  EXPECT_GT(whole, 0u);
+  EXPECT_LT(whole, 5000u);
+  writer.write("end\n");
+  std::string rest(4096, '\0');
+  rest.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::read(out.get(), rest.data(), 4096))));
+  EXPECT_EQ(rest, std::to_string(5000 - whole) + " lines lost: nobody read them\nend\n");
 }
 
 TEST(HeartbeatTest, LateChecksDoNotCount) {
