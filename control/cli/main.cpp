@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // millrace: the verbs of an operator. Each lives in its own file, cmd_<verb>.cpp.
 
-#include <algorithm>
-#include <string_view>
-
 #include "control/cli/session.hpp"
 #include "control/daemon/version.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <string_view>
 
 namespace millrace::cli {
 namespace {
@@ -32,6 +36,15 @@ std::string usage_problem(const CLI::App& app, const CLI::ParseError& error) {
 // Also where the command line was given up before it came to --json.
 bool wants_json(int argc, char** argv) {
   return std::find(argv, argv + argc, std::string_view("--json")) != argv + argc;
+}
+
+// What was asked for and did not get out is no success.
+int finish(int exit_code) {
+  std::cout.flush();
+  const bool lost = std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout;
+  if (!lost || exit_code != 0) return exit_code;
+  std::fprintf(stderr, "millrace: cannot write to stdout: %s\n", std::strerror(errno));
+  return static_cast<int>(ctl::Code::error);
 }
 
 }  // namespace
@@ -73,10 +86,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
+    if (error.get_exit_code() == 0) return finish(app.exit(error));
     session.json = wants_json(argc, argv);
     session.fail(millrace::ctl::Status(millrace::ctl::Code::usage,
                                        usage_problem(app, error) + "; see --help"));
   }
-  return session.exit_code;
+  return finish(session.exit_code);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/cli/stats_delta.hpp"
 
+#include <algorithm>
 
 namespace millrace::cli {
 namespace {
@@ -9,13 +10,22 @@ using Json = nlohmann::json;
 using ctl::Code;
 using ctl::Status;
 
+struct WentBack {
+  std::string counter;
+};
+
+uint64_t difference(const std::string& counter, uint64_t after, uint64_t before) {
+  if (after < before) throw WentBack{counter};
+  return after - before;
+}
+
 void subtract(Json& after, const Json& before, const char* key) {
-  after[key] = after.at(key).get<uint64_t>() - before.at(key).get<uint64_t>();
+  after[key] = difference(key, after.at(key).get<uint64_t>(), before.at(key).get<uint64_t>());
 }
 
 void subtract_all(Json& after, const Json& before) {
   for (auto& [key, value] : after.items()) {
-    value = value.get<uint64_t>() - before.value(key, uint64_t{0});
+    value = difference(key, value.get<uint64_t>(), before.value(key, uint64_t{0}));
   }
 }
 
@@ -30,7 +40,8 @@ void subtract_core(Json& after, const Json& before) {
 
 ctl::Result<Json> stats_delta(const Json& before, Json after) {
   try {
-    if (after.at("uptime_s").get<double>() < before.at("uptime_s").get<double>() ||
+    if (after.at("pid") != before.at("pid") ||
+        after.at("started_boot_ns") != before.at("started_boot_ns") ||
         after.at("cores").size() != before.at("cores").size() ||
         after.at("backends").size() != before.at("backends").size()) {
       return Status(Code::error,
@@ -41,9 +52,14 @@ ctl::Result<Json> stats_delta(const Json& before, Json after) {
     }
     subtract_core(after.at("total"), before.at("total"));
     Json& identity = after.at("identity");
-    for (const char* key : {"rx", "sum", "misses", "misses_accounted"}) {
+    for (const char* key : {"rx", "sum", "misses"}) {
       subtract(identity, before.at("identity"), key);
     }
+    // Holds a gauge, summed over cores that were not read at the same moment.
+    const auto accounted = identity.at("misses_accounted").get<uint64_t>();
+    identity["misses_accounted"] =
+        accounted -
+        std::min(accounted, before.at("identity").at("misses_accounted").get<uint64_t>());
     identity["misses_hold"] = identity["misses"] == identity["misses_accounted"];
     for (std::size_t i = 0; i < after["backends"].size(); ++i) {
       for (const char* key : {"sent", "answered", "timeouts", "failures"}) {
@@ -55,6 +71,10 @@ ctl::Result<Json> stats_delta(const Json& before, Json after) {
         subtract_all(reasons, before["prefilter"][interface]);
       }
     }
+  } catch (const WentBack& went) {
+    return Status(Code::error, "counter " + went.counter +
+                                   " began anew in between (another config, or the prefilter was "
+                                   "attached again); ask again");
   } catch (const Json::exception&) {
     return Status(Code::error, "millraced is of another version; see `millrace version`");
   }

@@ -71,14 +71,10 @@ Daemon::Daemon(EventLoop& loop, DaemonOptions options, PrefilterControl& prefilt
       options_(std::move(options)),
       prefilter_(prefilter),
       history_(options_.state_dir),
-      supervisor_(loop, options_.supervisor,
-                  {[this] {
-                     return sealed(pending_in(Phase::restart) ? pending_->candidate.image
-                                                             : current_->image,
-                                   "millrace-config");
-                   },
-                   [this](const DataplaneInfo& info) { on_up(info); },
-                   [this](const std::string& why) { on_down(why); }}),
+      supervisor_(
+          loop, options_.supervisor,
+          {[this] { return next_image(); }, [this](const DataplaneInfo& info) { on_up(info); },
+           [this](const std::string& why) { on_down(why); }}),
       routes_(loop, routes,
               [this](const abi::RoutesImage& image, RouteKeeper::Published done) {
                 publish_routes(image, std::move(done));
@@ -97,6 +93,7 @@ Daemon::Daemon(EventLoop& loop, DaemonOptions options, PrefilterControl& prefilt
 
 Daemon::~Daemon() {
   if (pending_) loop_.cancel(pending_->timer);
+  loop_.cancel(ports_timer_);
 }
 
 std::chrono::seconds Daemon::uptime() const {
@@ -119,6 +116,7 @@ Status Daemon::start(Config config, std::string yaml) {
   if (auto ruled = set_rules(); !ruled.ok()) return ruled;
   if (auto served = server_.open(); !served.ok()) return served;
   supervisor_.start(boot_checksum(*current_));
+  watch_ports();
   return {};
 }
 
@@ -140,18 +138,6 @@ void Daemon::set_route_targets() {
   }
   routes_.set_targets(current_->generation(), std::move(names), std::move(addresses),
                       port_interfaces(current_->config));
-}
-
-Status Daemon::set_rules() {
-  PrefilterRules rules;
-  const Config& config = current_->config;
-  for (const auto& bind : config.binds) rules.services.push_back(bind.listen_address.to_abi());
-  for (const auto& backend : config.backends) rules.backends.push_back(backend.address.to_abi());
-  rules.sources = routes_.sources();
-  rules.upstream_port_first = config.upstream.port_range.first;
-  rules.upstream_port_end = config.upstream.port_range.end;
-  rules.generation = current_->generation();
-  return prefilter_.set_rules(rules);
 }
 
 void Daemon::on_up(const DataplaneInfo& info) {
@@ -321,15 +307,10 @@ void Daemon::take_back(const Status& why) {
 }
 
 void Daemon::apply_by_restart() {
-  auto both = attached_;
-  for (const auto& name : kernel_interfaces(pending_->candidate.config)) {
-    if (std::find(both.begin(), both.end(), name) == both.end()) both.push_back(name);
-  }
-  if (const Status used = prefilter_.use(both); !used.ok()) {
+  if (const Status used = attach_also(kernel_interfaces(pending_->candidate.config)); !used.ok()) {
     static_cast<void>(prefilter_.use(attached_));
     return settle(used);
   }
-  attached_ = both;
   // What was attached just now has none.
   if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
   pending_->phase = Phase::restart;
@@ -363,14 +344,14 @@ void Daemon::lose_patience() {
   });
 }
 
-// Only while no data plane lives but one that runs current().
-void Daemon::leave_other_interfaces() {
-  const auto wanted = kernel_interfaces(current_->config);
-  if (attached_ == wanted) return;
-  if (auto used = prefilter_.use(wanted); !used.ok()) {
-    return log::error("prefilter: " + used.message());
+// A data plane that finds no prefilter on a port attaches a program of its own, which takes every
+// packet.
+Result<UniqueFd> Daemon::next_image() {
+  const Applied& next = pending_in(Phase::restart) ? pending_->candidate : *current_;
+  if (auto secured = secure_ports(kernel_interfaces(next.config)); !secured.ok()) {
+    return secured.in("data plane not started");
   }
-  attached_ = wanted;
+  return sealed(next.image, "millrace-config");
 }
 
 // The data plane runs the candidate (or, at the start, what is current already).
@@ -413,9 +394,7 @@ void Daemon::shut_down() {
   supervisor_.stop([this] {
     server_.close();
     routes_.release();
-    if (auto removed = prefilter_.remove_all(); !removed.ok()) {
-      log::error("prefilter: " + removed.message());
-    }
+    remove_prefilter();
     ::unlink(supervisor_.log_path().c_str());
     loop_.stop();
   });

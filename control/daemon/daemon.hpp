@@ -27,6 +27,10 @@
 // that finds none there would attach a program of its own, and leave it behind. So an interface is
 // left only when the data plane of another config is up, which is after the last one has ended.
 //
+// Somebody else may take the prefilter away, or an interface may be deleted and created again. That
+// is looked for before each start of a data plane, and once a second; what is missing is attached
+// again and the data plane started anew, whose sockets are bound to what was there before.
+//
 // Threads: the event loop's. Failure: the daemon ends by itself only when its first data plane does
 // not come up; later ones are started again for ever.
 
@@ -52,6 +56,7 @@ struct DaemonOptions {
   std::string config_path;
   std::string state_dir;
   SupervisorOptions supervisor;
+  std::chrono::milliseconds ports_period{1'000};  // of looking whether the prefilter is still there
   std::chrono::milliseconds install_timeout{10'000};
   std::chrono::milliseconds query_timeout{5'000};
   // Asked before a config is applied. What a test may want to say itself.
@@ -110,6 +115,8 @@ class Daemon {
   Supervisor& supervisor() { return supervisor_; }
   RouteKeeper& routes() { return routes_; }
   PrefilterControl& prefilter() { return prefilter_; }
+  // What keeps a port from service, until it is put right; empty: nothing.
+  const std::string& port_fault() const { return port_fault_; }
   const History& history() const { return history_; }
   std::chrono::seconds uptime() const;
 
@@ -148,7 +155,14 @@ class Daemon {
   void lose_patience();
   void take_back(const Status& why);
   void leave_other_interfaces();
+  Result<UniqueFd> next_image();
+  Status attach_also(const std::vector<std::string>& interfaces);
+  Status missing_on(const std::vector<std::string>& interfaces) const;
+  Status secure_ports(const std::vector<std::string>& interfaces);
+  void watch_ports();
+  void look_at_ports();
   void commit();
+  void remove_prefilter();
   void settle(const Status& status);  // answers the pending apply
 
   EventLoop& loop_;
@@ -161,12 +175,15 @@ class Daemon {
   std::optional<Applied> current_;
   std::optional<PendingApply> pending_;
   std::vector<std::string> attached_;  // interfaces with a prefilter
+  std::string port_fault_;
+  EventLoop::TimerId ports_timer_ = 0;
   uint64_t last_generation_ = 0;       // ever used
   bool was_up_ = false;
   bool ending_ = false;
   Status exit_status_;
   EventLoop::Clock::time_point started_ = EventLoop::Clock::now();
   log::Limit rules_limit_{3, std::chrono::seconds(30)};
+  log::Limit ports_limit_{1, std::chrono::seconds(600)};
 };
 
 std::vector<std::string> port_interfaces(const Config& config);    // by port index

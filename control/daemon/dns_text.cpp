@@ -90,8 +90,11 @@ Json records_json(const abi::CacheRow& row, std::span<const uint8_t> qname) {
 
 Result<std::vector<uint8_t>> wire_name(const std::string& text) {
   ldns_rdf* parsed = nullptr;
-  const ldns_status status =
-      text.empty() ? LDNS_STATUS_EMPTY_LABEL : ldns_str2rdf_dname(&parsed, text.c_str());
+  // The library would read up to the NUL only.
+  const bool cut = text.find('\0') != std::string::npos;
+  const ldns_status status = text.empty() ? LDNS_STATUS_EMPTY_LABEL
+                             : cut        ? LDNS_STATUS_SYNTAX_DNAME_ERR
+                                          : ldns_str2rdf_dname(&parsed, text.c_str());
   const OwnedRdf name(parsed);
   if (status != LDNS_STATUS_OK) {
     return Status(Code::usage, "name \"" + text + "\": " + ldns_get_errorstr_by_id(status));
@@ -118,7 +121,7 @@ Result<uint16_t> record_type(const std::string& text) {
     const char* end = upper.data() + upper.size();
     const auto parsed = std::from_chars(upper.data() + 4, end, number);
     if (parsed.ec != std::errc() || parsed.ptr != end) return unknown;
-  } else {
+  } else if (upper.find('\0') == std::string::npos) {
     number = static_cast<uint32_t>(ldns_get_rr_type_by_name(upper.c_str()));
   }
   if (number == 0 || number > 0xffff) return unknown;

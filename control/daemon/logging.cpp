@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/daemon/logging.hpp"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include "control/daemon/line_writer.hpp"
+
+#include <mutex>
+
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 namespace millrace::ctl::log {
 namespace {
@@ -17,12 +22,22 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::info;
 }
 
+class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    writer_.write({line.data(), line.size()});
+  }
+  void flush_() override {}
+
+  LineWriter writer_{STDERR_FILENO};
+};
+
 spdlog::logger& logger() {
   static const auto instance = [] {
-    auto made = std::make_shared<spdlog::logger>(
-        "millraced", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>("millraced", std::make_shared<StderrSink>());
     made->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %n %l: %v");
-    made->flush_on(spdlog::level::debug);
     return made;
   }();
   return *instance;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What millraced says on stderr, one line per event. The only file that knows spdlog.
+// What millraced says on stderr, one line per event, without ever waiting for a reader. The only
+// file that knows spdlog.
 //
 // Events that can repeat go through a Limit: the first ones of a period are written, the rest
 // are counted and the count is written with the next one.

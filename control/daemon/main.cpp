@@ -13,6 +13,7 @@
 #include "control/config/load.hpp"
 #include "control/daemon/daemon.hpp"
 #include "control/daemon/environment.hpp"
+#include "control/daemon/namespace_lock.hpp"
 #include "control/daemon/netlink_routes.hpp"
 #include "control/daemon/read_text.hpp"
 #include "control/daemon/run_dir.hpp"
@@ -125,6 +126,8 @@ int start(const CommandLine& line) {
   }
   const auto run_dir = RunDir::take(line.run_dir);
   if (!run_dir.ok()) return fail(run_dir.status());
+  const auto only_one = lock_network_namespace();
+  if (!only_one.ok()) return fail(only_one.status());
   if (auto fits = look_at_machine(*loaded.config, line); !fits.ok()) return fail(fits);
   return run(line, std::move(*loaded.config), yaml.value());
 }
@@ -145,7 +148,8 @@ int main(int argc, char** argv) {
       "start millraced again and it adopts the data plane that runs.",
       "millraced"};
   app.add_option("--config", line.config, "config file")->type_name("FILE")->capture_default_str();
-  app.add_option("--run-dir", line.run_dir, "sockets, lock and data plane log; one per millraced")
+  app.add_option("--run-dir", line.run_dir, "sockets, lock and data plane log; one per millraced, which is one per network "
+                 "namespace")
       ->type_name("DIR")
       ->capture_default_str();
   app.add_option("--state-dir", line.state_dir, "history of applied configs")

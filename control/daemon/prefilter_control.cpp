@@ -18,6 +18,11 @@ Status XdpPrefilterControl::use(const std::vector<std::string>& interfaces) {
   return {};
 }
 
+Status XdpPrefilterControl::verify(const std::string& interface) const {
+  if (!prefilter_) return {Code::error, "prefilter is not attached"};
+  return prefilter_->verify(interface);
+}
+
 Status XdpPrefilterControl::set_rules(const PrefilterRules& rules) {
   if (!prefilter_) return {Code::error, "prefilter is not attached"};
   return prefilter_->set_rules(rules);
@@ -41,6 +46,13 @@ Status XdpPrefilterControl::remove_all() {
   auto removed = prefilter_->detach_all();
   prefilter_.reset();
   return removed;
+}
+
+Result<std::vector<std::string>> XdpPrefilterControl::remove_fresh() {
+  if (!prefilter_) return std::vector<std::string>();
+  auto kept = prefilter_->detach_fresh();
+  prefilter_.reset();
+  return kept;
 }
 
 }  // namespace millrace::ctl

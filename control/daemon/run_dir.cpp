@@ -28,7 +28,7 @@ Status held_by_another(int lock, const std::string& run_dir) {
   const ssize_t got = ::pread(lock, holder, sizeof holder - 1, 0);
   const std::string pid(holder, got > 0 ? ::strcspn(holder, "\n") : 0);
   return {Code::error, "another millraced (pid " + (pid.empty() ? "unknown" : pid) + ") serves " +
-                           run_dir + "; stop it, or choose another --run-dir"};
+                           run_dir + "; stop it first"};
 }
 
 // Whoever held the lock before us has removed its file, if he came to his end.

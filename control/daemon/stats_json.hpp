@@ -2,7 +2,7 @@
 #pragma once
 // The statistics area as the JSON of `stats`.
 //
-//     {"generation":G, "uptime_s":S,
+//     {"generation":G, "pid":P, "started_boot_ns":N, "uptime_s":S,
 //      "cores":[{"core":0,"generation":G,"rx":N,"classes":{..},"outcomes":{..},"events":{..},
 //                "waiters":N,"inflight":N,"entries":N,"memory_used":N,"memory_total":N}],
 //      "total":{the same without core and generation},
@@ -36,7 +36,7 @@ struct BackendLabel {
 
 Result<std::vector<stats::CoreSnapshot>> read_cores(const abi::StatsArea& area);
 
-// Without "prefilter" and "uptime_s", which the caller adds.
+// Without "prefilter", "pid", "started_boot_ns" and "uptime_s", which the caller adds.
 Result<nlohmann::json> stats_json(const abi::StatsArea& area,
                                   std::span<const BackendLabel> backends);
 

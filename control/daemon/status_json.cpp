@@ -46,7 +46,8 @@ Json ports_json(Daemon& daemon) {
       one["device"] = port.device;
     } else {
       one["interface"] = port.interface;
-      one["xdp"] = daemon.prefilter().mode(port.interface);
+      const Status there = daemon.prefilter().verify(port.interface);
+      one["xdp"] = there.ok() ? daemon.prefilter().mode(port.interface) : there.message();
     }
     ports.push_back(std::move(one));
   }
@@ -56,7 +57,8 @@ Json ports_json(Daemon& daemon) {
 void add_data_plane(Daemon& daemon, Json& out) {
   auto& supervisor = daemon.supervisor();
   Json& plane = out["dataplane"];
-  plane = {{"state", state_text(supervisor.state())}, {"restarts", supervisor.restarts()}};
+  const char* state = supervisor.responds() ? state_text(supervisor.state()) : "not responding";
+  plane = {{"state", state}, {"restarts", supervisor.restarts()}};
   const auto& info = supervisor.info();
   if (!info) return;
   plane["pid"] = info->pid;

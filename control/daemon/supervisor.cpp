@@ -26,13 +26,16 @@ Supervisor::Supervisor(EventLoop& loop, SupervisorOptions options, Events events
     : loop_(loop),
       options_(std::move(options)),
       events_(std::move(events)),
-      link_(loop, [this](const std::string& why) { on_link_closed(why); }) {
+      link_(loop, [this](const std::string& why) { on_link_closed(why); }),
+      heartbeat_(options_.heartbeat_period) {
   trim_log();
+  watch_heartbeat();
 }
 
 Supervisor::~Supervisor() {
   loop_.cancel(timer_);
   loop_.cancel(trim_timer_);
+  loop_.cancel(heartbeat_timer_);
   if (process_) loop_.unwatch(process_->pidfd());
 }
 
@@ -238,6 +241,7 @@ void Supervisor::forget_process() {
   loop_.cancel(timer_);
   process_.reset();
   info_.reset();
+  heartbeat_.forget();
   link_.close();
   ::unlink(socket_path().c_str());
   ::unlink(pid_path(options_.run_dir).c_str());
@@ -295,6 +299,29 @@ void Supervisor::next_means_of_ending() {
     process_->signal(SIGKILL);
   }
   timer_ = loop_.after(options_.stop_patience, [this] { next_means_of_ending(); });
+}
+
+void Supervisor::watch_heartbeat() {
+  heartbeat_timer_ = loop_.after(options_.heartbeat_period, [this] {
+    check_heartbeat();
+    watch_heartbeat();
+  });
+}
+
+void Supervisor::check_heartbeat() {
+  // One that is being ended has a clock of its own.
+  if (!process_ || !info_ || state_ == State::stopping) return;
+  heartbeat_.check(*info_->stats, EventLoop::Clock::now());
+  const uint32_t silent = heartbeat_.silent_checks();
+  if (silent != kSilentChecksTold && silent != kSilentChecksMax) return;
+  const auto silent_ms = silent * options_.heartbeat_period;
+  std::string line = "data plane " + std::to_string(process_->pid()) + ": core " +
+                     std::to_string(heartbeat_.silent_core()) + " has shown no life for " +
+                     std::to_string(silent_ms.count()) + " ms";
+  if (silent == kSilentChecksTold) return log::warning(line);
+  log::error(line + "; killing it");
+  // What does not turn does not answer `stop` either, and one that is stopped takes no SIGTERM.
+  process_->signal(SIGKILL);
 }
 
 void Supervisor::trim_log() {

@@ -14,6 +14,9 @@
 // The data plane lives in a session of its own and outlives us. Nothing here is needed for it to
 // forward packets. Its process is held by a pidfd, whoever started it.
 //
+// One that lives but has a core that publishes nothing for kSilentChecksMax heartbeats on end is
+// killed, and so started again.
+//
 // Files in the run directory: dataplane.sock (the data plane's), dataplane.pid ("pid start-ticks",
 // so that a successor finds a data plane that is still starting), dataplane.log (its stdout and
 // stderr: a file and not a pipe, because a pipe would break when we die; cut when it has grown to
@@ -22,15 +25,16 @@
 // Threads: the event loop's; events are called from it, never from within start(), stop() and
 // restart().
 
+#include "control/daemon/dataplane_link.hpp"
+#include "control/daemon/heartbeat.hpp"
+#include "control/daemon/process.hpp"
+#include "control/daemon/stats_mapping.hpp"
+
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-
-#include "control/daemon/dataplane_link.hpp"
-#include "control/daemon/process.hpp"
-#include "control/daemon/stats_mapping.hpp"
 
 namespace millrace::ctl {
 
@@ -44,6 +48,7 @@ struct SupervisorOptions {
   Milliseconds stop_patience{2'000};  // before each next harder means
   Milliseconds backoff_min{100};
   Milliseconds backoff_max{5'000};
+  Milliseconds heartbeat_period{1'000};
   Milliseconds stable_after{10'000};  // up that long: the next death starts at backoff_min again
 };
 
@@ -90,11 +95,14 @@ class Supervisor {
   const std::optional<DataplaneInfo>& info() const { return info_; }
   DataplaneLink& link() { return link_; }
   uint32_t restarts() const { return restarts_; }
+  bool responds() const { return heartbeat_.silent_checks() < kSilentChecksTold; }
   std::string socket_path() const { return options_.run_dir + "/dataplane.sock"; }
   std::string log_path() const { return options_.run_dir + "/dataplane.log"; }
 
  private:
   static constexpr off_t kLogBytesMax = 1 << 20;
+  static constexpr uint32_t kSilentChecksTold = 5;
+  static constexpr uint32_t kSilentChecksMax = 10;
 
   void begin();  // adopt, wait for a predecessor's, or spawn
   void spawn();
@@ -113,6 +121,8 @@ class Supervisor {
   void next_means_of_ending();
   void forget_process();
   void trim_log();
+  void watch_heartbeat();
+  void check_heartbeat();
   std::string with_last_words(std::string why) const;
 
   EventLoop& loop_;
@@ -133,6 +143,8 @@ class Supervisor {
   EventLoop::Clock::time_point start_deadline_{};
   EventLoop::TimerId timer_ = 0;       // connect, back-off or the next means of ending
   EventLoop::TimerId trim_timer_ = 0;
+  EventLoop::TimerId heartbeat_timer_ = 0;
+  Heartbeat heartbeat_;
 };
 
 }  // namespace millrace::ctl

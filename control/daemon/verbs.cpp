@@ -111,6 +111,8 @@ void stats_verb(Daemon& daemon, const Json& request, const Respond& respond) {
   auto made = stats_json(*info->stats, backend_labels(daemon));
   if (!made.ok()) return refuse(respond, made.status());
   Json& out = made.value();
+  out["pid"] = info->pid;
+  out["started_boot_ns"] = info->stats->started_boot_ns;
   out["uptime_s"] = data_plane_uptime_s(*info->stats);
   out["prefilter"] = Json::object();
   for (const auto& interface : kernel_interfaces(daemon.current().config)) {

@@ -40,12 +40,14 @@ struct Loaded {
 // What runs on one interface.
 struct Instance {
   int interface_idx = 0;
+  uint32_t program_id = 0;
   Fd link = {};
   Fd xsks = {};
   Fd rules = {};
   Fd counters = {};
   bool native = false;
-  bool adopted = false;
+  bool found = false;    // a prefilter ran there before
+  bool adopted = false;  // its sockets as well
   std::string native_refusal = {};
 };
 
@@ -183,6 +185,13 @@ Status detach_link(const Fd& link) {
   return error == 0 ? Status() : kernel_error("bpf_link_detach", -error);
 }
 
+Result<bpf_link_info> describe_link(const Fd& link) {
+  bpf_link_info info = {};
+  uint32_t bytes = sizeof(info);
+  if (bpf_obj_get_info_by_fd(link.get(), &info, &bytes) == 0) return info;
+  return kernel_error("bpf_obj_get_info_by_fd (link)", errno);
+}
+
 // Takes prefilters off every interface of this network namespace that is not in `keep`.
 Status detach_all_but(const std::vector<std::string>& keep) {
   Status first;
@@ -265,14 +274,35 @@ Status Prefilter::attach(const std::string& interface) {
     if (!running.program.is_prefilter() || !link.value().valid())
       return foreign_program(interface, index.value(), running);
     instance.link = std::move(link).value();
+    instance.found = true;
     status = adopt(instance, running);
   }
   if (!status.ok()) return status;
 
+  const auto info = describe_link(instance.link);
+  if (!info.ok()) return info.status();
+  instance.program_id = info.value().prog_id;
   status = pin_instance(instance, folder.value());
   if (!status.ok()) return status;
   impl_->instances[interface] = std::move(instance);
   return impl_->pins.remove_other_versions(interface);
+}
+
+Status Prefilter::verify(const std::string& interface) const {
+  const auto instance = impl_->find(interface);
+  if (!instance.ok()) return instance.status();
+  const Result<int> index = index_of(interface);
+  if (!index.ok()) return {Code::unreachable, index.status().message()};
+  if (index.value() != instance.value()->interface_idx)
+    return {Code::error, "interface '" + interface + "' was deleted and created again"};
+  const auto info = describe_link(instance.value()->link);
+  if (!info.ok()) return info.status();
+  // A link that was detached, by hand or with its interface, has index 0.
+  if (info.value().xdp.ifindex != static_cast<uint32_t>(index.value()))
+    return {Code::error, "the prefilter on '" + interface + "' was detached by somebody"};
+  if (info.value().prog_id != instance.value()->program_id)
+    return {Code::error, "the prefilter on '" + interface + "' was replaced by somebody"};
+  return Status();
 }
 
 Status Prefilter::set_rules(const PrefilterRules& rules) {
@@ -353,6 +383,25 @@ Status Prefilter::detach_others() {
   const Status detached = detach_all_but(mine);
   const Status removed = impl_->pins.remove_all_but(mine);
   return detached.ok() ? removed : detached;
+}
+
+Result<std::vector<std::string>> Prefilter::detach_fresh() {
+  Status first;
+  std::vector<std::string> kept;
+  for (const auto& [interface, instance] : impl_->instances) {
+    if (instance.found) {
+      kept.push_back(interface);
+      continue;
+    }
+    const Status status = detach_link(instance.link).in("interface " + interface);
+    if (first.ok()) first = status;
+  }
+  std::erase_if(impl_->instances, [](const auto& one) { return !one.second.found; });
+  const Status removed = impl_->pins.remove_all_but(kept);
+  if (kept.empty()) PinFolder::unmount();
+  if (!first.ok()) return first;
+  if (!removed.ok()) return removed;
+  return kept;
 }
 
 Status Prefilter::detach_all() {

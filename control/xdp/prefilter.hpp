@@ -83,6 +83,11 @@ class Prefilter {
   // See the table above. Native mode if the driver has it, else generic.
   Status attach(const std::string& interface);
 
+  // Asks the kernel whether the program that attach() left there is still the one on the interface
+  // of that name: not if somebody has detached or replaced it, or the interface is another now.
+  // Code::unreachable: there is no such interface. Cost: two system calls.
+  Status verify(const std::string& interface) const;
+
   // Swaps the rules of every attached interface. A packet is judged by the old rules or by the new
   // ones, never by a mix. On failure every interface keeps (or gets back) its old rules.
   Status set_rules(const PrefilterRules& rules);
@@ -102,6 +107,10 @@ class Prefilter {
   // Removes the program from every interface of this network namespace that this object did not
   // attach: interfaces that a predecessor served and the configuration no longer names.
   Status detach_others();
+
+  // Takes the program off where attach() found none before, and removes those pins. Returns the
+  // interfaces that had one and keep it.
+  Result<std::vector<std::string>> detach_fresh();
 
   // Takes every program off its interface and removes the pins, and the bpffs if open() mounted it
   // and it is empty. Goes on after an error and returns the first.

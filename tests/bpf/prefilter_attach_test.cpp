@@ -347,6 +347,27 @@ TEST_F(Attach, InterfaceMadeAnewIsAttachedAnew) {
   EXPECT_NE(program_id(wire_.a), 0u);
 }
 
+TEST_F(Attach, WhatWasTakenAwayIsNoticed) {
+  attach();
+  expect_ok(prefilter_->verify(wire_.a));
+  const auto link = ctl::find_link(interface_index(wire_.a), program_id(wire_.a));
+  ASSERT_EQ(bpf_link_detach(link.value().get()), 0);
+  EXPECT_THAT(prefilter_->verify(wire_.a).message(), HasSubstr("was detached"));
+  attach();
+  expect_ok(prefilter_->verify(wire_.a));
+  {
+    const VethPair short_lived("mrc0", "mrc1");
+    expect_ok(prefilter_->attach(short_lived.a));
+    expect_ok(prefilter_->verify(short_lived.a));
+  }
+  EXPECT_EQ(prefilter_->verify("mrc0").code(), ctl::Code::unreachable);
+  const VethPair again("mrc0", "mrc1");
+  EXPECT_THAT(prefilter_->verify("mrc0").message(), HasSubstr("created again"));
+  expect_ok(prefilter_->attach("mrc0"));
+  expect_ok(prefilter_->verify("mrc0"));
+  expect_ok(prefilter_->detach_all());
+}
+
 TEST(PinFolder, IsCheckedBeforeAnythingIsDone) {
   const auto message = [](const char* path) {
     auto opened = ctl::Prefilter::open(path);

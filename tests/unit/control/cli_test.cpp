@@ -27,8 +27,9 @@ class CliTest : public DaemonFixture {
     std::atomic<bool> done{false};
     Ran ran;
     std::thread thread([&] {
-      const std::string line = std::string(MR_CLI) + " --run-dir " + dir.path() + " " + arguments +
-                               " >" + (dir / "out") + " 2>" + (dir / "err");
+      // First, so that `arguments` may redirect otherwise.
+      const std::string line = ">" + (dir / "out") + " 2>" + (dir / "err") + " " + MR_CLI +
+                               " --run-dir " + dir.path() + " " + arguments;
       const int status = std::system(line.c_str());
       ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
       done.store(true);
@@ -223,6 +224,28 @@ TEST_F(CliTest, StatusAndStats) {
   EXPECT_EQ(delta["identity"]["rx"], 0);
   EXPECT_EQ(delta["total"]["classes"]["hit"], 0);
   EXPECT_EQ(delta["total"]["waiters"], 1) << "gauges stay";
+}
+
+TEST_F(CliTest, DeltaOverARestartIsRefused) {
+  start_and_wait();
+  // Up for less long before the first sample than between the two.
+  const pid_t pid = data_plane_pid();
+  loop.after(Milliseconds(150), [&] { ::kill(pid, SIGKILL); });
+  const Ran ran = run("stats --delta 1.5");
+  EXPECT_NE(data_plane_pid(), pid);
+  EXPECT_EQ(ran.code, 1) << ran.out;
+  EXPECT_NE(ran.err.find("started anew"), std::string::npos) << ran.err;
+}
+
+TEST_F(CliTest, OutputThatIsLostIsAnError) {
+  start_and_wait();
+  for (const char* verb : {"stats", "status --json", "config show", "--help"}) {
+    for (const char* nowhere : {" 1>/dev/full", " 1>&-"}) {
+      const Ran ran = run(std::string(verb) + nowhere);
+      EXPECT_EQ(ran.code, 1) << verb << nowhere;
+      EXPECT_NE(ran.err.find("stdout"), std::string::npos) << verb << nowhere << ran.err;
+    }
+  }
 }
 
 TEST_F(CliTest, ApplyShowsAndRefusesAndApplies) {

@@ -56,12 +56,22 @@ class FakePrefilter final : public PrefilterControl {
     for (const auto& name : interfaces) {
       if (name == refused) return {Code::error, "prefilter on " + name + ": no such interface"};
     }
+    for (const auto& name : interfaces) {
+      if (absent == name) return {Code::error, "interface " + name + " does not exist"};
+    }
+    lost.clear();
     used = interfaces;
     uses.push_back(interfaces);
     if (on_use) on_use();
     return {};
   }
+  Status verify(const std::string& name) const override {
+    if (absent == name) return {Code::unreachable, "interface " + name + " does not exist"};
+    if (lost == name) return {Code::error, "the prefilter on " + name + " was detached"};
+    return {};
+  }
   Status set_rules(const PrefilterRules& given) override {
+    ++rules_set;
     rules = given;
     return {};
   }
@@ -76,11 +86,21 @@ class FakePrefilter final : public PrefilterControl {
     return {};
   }
 
+  Result<std::vector<std::string>> remove_fresh() override {
+    used = found;
+    removed = true;
+    return used;
+  }
+
   std::vector<std::string> used;
+  std::vector<std::string> found;  // had one before us
   std::vector<std::vector<std::string>> uses;  // `used` as it was and became
   std::function<void()> on_use;
   PrefilterRules rules;
+  uint32_t rules_set = 0;
   std::string refused;
+  std::string lost;    // verify() finds no prefilter there
+  std::string absent;  // verify() and use() find no such interface
   bool adopts = true;
   bool removed = false;
 };
@@ -155,6 +175,8 @@ class DaemonFixture : public ::testing::Test {
     options.supervisor.stop_patience = Milliseconds(150);
     options.supervisor.backoff_min = Milliseconds(20);
     options.supervisor.backoff_max = Milliseconds(80);
+    options.supervisor.heartbeat_period = heartbeat_period;
+    options.ports_period = Milliseconds(50);
     options.install_timeout = Milliseconds(400);
     options.check_environment = [this](const EnvironmentQuestion& question) {
       asked_starts = question.starts_data_plane;
@@ -215,6 +237,7 @@ class DaemonFixture : public ::testing::Test {
     if (last_pid_ > 1) ::kill(last_pid_, SIGKILL);
   }
 
+  Milliseconds heartbeat_period{1000};
   TempDir dir;
   EventLoop loop;
   FakePrefilter prefilter;

@@ -171,12 +171,14 @@ TEST(DnsTextTest, NamesAndTypes) {
   EXPECT_EQ(wire_name(".").value(), std::vector<uint8_t>{0});
   EXPECT_EQ(wire_name("a\\.b.c").value()[0], 3);
   for (const std::string& bad : {std::string(), std::string("a..b"), std::string(64, 'x'),
-                                 std::string(300, 'x')}) {
+                                 std::string(300, 'x'), std::string("a\0b", 3)}) {
     EXPECT_EQ(wire_name(bad).status().code(), Code::usage) << bad;
   }
   EXPECT_EQ(record_type("aaaa").value(), 28);
   EXPECT_EQ(record_type("TYPE65535").value(), 65535);
-  for (const char* bad : {"", "TYPE0", "TYPE65536", "TYPE1x", "NOPE"}) {
+  for (const std::string& bad :
+       {std::string(), std::string("TYPE0"), std::string("TYPE65536"), std::string("TYPE1x"),
+        std::string("NOPE"), std::string("A\0B", 3)}) {
     EXPECT_FALSE(record_type(bad).ok()) << bad;
   }
 }

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of Daemon that keeps the prefilter on its ports.
+
+#include "control/daemon/daemon.hpp"
+#include "dataplane/snapshot/config_attach.hpp"
+
+#include <algorithm>
+
+namespace millrace::ctl {
+
+Status Daemon::set_rules() {
+  PrefilterRules rules;
+  const Config& config = current_->config;
+  for (const auto& bind : config.binds)
+    rules.services.push_back(bind.listen_address.to_abi());
+  for (const auto& backend : config.backends)
+    rules.backends.push_back(backend.address.to_abi());
+  rules.sources = routes_.sources();
+  rules.upstream_port_first = config.upstream.port_range.first;
+  rules.upstream_port_end = config.upstream.port_range.end;
+  rules.generation = current_->generation();
+  return prefilter_.set_rules(rules);
+}
+
+// Only while no data plane lives but one that runs current().
+void Daemon::leave_other_interfaces() {
+  const auto wanted = kernel_interfaces(current_->config);
+  if (attached_ == wanted) return;
+  if (auto used = prefilter_.use(wanted); !used.ok()) {
+    return log::error("prefilter: " + used.message());
+  }
+  attached_ = wanted;
+}
+
+// Beside those that have one. An interface that is gone can have none, and needs none.
+Status Daemon::attach_also(const std::vector<std::string>& interfaces) {
+  auto both = attached_;
+  std::erase_if(both, [&](const std::string& name) {
+    return prefilter_.verify(name).code() == Code::unreachable;
+  });
+  for (const auto& name : interfaces) {
+    if (std::find(both.begin(), both.end(), name) == both.end()) both.push_back(name);
+  }
+  if (auto used = prefilter_.use(both); !used.ok()) return used;
+  attached_ = both;
+  return {};
+}
+
+// One that cannot be put right by us comes first.
+Status Daemon::missing_on(const std::vector<std::string>& interfaces) const {
+  Status first;
+  for (const auto& name : interfaces) {
+    const Status there = prefilter_.verify(name);
+    if (there.code() == Code::unreachable) return there;
+    if (first.ok()) first = there;
+  }
+  return first;
+}
+
+// Puts the prefilter back where it is missing.
+Status Daemon::secure_ports(const std::vector<std::string>& interfaces) {
+  const Status missing = missing_on(interfaces);
+  if (missing.ok()) {
+    port_fault_.clear();
+    return {};
+  }
+  if (port_fault_ != missing.message()) log::error(missing.message());
+  port_fault_ = missing.message();
+  if (missing.code() == Code::unreachable) return missing;
+  Status status = attach_also(interfaces);
+  if (status.ok()) status = set_rules();
+  if (!status.ok()) return status;
+  port_fault_.clear();
+  log::info("prefilter attached again, with its rules");
+  return {};
+}
+
+void Daemon::watch_ports() {
+  ports_timer_ = loop_.after(options_.ports_period, [this] {
+    look_at_ports();
+    watch_ports();
+  });
+}
+
+void Daemon::look_at_ports() {
+  // A pending apply changes interfaces itself, and its data plane is looked after when it starts.
+  if (ending_ || pending_) return;
+  const auto interfaces = kernel_interfaces(current_->config);
+  if (missing_on(interfaces).ok()) return port_fault_.clear();
+  const Status secured = secure_ports(interfaces);
+  if (!secured.ok()) {
+    if (secured.message() == port_fault_) return;  // said already
+    std::string line = "prefilter not attached again: " + secured.message();
+    if (ports_limit_.admit(line)) log::error(line);
+    return;
+  }
+  if (supervisor_.pid() == 0) return;
+  log::warning("restarting the data plane, whose sockets were out of the prefilter");
+  routes_.data_plane_down();
+  supervisor_.restart(snapshot::boot_checksum(current_->image));
+}
+
+// One that was there before a start that failed is not ours to take away: whatever it serves, it
+// served without us.
+void Daemon::remove_prefilter() {
+  if (exit_status_.ok()) {
+    if (auto removed = prefilter_.remove_all(); !removed.ok()) {
+      log::error("prefilter: " + removed.message());
+    }
+    return;
+  }
+  const auto kept = prefilter_.remove_fresh();
+  if (!kept.ok()) return log::error("prefilter: " + kept.status().message());
+  for (const auto& name : kept.value()) {
+    log::warning("prefilter on " + name + " stays: it was there before this start, which failed");
+  }
+}
+
+}  // namespace millrace::ctl
