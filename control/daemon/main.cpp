@@ -148,8 +148,9 @@ int main(int argc, char** argv) {
       "start millraced again and it adopts the data plane that runs.",
       "millraced"};
   app.add_option("--config", line.config, "config file")->type_name("FILE")->capture_default_str();
-  app.add_option("--run-dir", line.run_dir, "sockets, lock and data plane log; one per millraced, which is one per network "
-                 "namespace")
+  app.add_option("--run-dir", line.run_dir,
+                 "sockets, lock and data plane log; one per millraced, and one millraced per "
+                 "network namespace")
       ->type_name("DIR")
       ->capture_default_str();
   app.add_option("--state-dir", line.state_dir, "history of applied configs")
