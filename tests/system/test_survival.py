@@ -104,6 +104,21 @@ def test_data_plane_killed_comes_back(service):
     appliance.wait_ready()
 
 
+def test_a_data_plane_that_hangs_is_replaced(service):
+    (pid,) = appliance.pids_of(appliance.DATAPLANE)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        appliance.wait_until(
+            lambda: "not responding" in appliance.cli("status").stdout, 30, "status to say so"
+        )
+        appliance.wait_gone(pid, 30)
+    finally:
+        if appliance.process_start(pid) is not None:
+            os.kill(pid, signal.SIGCONT)
+    appliance.wait_ready()
+    assert appliance.ask(f"www.{appliance.ZONE}", tries=5).rcode == "NOERROR"
+
+
 def test_what_a_full_queue_loses_is_counted(service):
     """A data plane that gets no CPU loses what its queues cannot hold, and says how much."""
     (pid,) = appliance.pids_of(appliance.DATAPLANE)
