@@ -22,11 +22,11 @@
 // back without one.
 //
 // Threads: written whole by the owner before the slot that names it is stored (release, in
-// Shard::insert); read after that slot was loaded (acquire, in lookup_burst). Immutable until the
-// grace period after its removal, except `visited`, a hint of one byte that carries no other data.
-// Cost: a hit reads the lines of the entry; touch() stores only if the byte was 0.
-// Limits: lifetimes of 2^24 - 1 s (194 days; longer ones are shortened), a boot clock of 2^40 ms
-// (34 years), kEntryBytesMax of region_layout.hpp.
+// BasicShard::insert); read after that slot was loaded (acquire, in lookup_burst). Immutable until
+// the grace period after its removal, except `visited`, a hint of one byte that carries no other
+// data. Cost: a hit reads the lines of the entry; touch() stores only if the byte was 0. Limits:
+// lifetimes of 2^24 - 1 s (194 days; longer ones are shortened), a boot clock of 2^40 ms (34
+// years), kEntryBytesMax of region_layout.hpp.
 
 #include "dataplane/base/answer_view.hpp"
 #include "dataplane/base/key.hpp"
@@ -42,9 +42,10 @@ inline constexpr uint32_t kLifetimeBits = 24;
 inline constexpr uint32_t kLifetimeSecondsMax = (1u << kLifetimeBits) - 1;
 inline constexpr uint64_t kClockMsMax = (uint64_t{1} << 40) - 1;
 
-// Which budget an entry counts against.
-enum class Kind : uint8_t { positive = 0, negative = 1, failure = 2 };
-inline constexpr uint32_t kKinds = 3;
+// Which budget an entry counts against. The first three are what an answer is; stale is what a
+// positive or negative entry becomes when its time is over and it is kept for a while (shard.hpp).
+enum class Kind : uint8_t { positive = 0, negative = 1, failure = 2, stale = 3 };
+inline constexpr uint32_t kKinds = 4;
 
 inline constexpr uint8_t kEntryRcodeMask = 0x0f;
 inline constexpr uint8_t kEntryAuthenticData = 0x10;
@@ -104,6 +105,12 @@ inline uint64_t due_tick_of(const Entry& entry) noexcept {
   return (expires_ms_of(entry) + 999) / 1000;
 }
 
+// How long its time has been over; 0 while it is fresh.
+inline uint32_t stale_s_of(const Entry& entry, uint64_t now_ms) noexcept {
+  const uint64_t expires_ms = expires_ms_of(entry);
+  return now_ms > expires_ms ? static_cast<uint32_t>((now_ms - expires_ms) / 1000) : 0;
+}
+
 inline bool is_fresh(const Entry& entry, uint64_t now_ms) noexcept {
   return now_ms < expires_ms_of(entry);
 }
@@ -119,6 +126,7 @@ inline uint32_t age_s_of(const Entry& entry, uint64_t now_ms) noexcept {
 inline Kind kind_of(const AnswerView& answer) noexcept {
   return answer.failure ? Kind::failure : answer.negative ? Kind::negative : Kind::positive;
 }
+// What the answer in it is, never Kind::stale: that is the owner's to know.
 inline Kind kind_of(const Entry& entry) noexcept {
   return entry.flags & kEntryFailure    ? Kind::failure
          : entry.flags & kEntryNegative ? Kind::negative
@@ -206,7 +214,7 @@ inline AnswerView view_of(const Entry& entry) noexcept {
 
 // Marks the entry as used, with a store only if it was not (the policy's one byte).
 inline void touch(const Entry& entry) noexcept {
-  // Relaxed: the byte publishes nothing; Sieve::pick reads and clears it.
+  // Relaxed: the byte publishes nothing; take_mark_of reads and clears it.
   if (entry.visited.load(std::memory_order_relaxed) == 0) {
     entry.visited.store(1, std::memory_order_relaxed);
   }

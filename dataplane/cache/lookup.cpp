@@ -2,7 +2,6 @@
 #include "dataplane/cache/lookup.hpp"
 
 #include "dataplane/cache/key_compare.hpp"
-#include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/slot.hpp"
 
 namespace millrace::cache {
@@ -23,11 +22,11 @@ void prefetch_entry(const Entry* entry, uint32_t lines) noexcept {
     __builtin_prefetch(line + i * kCacheLineBytes);
 }
 
-const Entry* next_candidate(const Shard& shard, Probe& probe) noexcept {
+const Entry* next_candidate(const ShardView& shard, Probe& probe) noexcept {
   while (probe.mask != 0) {
     const auto slot = static_cast<uint32_t>(std::countr_zero(probe.mask));
     probe.mask &= probe.mask - 1;
-    // Acquire: pairs with the release store of Shard::publish; the entry's bytes come with it.
+    // Acquire: pairs with the release store of BasicShard::publish; the entry's bytes come with it.
     const SlotWord word = probe.bucket->slots[slot].load(std::memory_order_acquire);
     if (slot_is_empty(word) || slot_tag(word) != probe.place.tag) continue;
     const Entry* const entry = shard.entry(slot_entry_no(word));
@@ -43,7 +42,7 @@ bool has_spills(const Bucket& bucket) noexcept {
   return slot_spills(bucket.slots[0].load(std::memory_order_relaxed)) != 0;
 }
 
-void open_second(const Shard& shard, Probe& probe) noexcept {
+void open_second(const ShardView& shard, Probe& probe) noexcept {
   const uint32_t bucket_idx =
       other_bucket(probe.place.bucket_idx, probe.place.tag, shard.bucket_cnt());
   probe.bucket = &shard.bucket(bucket_idx);
@@ -51,13 +50,13 @@ void open_second(const Shard& shard, Probe& probe) noexcept {
   __builtin_prefetch(probe.bucket);
 }
 
-void match(const Shard& shard, Probe& probe) noexcept {
+void match(const ShardView& shard, Probe& probe) noexcept {
   probe.mask = match_tag(*probe.bucket, probe.place.tag);
   probe.entry = next_candidate(shard, probe);
 }
 
 // Compares candidates until one is the key's; a second one is rarer than one in a million.
-const Entry* resolve(const Shard& shard, Probe& probe, const Key& key) noexcept {
+const Entry* resolve(const ShardView& shard, Probe& probe, const Key& key) noexcept {
   for (;;) {
     for (; probe.entry != nullptr; probe.entry = next_candidate(shard, probe)) {
       if (entry_has_key(*probe.entry, key)) return probe.entry;
@@ -70,8 +69,8 @@ const Entry* resolve(const Shard& shard, Probe& probe, const Key& key) noexcept 
 
 }  // namespace
 
-void lookup_burst(const Shard* const shards[], const Key* const keys[], uint32_t n, uint64_t now_ms,
-                  Found found[]) noexcept {
+void lookup_burst(const ShardView* const shards[], const Key* const keys[], uint32_t n,
+                  uint64_t now_ms, Found found[]) noexcept {
   Probe probes[kBurstMax];
   for (uint32_t i = 0; i < n; ++i) {
     Probe& probe = probes[i];
@@ -93,8 +92,12 @@ void lookup_burst(const Shard* const shards[], const Key* const keys[], uint32_t
   }
   for (uint32_t i = 0; i < n; ++i) {
     const Entry* const entry = resolve(*shards[i], probes[i], *keys[i]);
-    const bool hit = entry != nullptr && is_fresh(*entry, now_ms);
-    found[i] = hit ? Found{entry, age_s_of(*entry, now_ms)} : Found{nullptr, 0};
+    if (entry != nullptr && is_fresh(*entry, now_ms)) [[likely]] {
+      found[i].entry = entry;
+      found[i].age_s = age_s_of(*entry, now_ms);
+    } else {
+      found[i] = Found{nullptr, 0, entry};
+    }
   }
 }
 

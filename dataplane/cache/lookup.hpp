@@ -16,26 +16,44 @@
 // was or as it is to be. No store at all, save touch().
 // Cost: a miss reads one line (two when entries spilled out of the first bucket); a hit reads also
 // the lines of the entry.
-// Failure: none; a miss is a null entry.
+// Failure: none; a miss is a null entry. What is over but not yet reclaimed is a miss that names
+// the stale entry: whether it may be served, and until when, is the caller's to say.
 
 #include "dataplane/base/frame.hpp"
 #include "dataplane/base/key.hpp"
 #include "dataplane/cache/entry.hpp"
+#include "dataplane/cache/region_layout.hpp"
+#include "dataplane/cache/slot.hpp"
 
 #include <cstdint>
 
 namespace millrace::cache {
 
-class Shard;
+// What readers know of a shard: the index and where entries lie. It does not change after
+// BasicShard::attach, and it is the same whatever the eviction policy is.
+class ShardView {
+ public:
+  uint32_t bucket_cnt() const noexcept { return bucket_cnt_; }
+  const Bucket& bucket(uint32_t bucket_idx) const noexcept { return buckets_[bucket_idx]; }
+  const Entry* entry(uint32_t entry_no) const noexcept {
+    return reinterpret_cast<const Entry*>(region_.object(entry_no));
+  }
+
+ protected:
+  Region region_{};
+  Bucket* buckets_ = nullptr;
+  uint32_t bucket_cnt_ = 0;
+};
 
 // What a lookup found. `entry` null: a miss.
 struct Found {
   const Entry* entry;
-  uint32_t age_s;  // whole seconds since insertion; < lifetime
+  uint32_t age_s;      // whole seconds since insertion; < lifetime; of a miss: 0
+  const Entry* stale;  // set on a miss only: the key's entry whose time is over, or null
 };
 
 // keys[i] is looked up in shards[i]; n <= kBurstMax. Keys and shards may repeat.
-void lookup_burst(const Shard* const shards[], const Key* const keys[], uint32_t n, uint64_t now_ms,
-                  Found found[]) noexcept;
+void lookup_burst(const ShardView* const shards[], const Key* const keys[], uint32_t n,
+                  uint64_t now_ms, Found found[]) noexcept;
 
 }  // namespace millrace::cache

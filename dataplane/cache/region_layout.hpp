@@ -3,8 +3,9 @@
 // The region of one shard: what lies where, and how things in it are named.
 //
 //   page 0            header, list heads, state of the owner
-//   pages 1..p        index: one bucket of 8 slots for every 768 bytes of the region
-//   pages p+1..       slab pages: records, then entries
+//   pages 1..         index: one bucket of 8 slots for every 768 bytes of the region
+//   then              table of the eviction policy, if it has one (eviction_policy.hpp)
+//   the rest          slab pages: records, then entries
 //
 //   page 0                                    slab page
 //   0      RegionHeader        64             0      PageHeader              64
@@ -15,10 +16,10 @@
 //   entry number  offset of an entry / 64; in slots
 //   Ref           page << 8 | index of the object in its page; in links
 // A record holds what only the owner touches (links of the wheel and of the eviction queue, the
-// slot that names the entry), so readers' lines are never written for the owner's book-keeping. The
-// 256 records of page 0 belong to no entry: they are the heads of the wheel's and the queues'
-// lists, and being records they need no special case. A Ref below 256 is therefore a head, and 0 is
-// "none" where a list is not circular.
+// bucket one of whose slots names the entry), so readers' lines are never written for the owner's
+// book-keeping. The 256 records of page 0 belong to no entry: they are the heads of the wheel's and
+// the queues' lists, and being records they need no special case. A Ref below 256 is therefore a
+// head, and 0 is "none" where a list is not circular.
 //
 // Memory: the caller owns the region; it must be 64-byte aligned. It never grows; slab pages are
 // not touched before they are used. An entry of one 128-byte object takes 128 + 20 (record) + 13
@@ -40,7 +41,7 @@ inline constexpr std::size_t kRegionBytesMin = std::size_t{512} << 10;
 inline constexpr std::size_t kRegionBytesMax = std::size_t{1} << 38;
 inline constexpr std::size_t kRegionBytesPerBucket = 768;
 inline constexpr uint64_t kRegionMagic = 0x726873656c6c696d;  // "millshr" and a byte of 'r'
-inline constexpr uint32_t kRegionVersion = 1;
+inline constexpr uint32_t kRegionVersion = 2;
 
 inline constexpr uint32_t kPageBytes = 16384;
 inline constexpr uint32_t kEntryUnitBytes = kCacheLineBytes;
@@ -66,15 +67,29 @@ constexpr bool is_head(Ref ref) noexcept {
   return ref < kHeads;
 }
 
+inline constexpr uint32_t kBucketBits = 29;
+
 struct Record {
   Ref wheel_prev, wheel_next;
-  Ref queue_prev, queue_next;  // also the links of free objects and of the limbo
-  uint32_t slot;               // bucket * 8 + slot of a live entry, or one of:
+  Ref queue_prev, queue_next;         // also the links of free objects and of the limbo
+  uint32_t bucket : kBucketBits = 0;  // that names the live entry, or one of the two below
+  uint32_t in_main : 1 = 0;           // S3Fifo's: in which of its two queues the entry stands
+  uint32_t stale : 1 = 0;             // its time is over; it counts against the stale budget
+  uint32_t reserved : 1 = 0;
+
+  // `bucket_idx` < 2^29.
+  void set_bucket(uint32_t bucket_idx) noexcept { bucket = bucket_idx & ((1u << kBucketBits) - 1); }
 };
 static_assert(sizeof(Record) == 20 && std::has_unique_object_representations_v<Record>);
-inline constexpr uint32_t kSlotOfFree = UINT32_MAX;
-inline constexpr uint32_t kSlotOfRetired = UINT32_MAX - 1;
-static_assert(kRegionBytesMax / kRegionBytesPerBucket * kSlotsPerBucket < kSlotOfRetired);
+inline constexpr uint32_t kBucketOfFree = (1u << kBucketBits) - 1;
+inline constexpr uint32_t kBucketOfRetired = kBucketOfFree - 1;
+static_assert(kRegionBytesMax / kRegionBytesPerBucket < kBucketOfRetired);
+
+// The head of an empty list, or of several: linked to itself.
+constexpr Record list_head(Ref head) noexcept {
+  return Record{head, head, head, head};
+}
+
 static_assert(kRegionBytesMax / kEntryUnitBytes - 1 <= UINT32_MAX);
 
 // --- size classes
@@ -100,8 +115,10 @@ struct alignas(kCacheLineBytes) RegionHeader {
   uint32_t page_bytes;
   uint32_t bucket_cnt;
   uint32_t first_slab_page;
-  uint32_t page_cnt;     // all pages, page 0 included
-  uint64_t reserved[3];  // 0
+  uint32_t page_cnt;           // all pages, page 0 included
+  uint32_t policy_id;          // EvictionPolicy under which the queues were kept
+  uint32_t first_policy_page;  // == first_slab_page: the policy has no table
+  uint32_t reserved[4];        // 0
 };
 static_assert(sizeof(RegionHeader) == kCacheLineBytes);
 static_assert(std::has_unique_object_representations_v<RegionHeader>);
@@ -172,11 +189,14 @@ constexpr uint32_t class_cost_bytes(uint32_t size_class) noexcept {
 struct RegionLayout {
   uint32_t page_cnt;
   uint32_t bucket_cnt;
+  uint32_t first_policy_page;  // == first_slab_page: the policy has no table
   uint32_t first_slab_page;
 };
 
-// Fills `layout`; returns an empty view, or what is wrong with `bytes`.
-std::string_view layout_of(std::size_t bytes, RegionLayout& layout) noexcept;
+// Fills `layout` for a policy whose table takes so many bytes for each bucket of the index; returns
+// an empty view, or what is wrong with `bytes`.
+std::string_view layout_of(std::size_t bytes, std::size_t policy_bytes_per_bucket,
+                           RegionLayout& layout) noexcept;
 
 // A mapped region: turns names into addresses.
 struct Region {

@@ -7,7 +7,7 @@
 //
 //   insert --> slab (slab.hpp) gives an object --> entry written (entry.hpp)
 //          --> one store of a slot (slot.hpp) publishes it
-//          --> timer wheel (timer_wheel.hpp) and eviction queue (sieve.hpp) know it
+//          --> timer wheel (timer_wheel.hpp) and eviction queue (eviction_policy.hpp) know it
 //   remove, replace, expire, evict --> one store of the slot --> limbo (limbo.hpp)
 //          --> grace period --> slab
 //
@@ -26,6 +26,15 @@
 // together a quarter (set_budgets). At its budget a kind evicts its own; under it, all kinds of a
 // size class give way by age. So a flood of one kind can never take more than its share from the
 // others. Memory that is retired but not yet free counts against the share.
+//
+// Stale entries: with a share and a window for them, a positive or negative entry whose time is
+// over stays where it is for the window, for whoever serves stale answers (RFC 8767). The wheel
+// then moves it from its own budget and queue to those of Kind::stale and removes it when the
+// window ends. Stale entries give way first wherever room is needed, and among themselves by the
+// policy. With no share, the default, the wheel removes what is over.
+//
+// The class is a template over the eviction policy. The functions are in shard_*.cpp, instantiated
+// there for the policies there are; readers do not depend on it (lookup.hpp).
 
 #include "dataplane/base/answer_view.hpp"
 #include "dataplane/base/grace.hpp"
@@ -33,6 +42,8 @@
 #include "dataplane/cache/entry.hpp"
 #include "dataplane/cache/lookup.hpp"
 #include "dataplane/cache/region_layout.hpp"
+#include "dataplane/cache/s3_fifo.hpp"
+#include "dataplane/cache/sieve.hpp"
 #include "dataplane/cache/slot.hpp"
 
 #include <atomic>
@@ -42,14 +53,17 @@
 
 namespace millrace::cache {
 
-struct State;  // of the owner, in the region; shard_state.hpp
+template <class Policy>
+struct ShardState;  // of the owner, in the region; shard_state.hpp
+struct ShardItems;
 
 enum class InsertResult : uint8_t {
   stored,
   replaced,
   no_memory,  // not stored; an older entry of the key was not replaced
   too_large,  // entry above kEntryBytesMax, or a key that is none
-  kept,       // a failure met a fresh answer of the same key, which stays (RFC 8767 section 4)
+  kept,       // a failure met an answer of the same key that is fresh or kept as stale, and
+              // that stays (RFC 8767 section 4)
 };
 
 // walk() and walk_remove() answer it when every bucket has been visited.
@@ -59,21 +73,26 @@ inline constexpr uint64_t kWalkEnd = UINT64_MAX;
 struct Budgets {
   uint8_t failure_64ths = 4;
   uint8_t negative_64ths = 12;
+  uint8_t stale_64ths = 0;
+  uint32_t stale_window_s = 0;  // how long an entry is kept after its time
 };
 
-class Shard {
+struct ShardGauges {
+  uint64_t entries;                 // that a lookup can find, or could until their time was over
+  uint64_t memory_used;             // bytes of live and retired objects with their records
+  uint64_t memory_total;            // bytes of the slab pages
+  uint64_t evicted;                 // entries that gave way while still fresh
+  uint64_t expired;                 // entries reclaimed after their time
+  uint64_t memory_retired;          // part of memory_used that waits for readers
+  uint64_t memory_of_kind[kKinds];  // memory_used by Kind
+  uint64_t entries_of_kind[kKinds];
+  uint64_t pages_moved;  // slab pages taken from one size class for another
+};
+
+template <EvictionPolicy Policy>
+class BasicShard : public ShardView {
  public:
-  struct Gauges {
-    uint64_t entries;                 // that a lookup can find, or could until their time was over
-    uint64_t memory_used;             // bytes of live and retired objects with their records
-    uint64_t memory_total;            // bytes of the slab pages
-    uint64_t evicted;                 // entries that gave way while still fresh
-    uint64_t expired;                 // entries reclaimed after their time
-    uint64_t memory_retired;          // part of memory_used that waits for readers
-    uint64_t memory_of_kind[kKinds];  // memory_used by Kind
-    uint64_t entries_of_kind[kKinds];
-    uint64_t pages_moved;  // slab pages taken from one size class for another
-  };
+  using Gauges = ShardGauges;
 
   // Region of `bytes` (>= kRegionBytesMin) at a 64-byte aligned address, all zero or not.
   // Touches page 0 and the index only. Returns an empty view, or what is wrong.
@@ -92,9 +111,10 @@ class Shard {
   // True when there was an entry (fresh or not).
   bool remove(const Key& key) noexcept;
 
-  // Turns the wheel: looks at no more than `budget` entries and reclaims those whose time is over;
-  // returns how many. Late, never early: up to a second by the wheel's grain, and more while the
-  // budget is short; reads do not depend on it.
+  // Turns the wheel: looks at no more than `budget` entries and reclaims those whose time is over,
+  // or keeps them as stale; returns how many it reclaimed. Late, never early: up to a second by the
+  // wheel's grain, and more while the budget is short; reads do not depend on it. An entry kept as
+  // stale may evict up to kBudgetEvictionsPerInsert of those that already are.
   uint32_t expire(uint64_t now_ms, uint32_t budget) noexcept;
 
   // Gives retired memory back once its grace period has passed; bounded work. Must be called
@@ -113,25 +133,27 @@ class Shard {
   template <class Visit>
   uint64_t walk(uint64_t cursor, uint32_t buckets, Visit&& visit) const noexcept;
 
+  // Holds from now on. What is held above a smaller share goes as its kind asks for memory again;
+  // a stale entry leaves at the end of the window under which it became stale, or of the new one
+  // if that is later.
   void set_budgets(const Budgets& budgets) noexcept;
 
   const Gauges& gauges() const noexcept;
 
-  // --- any thread
-
-  uint32_t bucket_cnt() const noexcept { return bucket_cnt_; }
-  const Bucket& bucket(uint32_t bucket_idx) const noexcept { return buckets_[bucket_idx]; }
-  const Entry* entry(uint32_t entry_no) const noexcept {
-    return reinterpret_cast<const Entry*>(region_.object(entry_no));
-  }
-
  private:
+  template <class>
   friend class ShardProbe;  // tests: checks every structure against every other
 
   std::atomic<SlotWord>& slot(uint32_t slot_no) const noexcept {
     return buckets_[slot_no / kSlotsPerBucket].slots[slot_no % kSlotsPerBucket];
   }
   const Entry& entry_of(Ref ref) const noexcept { return *entry(region_.entry_no(ref)); }
+  Kind budget_kind_of(Ref ref) const noexcept {
+    return region_.record(ref).stale ? Kind::stale : kind_of(entry_of(ref));
+  }
+  // shard_state.hpp
+  ShardItems items(uint64_t now_ms) const noexcept;
+  auto queues(uint64_t now_ms) const noexcept;
 
   // shard_insert.cpp
   uint32_t find_slot(const Key& key) const noexcept;
@@ -141,7 +163,12 @@ class Shard {
   void count_spill(uint32_t bucket_idx, int change) noexcept;
   void publish(uint32_t slot_no, const Place& place, Ref ref, uint32_t entry_bytes) noexcept;
   void link(Ref ref, uint32_t slot_no, const Entry& entry, uint64_t now_ms) noexcept;
+  bool gives_way_to_failure(const Entry& there, uint64_t now_ms) const noexcept;
   // shard_remove.cpp
+  void remove_entry(Ref ref) noexcept;
+  uint64_t due_of(Ref ref) const noexcept;
+  bool may_be_stale(const Entry& entry, uint64_t now_ms) const noexcept;
+  bool keep_stale(Ref ref, uint64_t now_ms) noexcept;
   void remove_slot(uint32_t slot_no) noexcept;
   void retire(Ref ref) noexcept;
   void free_object(Ref ref) noexcept;
@@ -158,17 +185,21 @@ class Shard {
   void start_drain(uint32_t page_no, uint64_t now_ms) noexcept;
   void step_drain(uint64_t now_ms) noexcept;
 
-  Region region_{};
-  Bucket* buckets_ = nullptr;
-  State* state_ = nullptr;
-  uint32_t bucket_cnt_ = 0;
+  ShardState<Policy>* state_ = nullptr;
+  std::byte* policy_table_ = nullptr;
   GracePeriod grace_{};
 };
 
+extern template class BasicShard<Sieve>;
+extern template class BasicShard<S3Fifo>;
+
+using Shard = BasicShard<Sieve>;
+
 // --- inline
 
+template <EvictionPolicy Policy>
 template <class Visit>
-uint64_t Shard::walk(uint64_t cursor, uint32_t buckets, Visit&& visit) const noexcept {
+uint64_t BasicShard<Policy>::walk(uint64_t cursor, uint32_t buckets, Visit&& visit) const noexcept {
   for (; buckets > 0 && cursor < bucket_cnt_; ++cursor, --buckets) {
     for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
       // Relaxed: the owner wrote it.
@@ -179,9 +210,10 @@ uint64_t Shard::walk(uint64_t cursor, uint32_t buckets, Visit&& visit) const noe
   return cursor < bucket_cnt_ ? cursor : kWalkEnd;
 }
 
+template <EvictionPolicy Policy>
 template <class Match>
-uint64_t Shard::walk_remove(uint64_t cursor, uint32_t buckets, Match&& match,
-                            uint32_t& removed) noexcept {
+uint64_t BasicShard<Policy>::walk_remove(uint64_t cursor, uint32_t buckets, Match&& match,
+                                         uint32_t& removed) noexcept {
   for (; buckets > 0 && cursor < bucket_cnt_; ++cursor, --buckets) {
     for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
       // Relaxed: the owner wrote it.

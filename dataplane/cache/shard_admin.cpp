@@ -3,22 +3,21 @@
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/shard_state.hpp"
 
+#include <cstring>
 #include <new>
 
 namespace millrace::cache {
 
 namespace {
 
-State& state_of(const Region& region) noexcept {
-  return *reinterpret_cast<State*>(region.base + kStateOffset);
-}
-
 std::string_view check_header(const RegionHeader& header, std::size_t bytes,
-                              const RegionLayout& layout) noexcept {
+                              const RegionLayout& layout, uint32_t policy_id) noexcept {
   if (header.magic != kRegionMagic) return "the region holds no cache shard (wrong magic)";
   if (header.version != kRegionVersion) return "the region was written by another version";
+  if (header.policy_id != policy_id) return "the region was kept under another eviction policy";
   if (header.region_bytes != bytes) return "the region was formatted with another size";
   if (header.page_bytes != kPageBytes || header.bucket_cnt != layout.bucket_cnt ||
+      header.first_policy_page != layout.first_policy_page ||
       header.first_slab_page != layout.first_slab_page || header.page_cnt != layout.page_cnt) {
     return "the region's header contradicts its size";
   }
@@ -35,7 +34,7 @@ std::string_view check_address(const void* region) noexcept {
 
 void format_heads(const Region& region) noexcept {
   for (Ref head = 0; head < kHeads; ++head)
-    region.record(head) = Record{head, head, head, head, 0};
+    region.record(head) = list_head(head);
 }
 
 void format_index(const Region& region, uint32_t bucket_cnt) noexcept {
@@ -46,14 +45,19 @@ void format_index(const Region& region, uint32_t bucket_cnt) noexcept {
 
 }  // namespace
 
-std::string_view Shard::format(void* region, std::size_t bytes, uint32_t shard_idx) noexcept {
+template <EvictionPolicy Policy>
+std::string_view BasicShard<Policy>::format(void* region, std::size_t bytes,
+                                            uint32_t shard_idx) noexcept {
   RegionLayout layout;
   if (const auto wrong = check_address(region); !wrong.empty()) return wrong;
-  if (const auto wrong = layout_of(bytes, layout); !wrong.empty()) return wrong;
+  if (const auto wrong = layout_of(bytes, Policy::kTableBytesPerBucket, layout); !wrong.empty())
+    return wrong;
   const Region view{static_cast<std::byte*>(region)};
   format_heads(view);
   format_index(view, layout.bucket_cnt);
-  State& state = *new (view.base + kStateOffset) State{};
+  std::memset(view.page(layout.first_policy_page), 0,
+              std::size_t{layout.first_slab_page - layout.first_policy_page} * kPageBytes);
+  auto& state = *new (view.base + kStateOffset) ShardState<Policy>{};
   state.slab.untouched_page = layout.first_slab_page;
   state.slab.end_page = layout.page_cnt;
   state.slab.unused_pages = layout.page_cnt - layout.first_slab_page;
@@ -65,34 +69,46 @@ std::string_view Shard::format(void* region, std::size_t bytes, uint32_t shard_i
   header.region_bytes = bytes;
   header.page_bytes = kPageBytes;
   header.bucket_cnt = layout.bucket_cnt;
+  header.policy_id = Policy::kId;
+  header.first_policy_page = layout.first_policy_page;
   header.first_slab_page = layout.first_slab_page;
   header.page_cnt = layout.page_cnt;
   view.header() = header;
   return {};
 }
 
-std::string_view Shard::attach(void* region, std::size_t bytes, GracePeriod grace) noexcept {
+template <EvictionPolicy Policy>
+std::string_view BasicShard<Policy>::attach(void* region, std::size_t bytes,
+                                            GracePeriod grace) noexcept {
   RegionLayout layout;
   if (const auto wrong = check_address(region); !wrong.empty()) return wrong;
-  if (const auto wrong = layout_of(bytes, layout); !wrong.empty()) return wrong;
+  if (const auto wrong = layout_of(bytes, Policy::kTableBytesPerBucket, layout); !wrong.empty())
+    return wrong;
   if (grace.start == nullptr || grace.passed == nullptr) return "the grace period has no functions";
   const Region view{static_cast<std::byte*>(region)};
-  if (const auto wrong = check_header(view.header(), bytes, layout); !wrong.empty()) return wrong;
+  if (const auto wrong = check_header(view.header(), bytes, layout, Policy::kId); !wrong.empty())
+    return wrong;
   region_ = view;
   buckets_ = reinterpret_cast<Bucket*>(view.page(1));
   bucket_cnt_ = layout.bucket_cnt;
-  state_ = &state_of(view);
+  state_ = reinterpret_cast<ShardState<Policy>*>(view.base + kStateOffset);
+  policy_table_ = view.page(layout.first_policy_page);
   grace_ = grace;
   Limbo(region_, state_->limbo).take_all([this](Ref ref) noexcept { free_object(ref); });
   return {};
 }
 
-void Shard::set_budgets(const Budgets& budgets) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::set_budgets(const Budgets& budgets) noexcept {
   state_->budgets = budgets;
 }
 
-const Shard::Gauges& Shard::gauges() const noexcept {
+template <EvictionPolicy Policy>
+const ShardGauges& BasicShard<Policy>::gauges() const noexcept {
   return state_->gauges;
 }
+
+template class BasicShard<Sieve>;
+template class BasicShard<S3Fifo>;
 
 }  // namespace millrace::cache

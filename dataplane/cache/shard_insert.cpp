@@ -25,7 +25,8 @@ uint32_t victim_rank(const Entry& entry, Kind newcomer, uint64_t now_ms) noexcep
 
 }  // namespace
 
-uint32_t Shard::find_slot(const Key& key) const noexcept {
+template <EvictionPolicy Policy>
+uint32_t BasicShard<Policy>::find_slot(const Key& key) const noexcept {
   const Place place = place_of(key.hash, bucket_cnt_);
   uint32_t bucket_idx = place.bucket_idx;
   for (uint32_t candidate = 0; candidate < 2; ++candidate) {
@@ -42,7 +43,8 @@ uint32_t Shard::find_slot(const Key& key) const noexcept {
   return kNoSlot;
 }
 
-uint32_t Shard::find_empty(uint32_t bucket_idx) const noexcept {
+template <EvictionPolicy Policy>
+uint32_t BasicShard<Policy>::find_empty(uint32_t bucket_idx) const noexcept {
   for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
     // Relaxed: the owner wrote it.
     if (slot_is_empty(buckets_[bucket_idx].slots[i].load(std::memory_order_relaxed))) {
@@ -53,7 +55,8 @@ uint32_t Shard::find_empty(uint32_t bucket_idx) const noexcept {
 }
 
 // The first bucket while it has room, so that most misses read one line; then the second.
-uint32_t Shard::choose_slot(const Place& place, Kind kind, uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+uint32_t BasicShard<Policy>::choose_slot(const Place& place, Kind kind, uint64_t now_ms) noexcept {
   const uint32_t second = other_bucket(place.bucket_idx, place.tag, bucket_cnt_);
   for (const uint32_t bucket_idx : {place.bucket_idx, second}) {
     const uint32_t slot_no = find_empty(bucket_idx);
@@ -62,8 +65,9 @@ uint32_t Shard::choose_slot(const Place& place, Kind kind, uint64_t now_ms) noex
   return evict_from_buckets(place.bucket_idx, second, kind, now_ms);
 }
 
-uint32_t Shard::evict_from_buckets(uint32_t first, uint32_t second, Kind kind,
-                                   uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+uint32_t BasicShard<Policy>::evict_from_buckets(uint32_t first, uint32_t second, Kind kind,
+                                                uint64_t now_ms) noexcept {
   uint32_t victim = kNoSlot;
   uint32_t lowest = kRankNever;
   uint64_t born_ms = UINT64_MAX;
@@ -87,7 +91,8 @@ uint32_t Shard::evict_from_buckets(uint32_t first, uint32_t second, Kind kind,
 
 // Slot 0's word also carries the bucket's count of spills, hence a new word and release: a reader
 // that takes its entry from this store must see the entry's bytes as if from the first one.
-void Shard::count_spill(uint32_t bucket_idx, int change) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::count_spill(uint32_t bucket_idx, int change) noexcept {
   std::atomic<SlotWord>& slot = buckets_[bucket_idx].slots[0];
   // Relaxed: the owner wrote it.
   const SlotWord word = slot.load(std::memory_order_relaxed);
@@ -100,7 +105,9 @@ void Shard::count_spill(uint32_t bucket_idx, int change) noexcept {
              std::memory_order_release);
 }
 
-void Shard::publish(uint32_t slot_no, const Place& place, Ref ref, uint32_t entry_bytes) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::publish(uint32_t slot_no, const Place& place, Ref ref,
+                                 uint32_t entry_bytes) noexcept {
   const bool second = slot_no / kSlotsPerBucket != place.bucket_idx;
   std::atomic<SlotWord>& slot = this->slot(slot_no);
   // Relaxed: the owner wrote it.
@@ -116,18 +123,30 @@ void Shard::publish(uint32_t slot_no, const Place& place, Ref ref, uint32_t entr
   if (replaces) retire(region_.ref_of(slot_entry_no(old_word)));
 }
 
-void Shard::link(Ref ref, uint32_t slot_no, const Entry& entry, uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::link(Ref ref, uint32_t slot_no, const Entry& entry,
+                              uint64_t now_ms) noexcept {
   const uint32_t size_class = region_.page_header(ref_page(ref)).size_class;
   const Kind kind = kind_of(entry);
-  region_.record(ref).slot = slot_no;
-  Sieve(region_, state_->queues).add(queue_no(size_class, kind), ref);
+  region_.record(ref).set_bucket(slot_no / kSlotsPerBucket);
+  queues(now_ms).add(queue_no(size_class, kind), ref);
   TimerWheel<Region>(region_, state_->wheel).add(ref, due_tick_of(entry), now_ms / 1000);
   ++state_->slab.classes[size_class].live;
   ++state_->gauges.entries;
   ++state_->gauges.entries_of_kind[static_cast<uint32_t>(kind)];
 }
 
-InsertResult Shard::insert(const Key& key, const AnswerView& answer, uint64_t now_ms) noexcept {
+// A failure never takes the place of an answer that is fresh, nor of one that is there for the case
+// that upstream fails.
+template <EvictionPolicy Policy>
+bool BasicShard<Policy>::gives_way_to_failure(const Entry& there, uint64_t now_ms) const noexcept {
+  if (kind_of(there) == Kind::failure) return true;
+  return !is_fresh(there, now_ms) && !may_be_stale(there, now_ms);
+}
+
+template <EvictionPolicy Policy>
+InsertResult BasicShard<Policy>::insert(const Key& key, const AnswerView& answer,
+                                        uint64_t now_ms) noexcept {
   if (key.len < kKeyHeadBytes || key.len > kKeyBytesMax) return InsertResult::too_large;
   const EntryShape shape = shape_of(key, answer);
   if (shape.bytes > kEntryBytesMax) return InsertResult::too_large;
@@ -137,7 +156,7 @@ InsertResult Shard::insert(const Key& key, const AnswerView& answer, uint64_t no
     // Relaxed: the owner wrote it.
     if (present != kNoSlot) {
       const Entry& there = *entry(slot_entry_no(slot(present).load(std::memory_order_relaxed)));
-      if (kind_of(there) != Kind::failure && is_fresh(there, now_ms)) return InsertResult::kept;
+      if (!gives_way_to_failure(there, now_ms)) return InsertResult::kept;
     }
   }
   const uint32_t size_class = class_of(shape.bytes);
@@ -159,5 +178,8 @@ InsertResult Shard::insert(const Key& key, const AnswerView& answer, uint64_t no
   link(ref, slot_no, entry, now_ms);
   return replaces ? InsertResult::replaced : InsertResult::stored;
 }
+
+template class BasicShard<Sieve>;
+template class BasicShard<S3Fifo>;
 
 }  // namespace millrace::cache

@@ -10,27 +10,32 @@ namespace millrace::cache {
 
 namespace {
 
-uint64_t budget_bytes(const State& state, Kind kind) noexcept {
-  const uint8_t share_64ths =
-      kind == Kind::failure ? state.budgets.failure_64ths : state.budgets.negative_64ths;
-  return state.gauges.memory_total * share_64ths / 64;
+// Not for positive entries, which have no budget.
+uint64_t budget_bytes(const Budgets& budgets, uint64_t memory_total, Kind kind) noexcept {
+  const uint8_t share_64ths = kind == Kind::failure    ? budgets.failure_64ths
+                              : kind == Kind::negative ? budgets.negative_64ths
+                                                       : budgets.stale_64ths;
+  return memory_total * share_64ths / 64;
 }
 
 }  // namespace
 
 // What is in the limbo counts: a flood during a stalled grace period must not creep past its share.
-bool Shard::within_budget(uint32_t size_class, Kind kind) const noexcept {
+template <EvictionPolicy Policy>
+bool BasicShard<Policy>::within_budget(uint32_t size_class, Kind kind) const noexcept {
   if (kind == Kind::positive) return true;
   const uint64_t held_bytes = state_->gauges.memory_of_kind[static_cast<uint32_t>(kind)];
-  return held_bytes + class_cost_bytes(size_class) <= budget_bytes(*state_, kind);
+  return held_bytes + class_cost_bytes(size_class) <=
+         budget_bytes(state_->budgets, state_->gauges.memory_total, kind);
 }
 
 // Makes a kind that nears its budget evict its own. What it evicts is not free at once, hence a
 // margin.
-void Shard::hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept {
   if (kind == Kind::positive) return;
   const auto kind_idx = static_cast<uint32_t>(kind);
-  const uint64_t budget = budget_bytes(*state_, kind);
+  const uint64_t budget = budget_bytes(state_->budgets, state_->gauges.memory_total, kind);
   const uint64_t mark = budget - budget / kBudgetMarginDivisor;
   for (uint32_t i = 0; i < kBudgetEvictionsPerInsert; ++i) {
     const uint64_t live_bytes =
@@ -41,28 +46,31 @@ void Shard::hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcep
 }
 
 // Where a kind at its budget evicts: its queue of this size class, else its longest.
-uint32_t Shard::bounded_queue(uint32_t size_class, Kind kind) const noexcept {
-  const Sieve sieve(region_, state_->queues);
+template <EvictionPolicy Policy>
+uint32_t BasicShard<Policy>::bounded_queue(uint32_t size_class, Kind kind) const noexcept {
+  const auto queues = this->queues(0);
   uint32_t longest = queue_no(size_class, kind);
-  if (sieve.cnt(longest) > 0) return longest;
+  if (queues.cnt(longest) > 0) return longest;
   for (uint32_t i = 0; i < kClasses; ++i) {
     const uint32_t queue = queue_no(i, kind);
-    if (sieve.cnt(queue) > sieve.cnt(longest)) longest = queue;
+    if (queues.cnt(queue) > queues.cnt(longest)) longest = queue;
   }
   return longest;
 }
 
-bool Shard::evict_from(uint32_t queue, uint64_t now_ms) noexcept {
-  const Ref victim = Sieve(region_, state_->queues).pick(queue, now_ms);
+template <EvictionPolicy Policy>
+bool BasicShard<Policy>::evict_from(uint32_t queue, uint64_t now_ms) noexcept {
+  const Ref victim = queues(now_ms).pick(queue);
   if (victim == kNoRef) return false;
   ++(is_fresh(entry_of(victim), now_ms) ? state_->gauges.evicted : state_->gauges.expired);
   const uint32_t size_class = region_.page_header(ref_page(victim)).size_class;
   state_->slab.classes[size_class].evicted_bytes += class_cost_bytes(size_class);
-  remove_slot(region_.record(victim).slot);
+  remove_entry(victim);
   return true;
 }
 
-Ref Shard::allocate(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+Ref BasicShard<Policy>::allocate(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept {
   step_drain(now_ms);
   hold_budget(size_class, kind, now_ms);
   if (!within_budget(size_class, kind)) {
@@ -81,14 +89,16 @@ Ref Shard::allocate(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept {
     ref = slab.take(size_class);
   }
   if (ref == kNoRef) return kNoRef;
-  region_.record(ref).slot = kSlotOfFree;
+  region_.record(ref).set_bucket(kBucketOfFree);
+  region_.record(ref).stale = 0;
   state_->gauges.memory_used += class_cost_bytes(size_class);
   state_->gauges.memory_of_kind[static_cast<uint32_t>(kind)] += class_cost_bytes(size_class);
   return ref;
 }
 
 // Evicts ahead of need: memory is of use only when its grace period has passed.
-void Shard::make_room(uint32_t size_class, uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::make_room(uint32_t size_class, uint64_t now_ms) noexcept {
   ClassState& of_class = state_->slab.classes[size_class];
   for (uint32_t i = 0; i < kEvictionsPerInsert; ++i) {
     const uint32_t reserve = std::clamp(of_class.live / kReserveDivisor, 1u, kReserveMax);
@@ -106,24 +116,28 @@ void Shard::make_room(uint32_t size_class, uint64_t now_ms) noexcept {
   }
 }
 
-// The queue of the class whose next candidate is the oldest; kQueues: the class has no entries.
-uint32_t Shard::oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexcept {
-  const Sieve sieve(region_, state_->queues);
+// The queue of the class that is to give way: of stale entries, else the one whose next candidate
+// is the oldest; kQueues: the class has no entries.
+template <EvictionPolicy Policy>
+uint32_t BasicShard<Policy>::oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexcept {
+  const auto queues = this->queues(0);
   uint32_t oldest = kQueues;
   born_ms = UINT64_MAX;
-  for (uint32_t kind = 0; kind < kKinds; ++kind) {
+  for (uint32_t kind = kKinds; kind-- > 0;) {
     const uint32_t queue = queue_no(size_class, static_cast<Kind>(kind));
-    const Ref ref = sieve.candidate(queue);
+    const Ref ref = queues.candidate(queue);
     if (ref == kNoRef || born_ms_of(entry_of(ref)) >= born_ms) continue;
     oldest = queue;
     born_ms = born_ms_of(entry_of(ref));
+    if (kind == static_cast<uint32_t>(Kind::stale)) break;
   }
   return oldest;
 }
 
 // A class that has just evicted a page's worth compares the age of what it evicts with the others'.
 // If somewhere candidates are more than twice as old, memory is worth more here: a page moves.
-void Shard::rebalance(uint32_t size_class, uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::rebalance(uint32_t size_class, uint64_t now_ms) noexcept {
   if (state_->drain.page_no != 0) return;
   uint64_t own_born_ms;
   if (oldest_queue(size_class, own_born_ms) == kQueues) own_born_ms = now_ms;
@@ -137,11 +151,12 @@ void Shard::rebalance(uint32_t size_class, uint64_t now_ms) noexcept {
     oldest_ms = born_ms;
   }
   if (donor_queue == kQueues || now_ms - oldest_ms <= 2 * (now_ms - own_born_ms) + 1000) return;
-  start_drain(ref_page(Sieve(region_, state_->queues).candidate(donor_queue)), now_ms);
+  start_drain(ref_page(queues(now_ms).candidate(donor_queue)), now_ms);
 }
 
 // For a class that has nothing to evict.
-void Shard::take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcept {
   if (state_->drain.page_no != 0) return;
   uint32_t richest = kClasses;
   for (uint32_t i = 0; i < kClasses; ++i) {
@@ -152,10 +167,11 @@ void Shard::take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcep
   if (richest == kClasses) return;
   uint64_t born_ms;
   const uint32_t queue = oldest_queue(richest, born_ms);
-  start_drain(ref_page(Sieve(region_, state_->queues).candidate(queue)), now_ms);
+  start_drain(ref_page(queues(now_ms).candidate(queue)), now_ms);
 }
 
-void Shard::start_drain(uint32_t page_no, uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::start_drain(uint32_t page_no, uint64_t now_ms) noexcept {
   MR_DCHECK(region_.page_header(page_no).state == PageState::serving);
   Slab(region_, state_->slab).withdraw(page_no);
   state_->drain = DrainState{page_no, 0};
@@ -164,17 +180,21 @@ void Shard::start_drain(uint32_t page_no, uint64_t now_ms) noexcept {
 }
 
 // A page is emptied over several calls: up to 194 evictions in one would be felt.
-void Shard::step_drain(uint64_t now_ms) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::step_drain(uint64_t now_ms) noexcept {
   DrainState& drain = state_->drain;
   if (drain.page_no == 0) return;
   const uint32_t touched = region_.page_header(drain.page_no).touched;
   for (uint32_t i = 0; i < kDrainedPerStep && drain.index < touched; ++drain.index, ++i) {
     const Ref ref = make_ref(drain.page_no, drain.index);
-    const uint32_t slot_no = region_.record(ref).slot;
-    if (slot_no == kSlotOfFree || slot_no == kSlotOfRetired) continue;
+    const uint32_t bucket_idx = region_.record(ref).bucket;
+    if (bucket_idx == kBucketOfFree || bucket_idx == kBucketOfRetired) continue;
     ++(is_fresh(entry_of(ref), now_ms) ? state_->gauges.evicted : state_->gauges.expired);
-    remove_slot(slot_no);
+    remove_entry(ref);
   }
 }
+
+template class BasicShard<Sieve>;
+template class BasicShard<S3Fifo>;
 
 }  // namespace millrace::cache

@@ -6,14 +6,16 @@
 
 namespace millrace::cache {
 
-bool Shard::remove(const Key& key) noexcept {
+template <EvictionPolicy Policy>
+bool BasicShard<Policy>::remove(const Key& key) noexcept {
   const uint32_t slot_no = find_slot(key);
   if (slot_no == kNoSlot) return false;
   remove_slot(slot_no);
   return true;
 }
 
-void Shard::remove_slot(uint32_t slot_no) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::remove_slot(uint32_t slot_no) noexcept {
   std::atomic<SlotWord>& slot = this->slot(slot_no);
   // Relaxed: the owner wrote it.
   const SlotWord word = slot.load(std::memory_order_relaxed);
@@ -27,15 +29,21 @@ void Shard::remove_slot(uint32_t slot_no) noexcept {
   retire(region_.ref_of(slot_entry_no(word)));
 }
 
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::remove_entry(Ref ref) noexcept {
+  remove_slot(items(0).slot_of(ref));
+}
+
 // No slot names the entry any more.
-void Shard::retire(Ref ref) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::retire(Ref ref) noexcept {
   const uint32_t size_class = region_.page_header(ref_page(ref)).size_class;
-  const Kind kind = kind_of(entry_of(ref));
+  const Kind kind = budget_kind_of(ref);
   const auto kind_idx = static_cast<uint32_t>(kind);
   const uint32_t cost_bytes = class_cost_bytes(size_class);
   TimerWheel<Region>(region_, state_->wheel).cancel(ref);
-  Sieve(region_, state_->queues).remove(queue_no(size_class, kind), ref);
-  region_.record(ref).slot = kSlotOfRetired;
+  queues(0).remove(queue_no(size_class, kind), ref);
+  region_.record(ref).set_bucket(kBucketOfRetired);
   Limbo(region_, state_->limbo).put(ref);
   --state_->slab.classes[size_class].live;
   ++state_->slab.classes[size_class].retired;
@@ -46,11 +54,12 @@ void Shard::retire(Ref ref) noexcept {
 }
 
 // The object was allocated and is in no list.
-void Shard::free_object(Ref ref) noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::free_object(Ref ref) noexcept {
   const uint32_t size_class = region_.page_header(ref_page(ref)).size_class;
-  const auto kind_idx = static_cast<uint32_t>(kind_of(entry_of(ref)));
+  const auto kind_idx = static_cast<uint32_t>(budget_kind_of(ref));
   const uint32_t cost_bytes = class_cost_bytes(size_class);
-  if (region_.record(ref).slot == kSlotOfRetired) {
+  if (region_.record(ref).bucket == kBucketOfRetired) {
     --state_->slab.classes[size_class].retired;
     state_->gauges.memory_retired -= cost_bytes;
     state_->retired_bytes_of_kind[kind_idx] -= cost_bytes;
@@ -64,22 +73,71 @@ void Shard::free_object(Ref ref) noexcept {
   if (drained) state_->drain = DrainState{};
 }
 
-void Shard::reclaim() noexcept {
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::reclaim() noexcept {
   Limbo limbo(region_, state_->limbo);
   limbo.close(grace_);
   limbo.take_passed(grace_, kFreedPerReclaim, [this](Ref ref) noexcept { free_object(ref); });
 }
 
-uint32_t Shard::expire(uint64_t now_ms, uint32_t budget) noexcept {
+// Is there still a time in which the entry, which is over, may be of use as stale?
+template <EvictionPolicy Policy>
+bool BasicShard<Policy>::may_be_stale(const Entry& entry, uint64_t now_ms) const noexcept {
+  const Budgets& budgets = state_->budgets;
+  return budgets.stale_64ths > 0 && kind_of(entry) != Kind::failure &&
+         now_ms / 1000 < due_tick_of(entry) + budgets.stale_window_s;
+}
+
+template <EvictionPolicy Policy>
+uint64_t BasicShard<Policy>::due_of(Ref ref) const noexcept {
+  const uint32_t kept_s = region_.record(ref).stale ? state_->budgets.stale_window_s : 0;
+  return due_tick_of(entry_of(ref)) + kept_s;
+}
+
+// Moves an entry whose time is over to the stale ones of its class, if it may stay. It is not
+// copied, its slot does not change, and from here on it counts against the stale budget alone.
+template <EvictionPolicy Policy>
+bool BasicShard<Policy>::keep_stale(Ref ref, uint64_t now_ms) noexcept {
+  Record& record = region_.record(ref);
+  if (record.stale || !may_be_stale(entry_of(ref), now_ms)) return false;
+  const uint32_t size_class = region_.page_header(ref_page(ref)).size_class;
+  hold_budget(size_class, Kind::stale, now_ms);
+  if (!within_budget(size_class, Kind::stale)) return false;
+  const Kind kind = kind_of(entry_of(ref));
+  const auto from = static_cast<uint32_t>(kind);
+  const auto to = static_cast<uint32_t>(Kind::stale);
+  auto queues = this->queues(now_ms);
+  queues.remove(queue_no(size_class, kind), ref);
+  queues.add(queue_no(size_class, Kind::stale), ref);
+  record.stale = 1;
+  --state_->gauges.entries_of_kind[from];
+  ++state_->gauges.entries_of_kind[to];
+  state_->gauges.memory_of_kind[from] -= class_cost_bytes(size_class);
+  state_->gauges.memory_of_kind[to] += class_cost_bytes(size_class);
+  TimerWheel<Region> wheel(region_, state_->wheel);
+  wheel.cancel(ref);
+  wheel.add(ref, due_of(ref), now_ms / 1000);
+  return true;
+}
+
+template <EvictionPolicy Policy>
+uint32_t BasicShard<Policy>::expire(uint64_t now_ms, uint32_t budget) noexcept {
   if (now_ms < state_->wheel_quiet_until_ms) return 0;
   const uint64_t now_tick = now_ms / 1000;
+  const uint64_t expired_before = state_->gauges.expired;
   TimerWheel<Region> wheel(region_, state_->wheel);
-  const uint32_t fired = wheel.turn(
-      now_tick, budget, [this](Ref ref) noexcept { return due_tick_of(entry_of(ref)); },
-      [this](Ref ref) noexcept { remove_slot(region_.record(ref).slot); });
-  state_->gauges.expired += fired;
+  wheel.turn(
+      now_tick, budget, [this](Ref ref) noexcept { return due_of(ref); },
+      [this, now_ms](Ref ref) noexcept {
+        if (keep_stale(ref, now_ms)) return;
+        ++state_->gauges.expired;
+        remove_entry(ref);
+      });
   if (wheel.quiet(now_tick)) state_->wheel_quiet_until_ms = (now_tick + 1) * 1000;
-  return fired;
+  return static_cast<uint32_t>(state_->gauges.expired - expired_before);
 }
+
+template class BasicShard<Sieve>;
+template class BasicShard<S3Fifo>;
 
 }  // namespace millrace::cache

@@ -7,7 +7,6 @@
 #include "dataplane/cache/limbo.hpp"
 #include "dataplane/cache/region_layout.hpp"
 #include "dataplane/cache/shard.hpp"
-#include "dataplane/cache/sieve.hpp"
 #include "dataplane/cache/slab.hpp"
 #include "dataplane/cache/timer_wheel.hpp"
 
@@ -27,28 +26,93 @@ inline constexpr uint32_t kReserveMax = 64;
 // A kind evicts its own when this part of its budget is left: room for what is in the limbo.
 inline constexpr uint64_t kBudgetMarginDivisor = 8;
 
+// One eviction queue for each size class and kind.
+inline constexpr uint32_t kQueues = kClasses * kKinds;
+
+constexpr uint32_t queue_no(uint32_t size_class, Kind kind) noexcept {
+  return size_class * kKinds + static_cast<uint32_t>(kind);
+}
+
 struct DrainState {
   uint32_t page_no;  // 0: none
   uint32_t index;    // objects [0, index) have been looked at
 };
 
-struct State {
+template <class Policy>
+struct ShardState {
   WheelState wheel;
   uint64_t wheel_quiet_until_ms;
   SlabState slab;
   LimboState limbo;
   DrainState drain;
-  QueueState queues[kQueues];
+  typename Policy::QueueState queues[kQueues];
   Budgets budgets;
   uint64_t retired_bytes_of_kind[kKinds];
-  Shard::Gauges gauges;
+  ShardGauges gauges;
 };
-static_assert(std::is_trivially_copyable_v<State>);
 
 inline constexpr uint32_t kStateOffset = kRecordsOffset + kHeads * sizeof(Record);
 static_assert(kStateOffset % kCacheLineBytes == 0);
-static_assert(kStateOffset + sizeof(State) <= kPageBytes);
+
+template <class Policy>
+inline constexpr bool kStateFits =
+    std::is_trivially_copyable_v<ShardState<Policy>>&& kQueues* Policy::kHeadsPerQueue <=
+    kHeads&& kStateOffset + sizeof(ShardState<Policy>) <= kPageBytes;
+static_assert(kStateFits<Sieve> && kStateFits<S3Fifo>);
 
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
+
+// The entries of a shard as the eviction policy sees them.
+struct ShardItems {
+  Region region;
+  const Bucket* buckets;
+  uint32_t bucket_cnt;
+  uint64_t now_ms;
+
+  Record& record(Ref ref) const noexcept { return region.record(ref); }
+
+  // What is over and not kept as stale has no second chance.
+  bool take_mark(Ref ref) const noexcept {
+    const auto& entry = *reinterpret_cast<const Entry*>(region.object(region.entry_no(ref)));
+    return (is_fresh(entry, now_ms) || region.record(ref).stale) && take_mark_of(entry.visited);
+  }
+
+  // An entry stores no hash; the slot that names it knows the tag and the first bucket.
+  Place place(Ref ref) const noexcept {
+    const uint32_t slot_no = slot_of(ref);
+    const uint32_t bucket_idx = slot_no / kSlotsPerBucket;
+    // Relaxed: the owner wrote it.
+    const SlotWord word =
+        buckets[bucket_idx].slots[slot_no % kSlotsPerBucket].load(std::memory_order_relaxed);
+    const uint32_t tag = slot_tag(word);
+    return Place{slot_is_second(word) ? other_bucket(bucket_idx, tag, bucket_cnt) : bucket_idx,
+                 tag};
+  }
+
+  // bucket * 8 + slot of a live entry.
+  uint32_t slot_of(Ref ref) const noexcept {
+    const uint32_t entry_no = region.entry_no(ref);
+    const uint32_t bucket_idx = region.record(ref).bucket;
+    const Bucket& bucket = buckets[bucket_idx];
+    uint32_t i = 0;
+    // Relaxed: the owner wrote it. It is one of the eight: if not of the first seven, the last.
+    while (i + 1 < kSlotsPerBucket &&
+           slot_entry_no(bucket.slots[i].load(std::memory_order_relaxed)) != entry_no) {
+      ++i;
+    }
+    return bucket_idx * kSlotsPerBucket + i;
+  }
+};
+static_assert(PolicyItems<ShardItems>);
+
+template <EvictionPolicy Policy>
+ShardItems BasicShard<Policy>::items(uint64_t now_ms) const noexcept {
+  return ShardItems{region_, buckets_, bucket_cnt_, now_ms};
+}
+
+template <EvictionPolicy Policy>
+auto BasicShard<Policy>::queues(uint64_t now_ms) const noexcept {
+  return typename Policy::template On<ShardItems>(items(now_ms), state_->queues, policy_table_);
+}
 
 }  // namespace millrace::cache

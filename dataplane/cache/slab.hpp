@@ -60,7 +60,7 @@ class Slab {
     const uint32_t page_no = ref_page(ref);
     PageHeader& page = region_.page_header(page_no);
     Record& record = region_.record(ref);
-    record.slot = kSlotOfFree;
+    record.set_bucket(kBucketOfFree);
     record.queue_next = page.free_index;
     page.free_index = ref_index(ref);
     if (page.state == PageState::serving) {

@@ -100,7 +100,7 @@ class Worker {
     Frame frame[kBurstMax];
     wire::Query query[kBurstMax];
     Key key[kBurstMax];
-    const cache::Shard* shard[kBurstMax];
+    const cache::ShardView* shard[kBurstMax];
     cache::Found found[kBurstMax];
   };
 

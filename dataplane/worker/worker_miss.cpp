@@ -107,7 +107,7 @@ bool Worker::adopt(const ring::WorkItem& item, wire::Query& query, Key& key) con
 // Between the look-up on the core that received the query and now, the answer may have come.
 bool Worker::answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query,
                              const Key& key) noexcept {
-  const cache::Shard* const shard = to_.shards[shard_of(key.hash)];
+  const cache::ShardView* const shard = to_.shards[shard_of(key.hash)];
   const Key* const keys[1] = {&key};
   cache::Found found[1];
   cache::lookup_burst(&shard, keys, 1, now_ms_, found);

@@ -134,17 +134,28 @@ inline ::testing::AssertionResult same_answer(const AnswerView& a, const AnswerV
   return ::testing::AssertionSuccess();
 }
 
-inline Found lookup(const Shard& shard, const Key& key, uint64_t now_ms) {
-  const Shard* const shards[] = {&shard};
+inline Found lookup(const ShardView& shard, const Key& key, uint64_t now_ms) {
+  const ShardView* const shards[] = {&shard};
   const Key* const keys[] = {&key};
   Found found{};
   lookup_burst(shards, keys, 1, now_ms, &found);
   return found;
 }
 
+// For typed tests: everything that a shard does, it does under each policy.
+using Policies = ::testing::Types<Sieve, S3Fifo>;
+
+struct PolicyNames {
+  template <class Policy>
+  static std::string GetName(int) {
+    return std::is_same_v<Policy, Sieve> ? "Sieve" : "S3Fifo";
+  }
+};
+
+template <class Policy>
 class ShardProbe {
  public:
-  explicit ShardProbe(Shard& shard)
+  explicit ShardProbe(BasicShard<Policy>& shard)
       : shard_(shard), region_(shard.region_), state_(*shard.state_) {}
 
   // Index, records, wheel, queues, slab and gauges must tell the same story.
@@ -163,6 +174,21 @@ class ShardProbe {
   uint64_t timers() const { return state_.wheel.armed; }
   uint32_t spills(uint32_t bucket_idx) const {
     return slot_spills(shard_.bucket(bucket_idx).slots[0].load());
+  }
+  // How many of the entries that can be found stand in a main queue (S3Fifo's).
+  uint32_t in_main() const {
+    uint32_t cnt = 0;
+    for (const auto& queue : state_.queues)
+      cnt += queue.main_cnt;
+    return cnt;
+  }
+  // Does the policy learn from the slot where the key of an entry belongs?
+  bool knows_place(const Key& key, const Entry* entry) const {
+    const auto entry_no = static_cast<uint32_t>(
+        (reinterpret_cast<const std::byte*>(entry) - region_.base) / kEntryUnitBytes);
+    const Place told = shard_.items(0).place(region_.ref_of(entry_no));
+    const Place place = place_of(key.hash, shard_.bucket_cnt());
+    return told.bucket_idx == place.bucket_idx && told.tag == place.tag;
   }
   bool draining() const { return state_.drain.page_no != 0; }
 
@@ -185,12 +211,13 @@ class ShardProbe {
       }
       const Ref ref = region_.ref_of(slot_entry_no(word));
       ASSERT_EQ(region_.entry_no(ref), slot_entry_no(word));
-      ASSERT_EQ(region_.record(ref).slot, slot_no);
+      ASSERT_EQ(region_.record(ref).bucket, bucket_idx);
+      ASSERT_EQ(shard_.items(0).slot_of(ref), slot_no);
       ASSERT_TRUE(live_.insert(ref).second) << "two slots name one entry";
       const Entry& entry = shard_.entry_of(ref);
       const uint32_t lines = (shape_of(entry).bytes + 63) / 64;
       ASSERT_EQ(slot_lines(word), std::min(lines, kSlotLinesMax));
-      ++of_kind[static_cast<uint32_t>(kind_of(entry))];
+      ++of_kind[static_cast<uint32_t>(shard_.budget_kind_of(ref))];
       if (slot_is_second(word)) {
         ++spills[other_bucket(bucket_idx, slot_tag(word), shard_.bucket_cnt())];
       }
@@ -224,27 +251,50 @@ class ShardProbe {
     ASSERT_EQ(state_.wheel.armed, live_.size());
   }
 
-  void check_queues() {
-    std::set<Ref> seen;
-    for (uint32_t queue = 0; queue < kQueues; ++queue) {
-      uint32_t cnt = 0;
-      bool hand_seen = state_.queues[queue].hand == kNoRef;
-      for (Ref ref = region_.record(queue).queue_next; ref != queue;
-           ref = region_.record(ref).queue_next, ++cnt) {
-        ASSERT_TRUE(seen.insert(ref).second);
-        ASSERT_EQ(
-            queue_no(region_.page_header(ref_page(ref)).size_class, kind_of(shard_.entry_of(ref))),
-            queue);
-        hand_seen |= ref == state_.queues[queue].hand;
+  // Walks the list of `head`; each entry must belong to `queue`. Returns its length.
+  uint32_t check_list(Ref head, uint32_t queue) {
+    uint32_t cnt = 0;
+    in_main_ = 0;
+    Ref prev = head;
+    for (Ref ref = region_.record(head).queue_next; ref != head;
+         ref = region_.record(ref).queue_next, ++cnt) {
+      EXPECT_EQ(region_.record(ref).queue_prev, prev);
+      prev = ref;
+      if (!queued_.insert(ref).second) {
+        ADD_FAILURE() << "in two queues, or a queue that does not end";
+        return cnt;
       }
-      ASSERT_EQ(cnt, state_.queues[queue].cnt);
-      ASSERT_TRUE(hand_seen) << "the hand of queue " << queue << " points outside it";
+      const uint32_t size_class = region_.page_header(ref_page(ref)).size_class;
+      EXPECT_EQ(queue_no(size_class, shard_.budget_kind_of(ref)), queue);
+      in_main_ += region_.record(ref).in_main;
+      hand_seen_ |= ref == hand_;
     }
-    ASSERT_EQ(seen, live_);
+    return cnt;
+  }
+
+  void check_queue(uint32_t queue, const Sieve::QueueState& state) {
+    hand_ = state.hand;
+    hand_seen_ = hand_ == kNoRef;
+    EXPECT_EQ(check_list(queue, queue), state.cnt);
+    EXPECT_TRUE(hand_seen_) << "the hand of queue " << queue << " points outside it";
+  }
+  void check_queue(uint32_t queue, const S3Fifo::QueueState& state) {
+    EXPECT_EQ(check_list(2 * queue, queue), state.small_cnt);
+    EXPECT_EQ(in_main_, 0u);
+    EXPECT_EQ(check_list(2 * queue + 1, queue), state.main_cnt);
+    EXPECT_EQ(in_main_, state.main_cnt);
+  }
+
+  void check_queues() {
+    queued_.clear();
+    for (uint32_t queue = 0; queue < kQueues; ++queue)
+      check_queue(queue, state_.queues[queue]);
+    ASSERT_EQ(queued_, live_);
   }
 
   void check_pages() {
     uint64_t used_bytes = 0;
+    uint64_t of_kind[kKinds] = {};
     uint32_t pages[kClasses] = {};
     uint32_t free[kClasses] = {};
     uint32_t live[kClasses] = {};
@@ -259,10 +309,13 @@ class ShardProbe {
       const uint32_t objects = kClassTable.shapes[page.size_class].objects;
       uint32_t used = 0;
       for (uint32_t i = 0; i < page.touched; ++i) {
-        const uint32_t slot = region_.record(make_ref(no, i)).slot;
-        if (slot == kSlotOfFree) continue;
+        const Ref ref = make_ref(no, i);
+        const uint32_t bucket = region_.record(ref).bucket;
+        if (bucket == kBucketOfFree) continue;
         ++used;
-        ++(slot == kSlotOfRetired ? retired : live)[page.size_class];
+        ++(bucket == kBucketOfRetired ? retired : live)[page.size_class];
+        of_kind[static_cast<uint32_t>(shard_.budget_kind_of(ref))] +=
+            class_cost_bytes(page.size_class);
       }
       ASSERT_EQ(used, page.used);
       used_bytes += uint64_t{used} * class_cost_bytes(page.size_class);
@@ -275,6 +328,9 @@ class ShardProbe {
     }
     ASSERT_EQ(unused, state_.slab.unused_pages);
     ASSERT_EQ(used_bytes, state_.gauges.memory_used);
+    for (uint32_t kind = 0; kind < kKinds; ++kind) {
+      ASSERT_EQ(of_kind[kind], state_.gauges.memory_of_kind[kind]) << "kind " << kind;
+    }
     for (uint32_t i = 0; i < kClasses; ++i) {
       ASSERT_EQ(pages[i], state_.slab.classes[i].pages);
       ASSERT_EQ(free[i], state_.slab.classes[i].free);
@@ -288,10 +344,10 @@ class ShardProbe {
     uint64_t of_kind[kKinds] = {};
     const auto count = [&](Ref ref) {
       for (; ref != kNoRef; ref = region_.record(ref).queue_next) {
-        ASSERT_EQ(region_.record(ref).slot, kSlotOfRetired);
+        ASSERT_EQ(region_.record(ref).bucket, kBucketOfRetired);
         const uint32_t cost = class_cost_bytes(region_.page_header(ref_page(ref)).size_class);
         bytes += cost;
-        of_kind[static_cast<uint32_t>(kind_of(shard_.entry_of(ref)))] += cost;
+        of_kind[static_cast<uint32_t>(shard_.budget_kind_of(ref))] += cost;
       }
     };
     count(state_.limbo.open_first);
@@ -307,15 +363,22 @@ class ShardProbe {
     ASSERT_EQ(held, state_.gauges.memory_used);
   }
 
-  Shard& shard_;
+  BasicShard<Policy>& shard_;
   const Region& region_;
-  State& state_;
+  ShardState<Policy>& state_;
   std::set<Ref> live_;
+  std::set<Ref> queued_;
+  Ref hand_ = kNoRef;
+  bool hand_seen_ = true;
+  uint32_t in_main_ = 0;  // of the list walked last
 };
 
 // A shard in its own memory with a grace period moved by hand.
+template <class Policy>
 class ShardTest : public ::testing::Test {
  protected:
+  using Shard = BasicShard<Policy>;
+
   void make(std::size_t bytes = kRegionBytesMin) {
     memory_ = std::make_unique<RegionMemory>(bytes);
     ASSERT_EQ(Shard::format(memory_->data(), bytes, 3), "");

@@ -6,109 +6,189 @@
 namespace millrace::cache {
 namespace {
 
-using ShardMemory = ShardTest;
+template <class Policy>
+class ShardMemory : public ShardTest<Policy> {};
+TYPED_TEST_SUITE(ShardMemory, Policies, PolicyNames);
 
-TEST_F(ShardMemory, WhenMemoryIsFullTheOldestUnusedGo) {
-  make();
+TYPED_TEST(ShardMemory, WhenMemoryIsFullTheOldestUnusedGo) {
+  this->make();
   const auto answer = [](uint64_t i) { return make_answer(i, 1, 90, 10'000); };
   uint64_t filled = 0;
-  for (; shard_.gauges().evicted == 0; ++filled) {
-    ASSERT_EQ(insert(filled, answer(filled), filled), InsertResult::stored);
-    shard_.reclaim();
-    grace_.pass();
+  for (; this->shard_.gauges().evicted == 0; ++filled) {
+    ASSERT_EQ(this->insert(filled, answer(filled), filled), InsertResult::stored);
+    this->shard_.reclaim();
+    this->grace_.pass();
   }
   const uint64_t capacity = filled;
   for (uint64_t i = 0; i < capacity / 4; ++i) {
-    const Found found = lookup(shard_, make_key(i), filled);
+    const Found found = lookup(this->shard_, make_key(i), filled);
     if (found.entry != nullptr) touch(*found.entry);
   }
   for (uint64_t i = 0; i < capacity / 2; ++i, ++filled) {
-    ASSERT_EQ(insert(filled, answer(filled), filled), InsertResult::stored);
-    shard_.reclaim();
-    grace_.pass();
+    ASSERT_EQ(this->insert(filled, answer(filled), filled), InsertResult::stored);
+    this->shard_.reclaim();
+    this->grace_.pass();
   }
   uint64_t used_left = 0;
   uint64_t unused_left = 0;
   for (uint64_t i = 0; i < capacity / 4; ++i)
-    used_left += has(i, filled);
+    used_left += this->has(i, filled);
   for (uint64_t i = capacity / 4; i < capacity / 2; ++i)
-    unused_left += has(i, filled);
+    unused_left += this->has(i, filled);
   EXPECT_GT(used_left, capacity / 4 * 9 / 10);
   EXPECT_LT(unused_left, capacity / 4 / 10);
-  ShardProbe(shard_).check();
+  ShardProbe(this->shard_).check();
 }
 
-TEST_F(ShardMemory, AStalledGracePeriodGivesNoMemoryAndLosesNothing) {
-  make();
+TYPED_TEST(ShardMemory, AStalledGracePeriodGivesNoMemoryAndLosesNothing) {
+  this->make();
   uint64_t number = 0;
   InsertResult result = InsertResult::stored;
   for (; result == InsertResult::stored && number < 100'000; ++number) {
-    result = insert(number, make_answer(number, 1, 90, 10'000), 0);
-    shard_.reclaim();
+    result = this->insert(number, make_answer(number, 1, 90, 10'000), 0);
+    this->shard_.reclaim();
   }
   ASSERT_EQ(result, InsertResult::no_memory);
   uint64_t present = 0;
   for (uint64_t i = 0; i < number; ++i) {
-    const Found found = lookup(shard_, make_key(i), 0);
+    const Found found = lookup(this->shard_, make_key(i), 0);
     if (found.entry == nullptr) continue;
     ++present;
     ASSERT_TRUE(same_answer(view_of(*found.entry), make_answer(i, 1, 90, 10'000).view));
   }
-  EXPECT_EQ(present, shard_.gauges().entries);
+  EXPECT_EQ(present, this->shard_.gauges().entries);
   const uint64_t before = present;
   for (int i = 0; i < 1000; ++i) {
-    ASSERT_EQ(insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::no_memory);
-    shard_.reclaim();
+    ASSERT_EQ(this->insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::no_memory);
+    this->shard_.reclaim();
   }
-  EXPECT_GT(shard_.gauges().entries, before * 9 / 10) << "waiting must not empty the cache";
-  ShardProbe(shard_).check();
-  settle();
-  EXPECT_EQ(insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::stored);
+  EXPECT_GT(this->shard_.gauges().entries, before * 9 / 10) << "waiting must not empty the cache";
+  ShardProbe(this->shard_).check();
+  this->settle();
+  EXPECT_EQ(this->insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::stored);
 }
 
-TEST_F(ShardMemory, AnOlderEntryStaysWhenItsReplacementFindsNoMemory) {
-  make();
+TYPED_TEST(ShardMemory, AnOlderEntryStaysWhenItsReplacementFindsNoMemory) {
+  this->make();
   const Answer old = make_answer(1, 1, 90, 10'000);
   uint64_t number = 0;
-  while (insert(number, make_answer(number, 1, 90, 10'000), 0) == InsertResult::stored)
+  while (this->insert(number, make_answer(number, 1, 90, 10'000), 0) == InsertResult::stored)
     ++number;
   uint64_t present = 0;
-  while (!has(present, 0))
+  while (!this->has(present, 0))
     ++present;
-  EXPECT_EQ(insert(present, make_answer(1, 2, 90, 10'000), 0), InsertResult::no_memory);
-  const Found found = lookup(shard_, make_key(present), 0);
+  EXPECT_EQ(this->insert(present, make_answer(1, 2, 90, 10'000), 0), InsertResult::no_memory);
+  const Found found = lookup(this->shard_, make_key(present), 0);
   if (found.entry != nullptr) {
     EXPECT_TRUE(same_answer(view_of(*found.entry), make_answer(present, 1, 90, 10'000).view));
   }
-  ShardProbe(shard_).check();
+  ShardProbe(this->shard_).check();
 }
 
-TEST_F(ShardMemory, PagesMoveToTheClassThatNeedsThem) {
-  make(kRegionBytesMin * 4);
+TYPED_TEST(ShardMemory, PagesMoveToTheClassThatNeedsThem) {
+  this->make(kRegionBytesMin * 4);
   uint64_t now_ms = 0;
   const auto store = [&](uint64_t number, uint16_t body) {
-    const InsertResult result = insert(number, make_answer(number, 1, body, 1'000'000), now_ms);
-    shard_.reclaim();
-    grace_.pass();
+    const InsertResult result =
+        this->insert(number, make_answer(number, 1, body, 1'000'000), now_ms);
+    this->shard_.reclaim();
+    this->grace_.pass();
     now_ms += 10;
     return result;
   };
   uint64_t number = 0;
-  while (shard_.gauges().evicted == 0)
+  while (this->shard_.gauges().evicted == 0)
     ASSERT_EQ(store(number++, 90), InsertResult::stored);
   // All the memory belongs to small entries that nobody asks for; now large ones come.
   uint64_t refused = 0;
   for (int i = 0; i < 4000; ++i) {
     refused += store(number++, 1500) == InsertResult::no_memory;
-    if (i % 100 == 0) ShardProbe(shard_).check();
+    if (i % 100 == 0) ShardProbe(this->shard_).check();
   }
   EXPECT_LT(refused, 100u) << "until the first page is drained";
-  EXPECT_GT(shard_.gauges().pages_moved, 10u);
+  EXPECT_GT(this->shard_.gauges().pages_moved, 10u);
   const uint32_t large = class_of(1500 + 60);
-  EXPECT_GT(ShardProbe(shard_).pages_of(large), ShardProbe(shard_).slab_pages() / 3);
+  EXPECT_GT(ShardProbe(this->shard_).pages_of(large), ShardProbe(this->shard_).slab_pages() / 3);
 }
 
-void flood(Shard& shard, ManualGrace& grace, Kind kind, uint64_t from, uint64_t cnt) {
+TYPED_TEST(ShardMemory, ThePolicyIsToldTheTruthAboutEachKey) {
+  this->make();
+  for (uint64_t i = 0; i < 4000; ++i) {
+    this->insert(i, make_answer(i, 1, 20, 1000), 0);
+    this->shard_.reclaim();
+    this->grace_.pass();
+  }
+  uint32_t present = 0;
+  for (uint64_t i = 0; i < 4000; ++i) {
+    const Found found = lookup(this->shard_, make_key(i), 0);
+    if (found.entry == nullptr) continue;
+    ++present;
+    ASSERT_TRUE(ShardProbe(this->shard_).knows_place(make_key(i), found.entry)) << i;
+  }
+  EXPECT_GT(present, 3000u);
+}
+
+using ShardOfS3Fifo = ShardTest<S3Fifo>;
+
+TEST_F(ShardOfS3Fifo, WhatComesBackSoonAfterItLeftGoesToTheMainQueue) {
+  make();
+  uint64_t now_ms = 0;
+  const auto store = [&](uint64_t number) {
+    insert(number, make_answer(number, 1, 90, 10'000), now_ms++);
+    shard_.reclaim();
+    grace_.pass();
+  };
+  uint64_t number = 0;
+  while (shard_.gauges().evicted < 500)
+    store(number++);
+  ShardProbe probe(shard_);
+  ASSERT_EQ(probe.in_main(), 0u) << "nobody asked for anything";
+  uint64_t back = 0;
+  for (uint64_t gone = 0; gone < 500; ++gone) {
+    if (has(gone, now_ms)) continue;
+    store(gone);
+    ++back;
+  }
+  ASSERT_GT(back, 400u);
+  EXPECT_GT(probe.in_main(), back * 9 / 10);
+  // A ghost is taken once, and in another region there is none.
+  probe.check();
+  make();
+  for (uint64_t i = 0; i < 500; ++i)
+    store(i);
+  EXPECT_EQ(ShardProbe(shard_).in_main(), 0u);
+}
+
+TEST_F(ShardOfS3Fifo, AScanDoesNotPushOutWhatIsUsed) {
+  make();
+  uint64_t now_ms = 0;
+  const auto store = [&](uint64_t number) {
+    insert(number, make_answer(number, 1, 90, 10'000), now_ms++);
+    shard_.reclaim();
+    grace_.pass();
+  };
+  const auto use = [&](uint64_t number) {
+    const Found found = lookup(shard_, make_key(number), now_ms);
+    if (found.entry != nullptr) touch(*found.entry);
+  };
+  const uint64_t used = 1000;
+  for (uint64_t i = 0; i < used; ++i) {
+    store(i);
+    use(i);
+  }
+  for (uint64_t i = 0; i < 50'000; ++i) {
+    store(100'000 + i);
+    use(i * 7 % used);
+  }
+  uint64_t left = 0;
+  for (uint64_t i = 0; i < used; ++i)
+    left += has(i, now_ms);
+  EXPECT_GT(left, used * 95 / 100);
+  ShardProbe(shard_).check();
+}
+
+template <class Policy>
+void flood(BasicShard<Policy>& shard, ManualGrace& grace, Kind kind, uint64_t from, uint64_t cnt) {
   for (uint64_t i = 0; i < cnt; ++i) {
     // Sizes vary, so that the flood wanders over the classes.
     shard.insert(make_key(from + i),
@@ -118,65 +198,67 @@ void flood(Shard& shard, ManualGrace& grace, Kind kind, uint64_t from, uint64_t 
   }
 }
 
-TEST_F(ShardMemory, AFloodOfNegativesAndFailuresStopsAtItsShare) {
-  make(kRegionBytesMin * 4);
+TYPED_TEST(ShardMemory, AFloodOfNegativesAndFailuresStopsAtItsShare) {
+  this->make(kRegionBytesMin * 4);
   uint64_t filled = 0;
-  for (; shard_.gauges().evicted == 0; ++filled) {
-    insert(filled, make_answer(filled, 1, static_cast<uint16_t>(filled % 5 * 100), 3600), 1000);
-    shard_.reclaim();
-    grace_.pass();
+  for (; this->shard_.gauges().evicted == 0; ++filled) {
+    this->insert(filled, make_answer(filled, 1, static_cast<uint16_t>(filled % 5 * 100), 3600),
+                 1000);
+    this->shard_.reclaim();
+    this->grace_.pass();
   }
-  const auto& gauges = shard_.gauges();
+  const auto& gauges = this->shard_.gauges();
   const uint64_t positive_before = gauges.memory_of_kind[0];
-  flood(shard_, grace_, Kind::failure, 1'000'000, 40'000);
+  flood(this->shard_, this->grace_, Kind::failure, 1'000'000, 40'000);
   EXPECT_LE(gauges.memory_of_kind[2], gauges.memory_total / 16);
   EXPECT_GT(gauges.memory_of_kind[2], gauges.memory_total / 32) << "a budget is there to be used";
-  flood(shard_, grace_, Kind::negative, 2'000'000, 60'000);
+  flood(this->shard_, this->grace_, Kind::negative, 2'000'000, 60'000);
   EXPECT_LE(gauges.memory_of_kind[1] + gauges.memory_of_kind[2], gauges.memory_total / 4);
   EXPECT_GT(gauges.memory_of_kind[1], gauges.memory_total / 16);
-  settle();
+  this->settle();
   EXPECT_GT(gauges.memory_of_kind[0], positive_before - gauges.memory_total * 3 / 10)
       << "more than their share was taken from the positive ones";
-  ShardProbe(shard_).check();
+  ShardProbe(this->shard_).check();
 }
 
-TEST_F(ShardMemory, AKindAtItsBudgetReplacesItsOwnOldest) {
-  make(kRegionBytesMin * 2);
+TYPED_TEST(ShardMemory, AKindAtItsBudgetReplacesItsOwnOldest) {
+  this->make(kRegionBytesMin * 2);
   for (const Kind kind : {Kind::negative, Kind::failure}) {
     const uint64_t from = kind == Kind::negative ? 0 : 1'000'000;
     for (uint64_t i = 0; i < 20'000; ++i) {
-      ASSERT_EQ(insert(from + i, make_answer(i, 1, 40, 3600, kind, 1), i), InsertResult::stored);
-      shard_.reclaim();
-      grace_.pass();
+      ASSERT_EQ(this->insert(from + i, make_answer(i, 1, 40, 3600, kind, 1), i),
+                InsertResult::stored);
+      this->shard_.reclaim();
+      this->grace_.pass();
     }
-    EXPECT_TRUE(has(from + 19'999, 20'000));
-    EXPECT_TRUE(has(from + 19'700, 20'000)) << "the newest stay";
-    EXPECT_FALSE(has(from + 100, 20'000));
+    EXPECT_TRUE(this->has(from + 19'999, 20'000));
+    EXPECT_TRUE(this->has(from + 19'700, 20'000)) << "the newest stay";
+    EXPECT_FALSE(this->has(from + 100, 20'000));
   }
-  EXPECT_TRUE(has(19'700, 20'000)) << "failures took nothing from the negative ones";
-  ShardProbe(shard_).check();
+  EXPECT_TRUE(this->has(19'700, 20'000)) << "failures took nothing from the negative ones";
+  ShardProbe(this->shard_).check();
 }
 
-TEST_F(ShardMemory, AFloodIntoAStalledGracePeriodStopsAtItsShareToo) {
-  make();
+TYPED_TEST(ShardMemory, AFloodIntoAStalledGracePeriodStopsAtItsShareToo) {
+  this->make();
   for (uint64_t i = 0; i < 50'000; ++i) {
-    insert(i, make_answer(i, 1, 90, 3600, Kind::negative), 1000);
-    shard_.reclaim();
+    this->insert(i, make_answer(i, 1, 90, 3600, Kind::negative), 1000);
+    this->shard_.reclaim();
   }
-  EXPECT_LE(shard_.gauges().memory_of_kind[1], shard_.gauges().memory_total * 3 / 16);
-  EXPECT_EQ(insert(99'999, make_answer(1, 1, 90, 3600), 1000), InsertResult::stored)
+  EXPECT_LE(this->shard_.gauges().memory_of_kind[1], this->shard_.gauges().memory_total * 3 / 16);
+  EXPECT_EQ(this->insert(99'999, make_answer(1, 1, 90, 3600), 1000), InsertResult::stored)
       << "positive answers have the rest";
 }
 
-TEST_F(ShardMemory, BudgetsCanBeSet) {
-  make();
-  shard_.set_budgets(Budgets{.failure_64ths = 1, .negative_64ths = 2});
+TYPED_TEST(ShardMemory, BudgetsCanBeSet) {
+  this->make();
+  this->shard_.set_budgets(Budgets{.failure_64ths = 1, .negative_64ths = 2});
   for (uint64_t i = 0; i < 20'000; ++i) {
-    insert(i, make_answer(i, 1, 90, 3600, i % 2 == 0 ? Kind::negative : Kind::failure), 1000);
-    shard_.reclaim();
-    grace_.pass();
+    this->insert(i, make_answer(i, 1, 90, 3600, i % 2 == 0 ? Kind::negative : Kind::failure), 1000);
+    this->shard_.reclaim();
+    this->grace_.pass();
   }
-  const auto& gauges = shard_.gauges();
+  const auto& gauges = this->shard_.gauges();
   EXPECT_LE(gauges.memory_of_kind[2], gauges.memory_total / 64);
   EXPECT_LE(gauges.memory_of_kind[1], gauges.memory_total / 32);
   EXPECT_GT(gauges.memory_of_kind[1], gauges.memory_total / 64);

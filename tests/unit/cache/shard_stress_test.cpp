@@ -67,8 +67,9 @@ bool proves_itself(const Entry& entry, uint64_t number, uint32_t lifetime_s) {
   return static_cast<bool>(same_answer(view, proving_answer(number, version, lifetime_s).view));
 }
 
+template <class Policy>
 struct Shared {
-  Shard shard;
+  BasicShard<Policy> shard;
   Qsbr qsbr;
   std::vector<Key> keys;
   std::atomic<uint64_t> now_ms{1000};
@@ -79,9 +80,10 @@ struct Shared {
 
 constexpr uint32_t kLifetime = 30;
 
-void read(Shared& shared, uint32_t reader) {
+template <class Policy>
+void read(Shared<Policy>& shared, uint32_t reader) {
   std::mt19937_64 random(reader + 1);
-  const Shard* shards[kBurstMax];
+  const ShardView* shards[kBurstMax];
   const Key* keys[kBurstMax];
   uint64_t numbers[kBurstMax];
   Found found[kBurstMax];
@@ -108,7 +110,8 @@ void read(Shared& shared, uint32_t reader) {
   shared.qsbr.offline(reader);
 }
 
-void write(Shared& shared, uint64_t steps) {
+template <class Policy>
+void write(Shared<Policy>& shared, uint64_t steps) {
   std::mt19937_64 random(99);
   for (uint64_t i = 0; i < steps; ++i) {
     const uint64_t number = random() % kKeys;
@@ -126,10 +129,14 @@ void write(Shared& shared, uint64_t steps) {
   }
 }
 
-TEST(ShardStress, ReadersNeverSeeWhatIsNotWhole) {
+template <class Policy>
+class ShardStress : public ::testing::Test {};
+TYPED_TEST_SUITE(ShardStress, Policies, PolicyNames);
+
+TYPED_TEST(ShardStress, ReadersNeverSeeWhatIsNotWhole) {
   RegionMemory memory(kRegionBytesMin);
-  auto shared = std::make_unique<Shared>();
-  ASSERT_EQ(Shard::format(memory.data(), memory.bytes(), 0), "");
+  auto shared = std::make_unique<Shared<TypeParam>>();
+  ASSERT_EQ(BasicShard<TypeParam>::format(memory.data(), memory.bytes(), 0), "");
   ASSERT_EQ(shared->shard.attach(memory.data(), memory.bytes(), shared->qsbr.get()), "");
   for (uint64_t i = 0; i < kKeys; ++i)
     shared->keys.push_back(make_key(i));
@@ -137,7 +144,7 @@ TEST(ShardStress, ReadersNeverSeeWhatIsNotWhole) {
   for (uint32_t i = 0; i < kReaders; ++i)
     readers.emplace_back([&, i] { read(*shared, i); });
   const char* const text = std::getenv("MILLRACE_STRESS_STEPS");
-  write(*shared, text != nullptr ? std::strtoull(text, nullptr, 10) : 150'000);
+  write(*shared, text != nullptr ? std::strtoull(text, nullptr, 10) : 100'000);
   shared->stop.store(true);
   for (std::thread& reader : readers)
     reader.join();

@@ -15,7 +15,7 @@ class Rig {
  public:
   explicit Rig(uint32_t timers) : records_{std::vector<Record>(kHeads + timers)}, due_(timers) {
     for (Ref head = 0; head < kHeads; ++head) {
-      records_.all[head] = Record{head, head, head, head, 0};
+      records_.all[head] = list_head(head);
     }
   }
 
