@@ -84,23 +84,13 @@ struct ShardItems {
     // Relaxed: the owner wrote it.
     const SlotWord word =
         buckets[bucket_idx].slots[slot_no % kSlotsPerBucket].load(std::memory_order_relaxed);
-    const uint32_t tag = slot_tag(word);
-    return Place{slot_is_second(word) ? other_bucket(bucket_idx, tag, bucket_cnt) : bucket_idx,
-                 tag};
+    return place_of_slot(word, bucket_idx, bucket_cnt);
   }
 
   // bucket * 8 + slot of a live entry.
   uint32_t slot_of(Ref ref) const noexcept {
-    const uint32_t entry_no = region.entry_no(ref);
     const uint32_t bucket_idx = region.record(ref).bucket;
-    const Bucket& bucket = buckets[bucket_idx];
-    uint32_t i = 0;
-    // Relaxed: the owner wrote it. It is one of the eight: if not of the first seven, the last.
-    while (i + 1 < kSlotsPerBucket &&
-           slot_entry_no(bucket.slots[i].load(std::memory_order_relaxed)) != entry_no) {
-      ++i;
-    }
-    return bucket_idx * kSlotsPerBucket + i;
+    return bucket_idx * kSlotsPerBucket + slot_of_entry(buckets[bucket_idx], region.entry_no(ref));
   }
 };
 static_assert(PolicyItems<ShardItems>);

@@ -110,6 +110,24 @@ constexpr uint32_t other_bucket(uint32_t bucket_idx, uint32_t tag, uint32_t buck
   return sum >= bucket_idx ? sum - bucket_idx : sum + (bucket_cnt - bucket_idx);
 }
 
+// Where the key belongs whose entry this slot names, being in that bucket.
+constexpr Place place_of_slot(SlotWord word, uint32_t bucket_idx, uint32_t bucket_cnt) noexcept {
+  const uint32_t tag = slot_tag(word);
+  return Place{slot_is_second(word) ? other_bucket(bucket_idx, tag, bucket_cnt) : bucket_idx, tag};
+}
+
+// Owner only: which slot of the bucket names the entry. One of the eight does: if not one of the
+// first seven, the last.
+inline uint32_t slot_of_entry(const Bucket& bucket, uint32_t entry_no) noexcept {
+  uint32_t i = 0;
+  // Relaxed: the owner wrote it.
+  while (i + 1 < kSlotsPerBucket &&
+         slot_entry_no(bucket.slots[i].load(std::memory_order_relaxed)) != entry_no) {
+    ++i;
+  }
+  return i;
+}
+
 // Bit i is set when slot i carries `tag`; an empty slot may match tag 0.
 inline uint32_t match_tag_scalar(const Bucket& bucket, uint32_t tag) noexcept {
   uint32_t mask = 0;

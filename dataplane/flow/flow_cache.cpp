@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/flow/flow_cache.hpp"
+
+#include "dataplane/base/check.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace millrace::flow {
+
+using cache::Bucket;
+using cache::kBucketOfFree;
+using cache::kHeads;
+using cache::kNoRef;
+using cache::kSlotsPerBucket;
+using cache::Place;
+using cache::Record;
+using cache::Ref;
+using cache::SlotWord;
+
+namespace {
+
+constexpr uint32_t kNoSlot = UINT32_MAX;
+constexpr uint32_t kQueue = 0;  // there is one
+
+uint64_t due_tick_of(const FlowEntry& entry) noexcept {
+  return (entry.expires_ms + 999) / 1000;
+}
+
+std::string_view check_memory(const void* memory) noexcept {
+  if (memory == nullptr) return "the flow cache's memory is null";
+  if (reinterpret_cast<uintptr_t>(memory) % kCacheLineBytes != 0) {
+    return "the flow cache's memory is not aligned to 64 bytes";
+  }
+  return {};
+}
+
+bool has_spills(const Bucket& bucket) noexcept {
+  // Relaxed: one thread.
+  return cache::slot_spills(bucket.slots[0].load(std::memory_order_relaxed)) != 0;
+}
+
+}  // namespace
+
+// The flows as wheel and policy see them.
+struct FlowItems {
+  FlowEntry* entries;
+  const Bucket* buckets;
+  uint32_t bucket_cnt;
+  uint64_t generation;
+  uint64_t now_ms;
+
+  Record& record(Ref ref) const noexcept { return entries[ref].record; }
+
+  // A verdict that is void has no second chance.
+  bool take_mark(Ref ref) const noexcept {
+    FlowEntry& entry = entries[ref];
+    if (entry.generation != generation || now_ms >= entry.expires_ms) return false;
+    const bool marked = entry.visited != 0;
+    entry.visited = 0;
+    return marked;
+  }
+
+  Place place(Ref ref) const noexcept {
+    const uint32_t bucket_idx = entries[ref].record.bucket;
+    const Bucket& bucket = buckets[bucket_idx];
+    // Relaxed: one thread.
+    const SlotWord word =
+        bucket.slots[cache::slot_of_entry(bucket, ref)].load(std::memory_order_relaxed);
+    return cache::place_of_slot(word, bucket_idx, bucket_cnt);
+  }
+};
+static_assert(cache::PolicyItems<FlowItems>);
+
+template <cache::EvictionPolicy Policy>
+FlowItems BasicFlowCache<Policy>::items(uint64_t now_ms) const noexcept {
+  return FlowItems{entries_, buckets_, bucket_cnt_, state_->generation, now_ms};
+}
+
+template <cache::EvictionPolicy Policy>
+auto BasicFlowCache<Policy>::queues(uint64_t now_ms) const noexcept {
+  return typename Policy::template On<FlowItems>(items(now_ms), &state_->queue, table_);
+}
+
+template <cache::EvictionPolicy Policy>
+uint64_t BasicFlowCache<Policy>::hash(const FlowKey& key) const noexcept {
+  return hash_key(*secret_, reinterpret_cast<const uint8_t*>(&key), sizeof key);
+}
+
+// --- format, attach
+
+template <cache::EvictionPolicy Policy>
+std::string_view BasicFlowCache<Policy>::format(void* memory, std::size_t bytes,
+                                                uint32_t flows) noexcept {
+  if (const auto wrong = check_memory(memory); !wrong.empty()) return wrong;
+  if (flows == 0 || flows > kFlowsMax) return "a flow cache holds 1 to 1048576 flows";
+  const FlowOffsets offsets = flow_offsets<Policy>(flows);
+  if (bytes < offsets.bytes) return "the flow cache's memory is too small for so many flows";
+  auto* const base = static_cast<std::byte*>(memory);
+  auto* const state = new (base + sizeof(FlowHeader)) FlowState<Policy>{};
+  state->untouched = kHeads;
+  for (uint32_t i = 0; i < offsets.bucket_cnt; ++i)
+    new (base + offsets.buckets + i * sizeof(Bucket)) Bucket{};
+  std::memset(base + offsets.table, 0, offsets.entries - offsets.table);
+  auto* const entries = reinterpret_cast<FlowEntry*>(base + offsets.entries);
+  for (Ref head = 0; head < kHeads; ++head)
+    (new (entries + head) FlowEntry{})->record = cache::list_head(head);
+  FlowHeader header{};
+  header.magic = kFlowMagic;
+  header.version = kFlowVersion;
+  header.policy_id = Policy::kId;
+  header.flows = flows;
+  header.bucket_cnt = offsets.bucket_cnt;
+  header.bytes = offsets.bytes;
+  std::memcpy(base, &header, sizeof header);
+  return {};
+}
+
+template <cache::EvictionPolicy Policy>
+std::string_view BasicFlowCache<Policy>::attach(void* memory, std::size_t bytes,
+                                                const HashSecret& secret) noexcept {
+  if (const auto wrong = check_memory(memory); !wrong.empty()) return wrong;
+  if (bytes < sizeof(FlowHeader)) return "the flow cache's memory is too small for its header";
+  FlowHeader header;
+  std::memcpy(&header, memory, sizeof header);
+  if (header.magic != kFlowMagic) return "the memory holds no flow cache (wrong magic)";
+  if (header.version != kFlowVersion) return "the flow cache was written by another version";
+  if (header.policy_id != Policy::kId) return "the flow cache was kept under another policy";
+  if (header.flows == 0 || header.flows > kFlowsMax) return "the flow cache's header is damaged";
+  const FlowOffsets offsets = flow_offsets<Policy>(header.flows);
+  if (header.bucket_cnt != offsets.bucket_cnt || header.bytes != offsets.bytes) {
+    return "the flow cache's header is damaged";
+  }
+  if (bytes < offsets.bytes) return "the flow cache's memory is smaller than when it was formatted";
+  auto* const base = static_cast<std::byte*>(memory);
+  state_ = reinterpret_cast<FlowState<Policy>*>(base + sizeof(FlowHeader));
+  buckets_ = reinterpret_cast<Bucket*>(base + offsets.buckets);
+  table_ = base + offsets.table;
+  entries_ = reinterpret_cast<FlowEntry*>(base + offsets.entries);
+  secret_ = &secret;
+  bucket_cnt_ = offsets.bucket_cnt;
+  flows_ = header.flows;
+  return {};
+}
+
+// --- lookup: bucket lines, then entry lines, then the compare, each for the whole burst
+
+template <cache::EvictionPolicy Policy>
+struct BasicFlowCache<Policy>::Probe {
+  Place place;
+  uint32_t bucket_idx;
+  uint32_t mask;  // slots of the bucket that carry the tag and have not been tried
+};
+
+// The second bucket is rarely read: flows spill only out of a full one.
+template <cache::EvictionPolicy Policy>
+FlowEntry* BasicFlowCache<Policy>::resolve(Probe& probe, const FlowKey& key) const noexcept {
+  for (;;) {
+    for (; probe.mask != 0; probe.mask &= probe.mask - 1) {
+      const auto i = static_cast<uint32_t>(std::countr_zero(probe.mask));
+      const Ref ref = cache::slot_entry_no(word(probe.bucket_idx * kSlotsPerBucket + i));
+      if (ref != kNoRef && same_key(entries_[ref].key, key)) return &entries_[ref];
+    }
+    if (probe.bucket_idx != probe.place.bucket_idx || !has_spills(buckets_[probe.bucket_idx])) {
+      return nullptr;
+    }
+    const uint32_t second = cache::other_bucket(probe.bucket_idx, probe.place.tag, bucket_cnt_);
+    if (second == probe.bucket_idx) return nullptr;
+    probe.bucket_idx = second;
+    probe.mask = cache::match_tag(buckets_[second], probe.place.tag);
+  }
+}
+
+template <cache::EvictionPolicy Policy>
+uint32_t BasicFlowCache<Policy>::lookup_burst(const FlowKey keys[], uint32_t n, uint64_t generation,
+                                              uint64_t now_ms, Verdict verdicts[]) noexcept {
+  Probe probes[kBurstMax];
+  for (uint32_t i = 0; i < n; ++i) {
+    probes[i].place = cache::place_of(hash(keys[i]), bucket_cnt_);
+    probes[i].bucket_idx = probes[i].place.bucket_idx;
+    __builtin_prefetch(&buckets_[probes[i].bucket_idx]);
+  }
+  for (uint32_t i = 0; i < n; ++i) {
+    Probe& probe = probes[i];
+    probe.mask = cache::match_tag(buckets_[probe.bucket_idx], probe.place.tag);
+    if (probe.mask == 0) continue;
+    const auto first = static_cast<uint32_t>(std::countr_zero(probe.mask));
+    __builtin_prefetch(
+        &entries_[cache::slot_entry_no(word(probe.bucket_idx * kSlotsPerBucket + first))]);
+  }
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    FlowEntry* const entry = resolve(probes[i], keys[i]);
+    if (entry == nullptr || entry->generation != generation || now_ms >= entry->expires_ms) {
+      continue;
+    }
+    if (entry->visited == 0) entry->visited = 1;
+    verdicts[i] = Verdict{entry->action, 0, entry->index};
+    found |= 1u << i;
+  }
+  return found;
+}
+
+// --- insert
+
+template <cache::EvictionPolicy Policy>
+uint32_t BasicFlowCache<Policy>::find_slot(const FlowKey& key, const Place& place) const noexcept {
+  uint32_t bucket_idx = place.bucket_idx;
+  for (uint32_t candidate = 0; candidate < 2; ++candidate) {
+    for (uint32_t mask = cache::match_tag(buckets_[bucket_idx], place.tag); mask != 0;
+         mask &= mask - 1) {
+      const uint32_t slot_no =
+          bucket_idx * kSlotsPerBucket + static_cast<uint32_t>(std::countr_zero(mask));
+      const Ref ref = cache::slot_entry_no(word(slot_no));
+      if (ref != kNoRef && same_key(entries_[ref].key, key)) return slot_no;
+    }
+    bucket_idx = cache::other_bucket(bucket_idx, place.tag, bucket_cnt_);
+  }
+  return kNoSlot;
+}
+
+// The first bucket while it has room, so that most misses read one line; then the second.
+template <cache::EvictionPolicy Policy>
+uint32_t BasicFlowCache<Policy>::choose_slot(const Place& place, uint64_t now_ms) noexcept {
+  const uint32_t candidates[2] = {place.bucket_idx,
+                                  cache::other_bucket(place.bucket_idx, place.tag, bucket_cnt_)};
+  for (const uint32_t bucket_idx : candidates) {
+    for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+      const uint32_t slot_no = bucket_idx * kSlotsPerBucket + i;
+      if (cache::slot_is_empty(word(slot_no))) return slot_no;
+    }
+  }
+  return evict_from_buckets(candidates, now_ms);
+}
+
+// What is void, else what was not used, else anything; of these, what would end first.
+template <cache::EvictionPolicy Policy>
+uint32_t BasicFlowCache<Policy>::evict_from_buckets(const uint32_t bucket_idx[2],
+                                                    uint64_t now_ms) noexcept {
+  uint32_t victim = kNoSlot;
+  uint32_t lowest = UINT32_MAX;
+  uint64_t expires_ms = UINT64_MAX;
+  for (uint32_t k = 0; k < 2 * kSlotsPerBucket; ++k) {
+    const uint32_t slot_no =
+        bucket_idx[k / kSlotsPerBucket] * kSlotsPerBucket + k % kSlotsPerBucket;
+    const FlowEntry& entry = entries_[cache::slot_entry_no(word(slot_no))];
+    const uint32_t rank = !holds(entry, now_ms) ? 0 : entry.visited == 0 ? 1 : 2;
+    if (rank > lowest || (rank == lowest && entry.expires_ms >= expires_ms)) continue;
+    victim = slot_no;
+    lowest = rank;
+    expires_ms = entry.expires_ms;
+  }
+  MR_DCHECK(victim != kNoSlot);
+  give_way(victim, now_ms);
+  return victim;
+}
+
+template <cache::EvictionPolicy Policy>
+Ref BasicFlowCache<Policy>::allocate(uint64_t now_ms) noexcept {
+  if (state_->free == kNoRef && state_->untouched == kHeads + flows_) {
+    const Ref victim = queues(now_ms).pick(kQueue);
+    MR_DCHECK(victim != kNoRef);
+    const uint32_t bucket_idx = entries_[victim].record.bucket;
+    give_way(bucket_idx * kSlotsPerBucket + cache::slot_of_entry(buckets_[bucket_idx], victim),
+             now_ms);
+  }
+  Ref ref = state_->free;
+  if (ref != kNoRef) {
+    state_->free = entries_[ref].record.queue_next;
+  } else {
+    ref = state_->untouched++;
+    new (entries_ + ref) FlowEntry{};
+  }
+  return ref;
+}
+
+template <cache::EvictionPolicy Policy>
+void BasicFlowCache<Policy>::count_spill(uint32_t bucket_idx, int change) noexcept {
+  const SlotWord first = word(bucket_idx * kSlotsPerBucket);
+  const uint32_t spills = cache::slot_spills(first);
+  if (spills == cache::kSpillsMax) return;
+  MR_DCHECK(change > 0 || spills > 0);
+  const uint32_t changed = change > 0 ? spills + 1 : spills - 1;
+  set_word(bucket_idx * kSlotsPerBucket,
+           (first & ~cache::kSlotSpillsMask) | SlotWord{changed} << cache::kSlotSpillsShift);
+}
+
+template <cache::EvictionPolicy Policy>
+void BasicFlowCache<Policy>::publish(uint32_t slot_no, const Place& place, Ref ref) noexcept {
+  const uint32_t bucket_idx = slot_no / kSlotsPerBucket;
+  const bool second = bucket_idx != place.bucket_idx;
+  if (second) count_spill(place.bucket_idx, +1);
+  set_word(slot_no, cache::pack_slot(ref, place.tag, 1, second, cache::slot_spills(word(slot_no))));
+  entries_[ref].record.set_bucket(bucket_idx);
+}
+
+template <cache::EvictionPolicy Policy>
+void BasicFlowCache<Policy>::insert(const FlowKey& key, const Verdict& verdict, uint32_t ttl_s,
+                                    uint64_t generation, uint64_t now_ms) noexcept {
+  state_->generation = std::max(state_->generation, generation);
+  const Place place = cache::place_of(hash(key), bucket_cnt_);
+  const uint32_t present = find_slot(key, place);
+  const bool replaces = present != kNoSlot;
+  const FlowItems all = items(now_ms);
+  cache::TimerWheel<FlowItems> wheel(all, state_->wheel);
+  Ref ref;
+  if (replaces) {
+    ref = cache::slot_entry_no(word(present));
+    wheel.cancel(ref);
+    ++state_->gauges.replaced;
+  } else {
+    // The buckets first: what gives way there need not give way in the queue.
+    const uint32_t slot_no = choose_slot(place, now_ms);
+    ref = allocate(now_ms);
+    publish(slot_no, place, ref);
+    entries_[ref].key = key;
+    entries_[ref].visited = 0;
+    queues(now_ms).add(kQueue, ref);
+    ++state_->gauges.inserted;
+    ++state_->gauges.flows;
+  }
+  FlowEntry& entry = entries_[ref];
+  entry.generation = generation;
+  entry.expires_ms = now_ms + uint64_t{ttl_s} * 1000;
+  entry.action = verdict.action;
+  entry.index = verdict.index;
+  wheel.add(ref, due_tick_of(entry), now_ms / 1000);
+}
+
+// --- ways out
+
+template <cache::EvictionPolicy Policy>
+void BasicFlowCache<Policy>::remove_slot(uint32_t slot_no) noexcept {
+  const SlotWord old = word(slot_no);
+  const Ref ref = cache::slot_entry_no(old);
+  const FlowItems all = items(0);
+  cache::TimerWheel<FlowItems>(all, state_->wheel).cancel(ref);
+  queues(0).remove(kQueue, ref);
+  set_word(slot_no, old & cache::kSlotSpillsMask);
+  if (cache::slot_is_second(old)) {
+    count_spill(cache::other_bucket(slot_no / kSlotsPerBucket, cache::slot_tag(old), bucket_cnt_),
+                -1);
+  }
+  Record& record = entries_[ref].record;
+  record.set_bucket(kBucketOfFree);
+  record.queue_next = state_->free;
+  state_->free = ref;
+  --state_->gauges.flows;
+}
+
+template <cache::EvictionPolicy Policy>
+void BasicFlowCache<Policy>::give_way(uint32_t slot_no, uint64_t now_ms) noexcept {
+  const FlowEntry& entry = entries_[cache::slot_entry_no(word(slot_no))];
+  ++(holds(entry, now_ms) ? state_->gauges.evicted : state_->gauges.expired);
+  remove_slot(slot_no);
+}
+
+template <cache::EvictionPolicy Policy>
+uint32_t BasicFlowCache<Policy>::expire(uint64_t now_ms, uint32_t budget) noexcept {
+  if (now_ms < state_->wheel_quiet_until_ms) return 0;
+  const uint64_t now_tick = now_ms / 1000;
+  const FlowItems all = items(now_ms);
+  cache::TimerWheel<FlowItems> wheel(all, state_->wheel);
+  const uint32_t fired = wheel.turn(
+      now_tick, budget, [this](Ref ref) noexcept { return due_tick_of(entries_[ref]); },
+      [this](Ref ref) noexcept {
+        const uint32_t bucket_idx = entries_[ref].record.bucket;
+        remove_slot(bucket_idx * kSlotsPerBucket + cache::slot_of_entry(buckets_[bucket_idx], ref));
+      });
+  state_->gauges.expired += fired;
+  if (wheel.quiet(now_tick)) state_->wheel_quiet_until_ms = (now_tick + 1) * 1000;
+  return fired;
+}
+
+template class BasicFlowCache<cache::Sieve>;
+template class BasicFlowCache<cache::S3Fifo>;
+
+}  // namespace millrace::flow
