@@ -96,7 +96,7 @@ inline bool take_mark_of(std::atomic<uint8_t>& visited) noexcept {
 // --- lists of records, newest at the front: head -- queue_next --> older
 
 template <PolicyItems Items>
-void link_newest(const Items& items, Ref head, Ref ref) noexcept {
+inline void link_newest(const Items& items, Ref head, Ref ref) noexcept {
   Record& head_record = items.record(head);
   Record& record = items.record(ref);
   record.queue_prev = head;
@@ -106,7 +106,7 @@ void link_newest(const Items& items, Ref head, Ref ref) noexcept {
 }
 
 template <PolicyItems Items>
-void unlink_from_queue(const Items& items, Ref ref) noexcept {
+inline void unlink_from_queue(const Items& items, Ref ref) noexcept {
   const Record& record = items.record(ref);
   items.record(record.queue_prev).queue_next = record.queue_next;
   items.record(record.queue_next).queue_prev = record.queue_prev;

@@ -33,6 +33,11 @@
 #include "dataplane/cache/eviction_policy.hpp"
 
 #include <algorithm>
+#include <bit>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace millrace::cache {
 
@@ -45,6 +50,27 @@ struct alignas(kCacheLineBytes) GhostLine {
 };
 static_assert(sizeof(GhostLine) == kCacheLineBytes);
 static_assert(std::has_unique_object_representations_v<GhostLine>);
+
+// The place of the fingerprint in the line; kGhostsPerLine: it is not there.
+inline uint32_t find_ghost(const GhostLine& line, uint16_t fingerprint) noexcept {
+#if defined(__SSE2__)
+  const auto* lanes = reinterpret_cast<const __m128i*>(&line);
+  const __m128i wanted = _mm_set1_epi16(static_cast<short>(fingerprint));
+  const auto match16 = [&](uint32_t at) noexcept {
+    return static_cast<uint32_t>(_mm_movemask_epi8(
+        _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(lanes + at), wanted),
+                        _mm_cmpeq_epi16(_mm_load_si128(lanes + at + 1), wanted))));
+  };
+  // Bit 0 would be `next`. Without a match 31 zeroes remain above it.
+  const uint32_t matches = (match16(0) | match16(2) << 16) >> 1;
+  return static_cast<uint32_t>(std::countr_zero(matches | 1u << kGhostsPerLine));
+#else
+  uint32_t i = 0;
+  while (i < kGhostsPerLine && line.fingerprints[i] != fingerprint)
+    ++i;
+  return i;
+#endif
+}
 
 struct S3Fifo {
   static constexpr uint32_t kId = 2;
@@ -127,13 +153,10 @@ class S3Fifo::On {
   // True when the key was in the ghost; it no longer is.
   bool forget(const Place& place) noexcept {
     GhostLine& line = line_of(place);
-    const uint16_t fingerprint = fingerprint_of(place);
-    for (uint16_t& there : line.fingerprints) {
-      if (there != fingerprint) continue;
-      there = 0;
-      return true;
-    }
-    return false;
+    const uint32_t i = find_ghost(line, fingerprint_of(place));
+    if (i == kGhostsPerLine) return false;
+    line.fingerprints[i] = 0;
+    return true;
   }
 
   const Items items_;

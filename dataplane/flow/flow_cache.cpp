@@ -4,6 +4,7 @@
 #include "dataplane/base/check.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -34,11 +35,6 @@ std::string_view check_memory(const void* memory) noexcept {
     return "the flow cache's memory is not aligned to 64 bytes";
   }
   return {};
-}
-
-bool has_spills(const Bucket& bucket) noexcept {
-  // Relaxed: one thread.
-  return cache::slot_spills(bucket.slots[0].load(std::memory_order_relaxed)) != 0;
 }
 
 }  // namespace
@@ -144,7 +140,8 @@ std::string_view BasicFlowCache<Policy>::attach(void* memory, std::size_t bytes,
   return {};
 }
 
-// --- lookup: bucket lines, then entry lines, then the compare, each for the whole burst
+// --- lookup: buckets, second buckets where flows spilled, entries, compare; each for the whole
+// burst
 
 template <cache::EvictionPolicy Policy>
 struct BasicFlowCache<Policy>::Probe {
@@ -153,23 +150,40 @@ struct BasicFlowCache<Policy>::Probe {
   uint32_t mask;  // slots of the bucket that carry the tag and have not been tried
 };
 
-// The second bucket is rarely read: flows spill only out of a full one.
+template <cache::EvictionPolicy Policy>
+bool BasicFlowCache<Policy>::has_second(const Probe& probe) const noexcept {
+  return probe.bucket_idx == probe.place.bucket_idx &&
+         cache::slot_spills(word(probe.bucket_idx * kSlotsPerBucket)) != 0;
+}
+
+template <cache::EvictionPolicy Policy>
+void BasicFlowCache<Policy>::open_second(Probe& probe) const noexcept {
+  probe.bucket_idx = cache::other_bucket(probe.place.bucket_idx, probe.place.tag, bucket_cnt_);
+  __builtin_prefetch(&buckets_[probe.bucket_idx]);
+}
+
+template <cache::EvictionPolicy Policy>
+void BasicFlowCache<Policy>::match(Probe& probe) const noexcept {
+  probe.mask = cache::match_tag(buckets_[probe.bucket_idx], probe.place.tag);
+  if (probe.mask == 0) return;
+  const auto first = static_cast<uint32_t>(std::countr_zero(probe.mask));
+  __builtin_prefetch(
+      &entries_[cache::slot_entry_no(word(probe.bucket_idx * kSlotsPerBucket + first))]);
+}
+
 template <cache::EvictionPolicy Policy>
 FlowEntry* BasicFlowCache<Policy>::resolve(Probe& probe, const FlowKey& key) const noexcept {
-  for (;;) {
+  for (uint32_t bucket = 0; bucket < 2; ++bucket) {
     for (; probe.mask != 0; probe.mask &= probe.mask - 1) {
       const auto i = static_cast<uint32_t>(std::countr_zero(probe.mask));
       const Ref ref = cache::slot_entry_no(word(probe.bucket_idx * kSlotsPerBucket + i));
       if (ref != kNoRef && same_key(entries_[ref].key, key)) return &entries_[ref];
     }
-    if (probe.bucket_idx != probe.place.bucket_idx || !has_spills(buckets_[probe.bucket_idx])) {
-      return nullptr;
-    }
-    const uint32_t second = cache::other_bucket(probe.bucket_idx, probe.place.tag, bucket_cnt_);
-    if (second == probe.bucket_idx) return nullptr;
-    probe.bucket_idx = second;
-    probe.mask = cache::match_tag(buckets_[second], probe.place.tag);
+    if (!has_second(probe)) return nullptr;
+    open_second(probe);
+    match(probe);
   }
+  return nullptr;
 }
 
 template <cache::EvictionPolicy Policy>
@@ -181,14 +195,15 @@ uint32_t BasicFlowCache<Policy>::lookup_burst(const FlowKey keys[], uint32_t n, 
     probes[i].bucket_idx = probes[i].place.bucket_idx;
     __builtin_prefetch(&buckets_[probes[i].bucket_idx]);
   }
+  uint32_t spilled = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    Probe& probe = probes[i];
-    probe.mask = cache::match_tag(buckets_[probe.bucket_idx], probe.place.tag);
-    if (probe.mask == 0) continue;
-    const auto first = static_cast<uint32_t>(std::countr_zero(probe.mask));
-    __builtin_prefetch(
-        &entries_[cache::slot_entry_no(word(probe.bucket_idx * kSlotsPerBucket + first))]);
+    match(probes[i]);
+    if (probes[i].mask != 0 || !has_second(probes[i])) continue;
+    open_second(probes[i]);
+    spilled |= 1u << i;
   }
+  for (; spilled != 0; spilled &= spilled - 1)
+    match(probes[std::countr_zero(spilled)]);
   uint32_t found = 0;
   for (uint32_t i = 0; i < n; ++i) {
     FlowEntry* const entry = resolve(probes[i], keys[i]);

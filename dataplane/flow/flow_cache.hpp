@@ -35,6 +35,8 @@
 
 namespace millrace::flow {
 
+static_assert(kBurstMax <= 32, "a burst's hits are bits of one word");
+
 struct FlowItems;  // flow_cache.cpp
 
 template <cache::EvictionPolicy Policy>
@@ -80,6 +82,9 @@ class BasicFlowCache {
   FlowItems items(uint64_t now_ms) const noexcept;
   auto queues(uint64_t now_ms) const noexcept;
   uint64_t hash(const FlowKey& key) const noexcept;
+  bool has_second(const Probe& probe) const noexcept;
+  void open_second(Probe& probe) const noexcept;
+  void match(Probe& probe) const noexcept;
   FlowEntry* resolve(Probe& probe, const FlowKey& key) const noexcept;
   uint32_t find_slot(const FlowKey& key, const cache::Place& place) const noexcept;
   uint32_t choose_slot(const cache::Place& place, uint64_t now_ms) noexcept;

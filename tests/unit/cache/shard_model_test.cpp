@@ -196,6 +196,7 @@ class ShardModel : public ShardTest<Policy> {
     if (all) expired_until_ms_ = now_ms_ / 1000 * 1000;
     stale_most_ = std::max(stale_most_, shard_.gauges().entries_of_kind[3]);
     ASSERT_EQ(shard_.gauges().expired, expired_before + fired);
+    ASSERT_LE(shard_.gauges().memory_of_kind[3], shard_.gauges().memory_total / 8);
     now_ms_ += below(3) == 0 ? below(20'000) : below(400);
   }
 
