@@ -2,6 +2,9 @@
 // FlowCache: every documented behaviour and failure, one at a time.
 #include "tests/unit/flow/flow_fixture.hpp"
 
+#include <map>
+#include <utility>
+
 namespace millrace::flow {
 namespace {
 
@@ -141,6 +144,38 @@ TYPED_TEST(FlowTest, ABurstFindsEachOfItsKeys) {
       ASSERT_EQ(verdicts[i].index, i * 37 % 400 / 2);
     ASSERT_EQ(verdicts[n].index, 9999) << "nothing is written past n";
   }
+}
+
+// Two flows of one bucket and one tag: the first is met on the way to the second, which spilled.
+TYPED_TEST(FlowTest, ATagThatTwoFlowsShareHidesNeither) {
+  const uint32_t flows = 100;
+  this->make(flows);
+  const auto place = [](uint32_t number) {
+    const FlowKey key = key_of(number);
+    return cache::place_of(
+        hash_key(test_secret(), reinterpret_cast<const uint8_t*>(&key), sizeof key),
+        flows / kFlowsPerBucket + 1);
+  };
+  std::map<std::pair<uint32_t, uint32_t>, uint32_t> seen;
+  uint32_t number = 0;
+  for (bool fresh = true; fresh; ++number) {
+    const cache::Place at = place(number);
+    fresh = seen.try_emplace({at.bucket_idx, at.tag}, number).second;
+    ASSERT_LT(number, 1'000'000u);
+  }
+  const uint32_t later = number - 1;
+  const cache::Place shared = place(later);
+  const uint32_t earlier = seen[{shared.bucket_idx, shared.tag}];
+  this->insert(earlier, 1, 100, 0);
+  for (uint32_t others = 0, i = 0; others < cache::kSlotsPerBucket - 1; ++i) {
+    if (i == earlier || i == later || place(i).bucket_idx != shared.bucket_idx) continue;
+    this->insert(i, 2, 100, 0);
+    ++others;
+  }
+  this->insert(later, 3, 100, 0);
+  EXPECT_EQ(this->find(earlier, 0), 1);
+  EXPECT_EQ(this->find(later, 0), 3);
+  this->check();
 }
 
 // --- a full table
