@@ -2,10 +2,10 @@
 #pragma once
 // A cache of objects under one of policies.hpp: bytes and time around the policy, nothing else.
 //
-// An entry takes the bytes that it takes from a slab page of the real shard (object of its size
-// class and record), so policies are compared, not encodings. No classes, no shards, no budgets,
-// no reserve, and an entry is gone in the second after its time is over, before anything is evicted
-// in its place.
+// An entry takes the bytes that it takes of the real shard's slab (its part of a full page of its
+// size class), so policies are compared, not encodings. No classes, no shards, no budgets, no
+// memory that waits for readers, and an entry is gone in the second after its time is over, before
+// anything is evicted in its place.
 #include "tests/sim/cache/policies.hpp"
 #include "tests/sim/cache/trace.hpp"
 

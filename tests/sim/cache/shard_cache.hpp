@@ -29,11 +29,11 @@ inline constexpr uint64_t kShardBytesMin = uint64_t{2} << 20;  // there, too
 inline constexpr uint32_t kQueriesPerTurn = 8;
 inline constexpr uint32_t kExpireBudget = 16;  // entries per turn, as in worker_upkeep.cpp
 
-// What the entry takes from its slab page: object and record.
+// What the entry takes of the slab: its part of a page that is full of its size class.
 inline uint32_t cost_bytes_of(const Object& object) {
-  const cache::EntryShape shape =
-      cache::shape_of(false, object.body_bytes, object.ttl_cnt, kKeyHeadBytes + object.name_bytes);
-  return cache::class_cost_bytes(cache::class_of(shape.bytes));
+  const cache::EntryShape shape = cache::shape_of(false, object.body_bytes, object.ttl_cnt,
+                                                  kKeyHeadBytes + object.name_bytes);
+  return cache::kPageBytes / cache::class_shape(cache::class_of(shape.bytes)).objects;
 }
 
 inline std::vector<uint32_t> costs_of(const Trace& trace) {
