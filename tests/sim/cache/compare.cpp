@@ -43,7 +43,8 @@ class Work {
     reference<Clock>("CLOCK");
     reference<Sieve>("SIEVE");
     reference<S3Fifo>("S3-FIFO");
-    real<cache::Shard>("millrace");
+    real<cache::BasicShard<cache::Sieve>>("mr-sieve");
+    real<cache::BasicShard<cache::S3Fifo>>("mr-s3fifo");
     jobs_.push_back([this, bounds = bounds()] {
       into_.bound_ratio = static_cast<double>(hits_bound(trace_, bounds)) /
                           static_cast<double>(trace_.asks.size() - trace_.counted_from);

@@ -47,12 +47,12 @@ void tell(const char* what, const std::string& name) {
 }
 
 int compare_policies(const Options& options) {
-  const uint32_t queries = options.quick ? 1'000'000 : 6'000'000;
+  const uint32_t queries = options.quick ? 800'000 : 3'000'000;
   const uint32_t names = options.quick ? 200'000 : 1'000'000;
   const std::vector<uint64_t> sizes =
-      options.quick ? std::vector<uint64_t>{8, 16} : std::vector<uint64_t>{32, 64};
+      options.quick ? std::vector<uint64_t>{8, 16} : std::vector<uint64_t>{16, 32};
   const std::vector<uint64_t> more =
-      options.quick ? std::vector<uint64_t>{32} : std::vector<uint64_t>{16, 128, 256};
+      options.quick ? std::vector<uint64_t>{4, 32} : std::vector<uint64_t>{8, 64, 128};
   std::vector<Comparison> all, sweep;
   for (const TracePlan& plan : standard_plans(queries, names)) {
     tell("trace", plan.name + ": " + plan.about);

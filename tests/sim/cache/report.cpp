@@ -20,8 +20,24 @@ std::string number(const char* format, double value) {
   std::snprintf(text, sizeof text, format, value);
   return text;
 }
+// Right-aligned in a column.
+std::string cell(const std::string& text) {
+  constexpr std::size_t kColumn = 10;
+  return std::string(text.size() < kColumn ? kColumn - text.size() : 1, ' ') + text;
+}
 std::string percent(double share) {
-  return number("%8.2f", 100 * share);
+  return cell(number("%.2f", 100 * share));
+}
+
+std::string head_of(const Comparison& comparison) {
+  std::string text = "trace       MiB";
+  for (const Row& row : comparison.rows)
+    text += cell(row.policy);
+  text += cell("bound");
+  for (const Row& row : comparison.rows) {
+    if (row.real) text += cell("R18");
+  }
+  return text + "\n";
 }
 
 std::string row_of(const Comparison& comparison) {
@@ -35,7 +51,7 @@ std::string row_of(const Comparison& comparison) {
   for (const Row& row : comparison.rows) {
     if (!row.real) continue;
     const auto r18 = r18_of(comparison, row);
-    text += r18 ? number("%8.2f", *r18) : std::string("       -");
+    text += cell(r18 ? number("%.2f", *r18) : "-");
   }
   return text + "\n";
 }
@@ -48,15 +64,10 @@ std::string verdict(double value, double floor) {
 }  // namespace
 
 std::string table_of(const std::vector<Comparison>& all) {
-  std::string text = "Hit ratio in %, at the same bytes; R18 = gain over LRU / the best one's\n\n";
-  text += "trace       MiB";
-  for (const Row& row : all.front().rows)
-    text += std::string(row.policy.size() < 8 ? 8 - row.policy.size() : 1, ' ') + row.policy;
-  text += "   bound";
-  for (const Row& row : all.front().rows) {
-    if (row.real) text += "     R18";
-  }
-  text += "\n";
+  std::string text =
+      "Hit ratio in %, at the same bytes; mr-: millrace's shards; R18: their gain over LRU / the "
+      "best other's\n\n";
+  text += head_of(all.front());
   for (const Comparison& comparison : all)
     text += row_of(comparison);
   text += "\n";

@@ -31,8 +31,8 @@ inline constexpr uint32_t kExpireBudget = 16;  // entries per turn, as in worker
 
 // What the entry takes of the slab: its part of a page that is full of its size class.
 inline uint32_t cost_bytes_of(const Object& object) {
-  const cache::EntryShape shape = cache::shape_of(false, object.body_bytes, object.ttl_cnt,
-                                                  kKeyHeadBytes + object.name_bytes);
+  const cache::EntryShape shape =
+      cache::shape_of(false, object.body_bytes, object.ttl_cnt, kKeyHeadBytes + object.name_bytes);
   return cache::kPageBytes / cache::class_shape(cache::class_of(shape.bytes)).objects;
 }
 
@@ -68,7 +68,7 @@ class ShardCache {
   bool lookup(uint32_t object, uint64_t now_ms) {
     make_key(object);
     Shard& shard = shards_[shard_of(key_.hash)];
-    const Shard* const shards[] = {&shard};
+    const cache::ShardView* const shards[] = {&shard};
     const Key* const keys[] = {&key_};
     cache::Found found[1];
     lookup_burst(shards, keys, 1, now_ms, found);
