@@ -182,7 +182,7 @@ class BasicShard : public ShardView {
   uint32_t oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexcept;
   void rebalance(uint32_t size_class, uint64_t now_ms) noexcept;
   void take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcept;
-  void start_drain(uint32_t page_no, uint64_t now_ms) noexcept;
+  void start_drain(uint32_t page_no, uint32_t for_class, uint64_t now_ms) noexcept;
   void step_drain(uint64_t now_ms) noexcept;
 
   ShardState<Policy>* state_ = nullptr;

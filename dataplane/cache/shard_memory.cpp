@@ -134,24 +134,33 @@ uint32_t BasicShard<Policy>::oldest_queue(uint32_t size_class, uint64_t& born_ms
   return oldest;
 }
 
-// A class that has just evicted a page's worth compares the age of what it evicts with the others'.
-// If somewhere candidates are more than twice as old, memory is worth more here: a page moves.
+// A class that has just evicted a page's worth compares the age of what goes next with the others'.
+// If somewhere candidates are more than twice as old, memory is worth more here: a page moves. The
+// ages are smoothed: SIEVE's hand stands among the oldest now and among the newest later, in each
+// class at another time, and says nothing at any one moment.
 template <EvictionPolicy Policy>
 void BasicShard<Policy>::rebalance(uint32_t size_class, uint64_t now_ms) noexcept {
-  if (state_->drain.page_no != 0) return;
-  uint64_t own_born_ms;
-  if (oldest_queue(size_class, own_born_ms) == kQueues) own_born_ms = now_ms;
-  uint32_t donor_queue = kQueues;
-  uint64_t oldest_ms = UINT64_MAX;
+  uint32_t donor = kClasses;
+  uint64_t oldest_ms = 0;
   for (uint32_t i = 0; i < kClasses; ++i) {
+    ClassState& of_class = state_->slab.classes[i];
     uint64_t born_ms;
-    const uint32_t queue = oldest_queue(i, born_ms);
-    if (i == size_class || queue == kQueues || born_ms >= oldest_ms) continue;
-    donor_queue = queue;
-    oldest_ms = born_ms;
+    if (oldest_queue(i, born_ms) == kQueues) {
+      of_class.candidate_age_ms = 0;
+      continue;
+    }
+    uint64_t& age_ms = of_class.candidate_age_ms;
+    const uint64_t now_aged_ms = now_ms > born_ms ? now_ms - born_ms : 0;
+    age_ms = age_ms == 0 ? now_aged_ms : age_ms - age_ms / kAgeWindow + now_aged_ms / kAgeWindow;
+    if (i == size_class || of_class.pages < 2 || age_ms < oldest_ms) continue;
+    donor = i;
+    oldest_ms = age_ms;
   }
-  if (donor_queue == kQueues || now_ms - oldest_ms <= 2 * (now_ms - own_born_ms) + 1000) return;
-  start_drain(ref_page(queues(now_ms).candidate(donor_queue)), now_ms);
+  const uint64_t own_ms = state_->slab.classes[size_class].candidate_age_ms;
+  if (state_->drain.page_no != 0 || donor == kClasses || oldest_ms <= 2 * own_ms + 1000) return;
+  uint64_t born_ms;
+  const uint32_t queue = oldest_queue(donor, born_ms);
+  start_drain(ref_page(queues(now_ms).candidate(queue)), size_class, now_ms);
 }
 
 // For a class that has nothing to evict.
@@ -167,14 +176,15 @@ void BasicShard<Policy>::take_page_from_richest(uint32_t size_class, uint64_t no
   if (richest == kClasses) return;
   uint64_t born_ms;
   const uint32_t queue = oldest_queue(richest, born_ms);
-  start_drain(ref_page(queues(now_ms).candidate(queue)), now_ms);
+  start_drain(ref_page(queues(now_ms).candidate(queue)), size_class, now_ms);
 }
 
 template <EvictionPolicy Policy>
-void BasicShard<Policy>::start_drain(uint32_t page_no, uint64_t now_ms) noexcept {
+void BasicShard<Policy>::start_drain(uint32_t page_no, uint32_t for_class,
+                                     uint64_t now_ms) noexcept {
   MR_DCHECK(region_.page_header(page_no).state == PageState::serving);
   Slab(region_, state_->slab).withdraw(page_no);
-  state_->drain = DrainState{page_no, 0};
+  state_->drain = DrainState{page_no, 0, for_class};
   ++state_->gauges.pages_moved;
   step_drain(now_ms);
 }

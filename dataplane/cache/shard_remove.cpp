@@ -70,7 +70,10 @@ void BasicShard<Policy>::free_object(Ref ref) noexcept {
   const uint32_t page_no = ref_page(ref);
   const bool drained =
       page_no == state_->drain.page_no && region_.page_header(page_no).state == PageState::unused;
-  if (drained) state_->drain = DrainState{};
+  if (!drained) return;
+  // To the class that lacked it: left among the unused, the busiest class would take it.
+  Slab(region_, state_->slab).add_page(state_->drain.for_class);
+  state_->drain = DrainState{};
 }
 
 template <EvictionPolicy Policy>

@@ -21,8 +21,10 @@ inline constexpr uint32_t kBudgetEvictionsPerInsert = 4;
 inline constexpr uint32_t kDrainedPerStep = 8;
 inline constexpr uint32_t kFreedPerReclaim = 256;
 // Of its live objects a class keeps this part free or in the limbo, so that inserts need not wait.
-inline constexpr uint32_t kReserveDivisor = 64;
-inline constexpr uint32_t kReserveMax = 64;
+inline constexpr uint32_t kReserveDivisor = 256;
+inline constexpr uint32_t kReserveMax = 16;
+// Over how many comparisons a class's age is smoothed: about a round of SIEVE's hand.
+inline constexpr uint64_t kAgeWindow = 16;
 // A kind evicts its own when this part of its budget is left: room for what is in the limbo.
 inline constexpr uint64_t kBudgetMarginDivisor = 8;
 
@@ -34,8 +36,9 @@ constexpr uint32_t queue_no(uint32_t size_class, Kind kind) noexcept {
 }
 
 struct DrainState {
-  uint32_t page_no;  // 0: none
-  uint32_t index;    // objects [0, index) have been looked at
+  uint32_t page_no;    // 0: none
+  uint32_t index;      // objects [0, index) have been looked at
+  uint32_t for_class;  // who gets the page
 };
 
 template <class Policy>

@@ -19,12 +19,13 @@
 namespace millrace::cache {
 
 struct ClassState {
-  uint32_t room_page;      // first page in service with room; 0: none
-  uint32_t pages;          // in service
-  uint32_t free;           // objects in them that are neither live nor retired
-  uint32_t live;           // entries; kept by Shard
-  uint32_t retired;        // objects in the limbo; kept by Shard
-  uint32_t evicted_bytes;  // since the shares of the classes were last compared
+  uint32_t room_page;         // first page in service with room; 0: none
+  uint32_t pages;             // in service
+  uint32_t free;              // objects in them that are neither live nor retired
+  uint32_t live;              // entries; kept by Shard
+  uint32_t retired;           // objects in the limbo; kept by Shard
+  uint32_t evicted_bytes;     // since the shares of the classes were last compared
+  uint64_t candidate_age_ms;  // of what is next to go, smoothed; kept by Shard; 0: no entries
 };
 
 struct SlabState {
@@ -78,7 +79,7 @@ class Slab {
     page.state = PageState::draining;
   }
 
- private:
+  // Puts an unused page into the service of the class; false: there is none.
   bool add_page(uint32_t size_class) noexcept {
     uint32_t page_no = state_.unused_page;
     if (page_no != 0) {
@@ -100,6 +101,7 @@ class Slab {
     return true;
   }
 
+ private:
   void release(uint32_t page_no, PageHeader& page) noexcept {
     if (page.state == PageState::serving) leave_service(page_no, page);
     page.state = PageState::unused;
