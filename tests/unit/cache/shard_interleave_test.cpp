@@ -280,6 +280,24 @@ TEST(ShardModelled, ASpillHidesNobody) {
   }));
 }
 
+// A reader may meet the entry of slot 0 for the first time in the word that counts a spill.
+TEST(ShardModelled, TheWordThatCountsASpillCarriesItsEntry) {
+  Spilled scene(0);
+  scene.shard().remove(scene.in_slot_0().key);
+  expect_passed(scene.explore_with({}, Keep::all, [&](Trial& trial) {
+    trial.threads({[&] {
+                     store(scene.shard(), scene.in_slot_0(), 1);
+                     store(scene.shard(), scene.on_top(0), 0);
+                   },
+                   [&] {
+                     const int first = look(trial, scene.shard(), scene.in_slot_0());
+                     const int second = look(trial, scene.shard(), scene.in_slot_0());
+                     trial.check(first == kMissed || second == first, "found, and found again");
+                   }});
+    trial.check(look(trial, scene.shard(), scene.on_top(0)) == 0, "found at the end");
+  }));
+}
+
 TEST(ShardModelled, AnotherSpillThatGoesHidesNobody) {
   Spilled scene(2);
   expect_passed(scene.explore_with({}, Keep::all, [&](Trial& trial) {
