@@ -90,7 +90,8 @@ void print_text(const Json& data) {
   add_rows(outcomes, data, "outcomes");
   Table events = core_table(data, "EVENT");
   add_rows(events, data, "events");
-  for (const char* gauge : {"waiters", "inflight", "entries", "memory_used", "memory_total"}) {
+  for (const char* gauge : {"waiters", "inflight", "entries", "memory_used", "memory_total",
+                            "memory_retired"}) {
     add_row(events, data, gauge);
   }
   if (data.contains("seconds")) std::printf("in %.1f s\n\n", data["seconds"].get<double>());

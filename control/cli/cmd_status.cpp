@@ -24,6 +24,15 @@ void print_data_plane(const Json& plane) {
   std::printf("\n");
 }
 
+void print_stuck_workers(const Json& plane) {
+  for (const auto& one : plane.value("stuck_workers", Json::array())) {
+    std::printf("            worker %s on CPU %s has been in one turn for %.1f s; no memory is "
+                "reclaimed meanwhile\n",
+                number(one, "worker").c_str(), number(one, "cpu").c_str(),
+                one.value("seconds", 0.0));
+  }
+}
+
 void print_config(const Json& data) {
   const Json& running = data.at("running");
   std::printf("config      %s, generation %s since %s\n", running.value("source", "?").c_str(),
@@ -45,9 +54,15 @@ void print_generations(const Json& data) {
 void print_cache(const Json& cache) {
   const auto used = cache.value("memory_used", uint64_t{0});
   const auto total = cache.value("memory_total", uint64_t{0});
-  std::printf("cache       %s entries, %s of %s (%.1f %%)\n", number(cache, "entries").c_str(),
-              bytes_text(used).c_str(), bytes_text(total).c_str(),
-              total == 0 ? 0.0 : 100.0 * static_cast<double>(used) / static_cast<double>(total));
+  std::printf("cache       %s entries, %s of %s (%.1f %%), of which %s wait for readers\n",
+              number(cache, "entries").c_str(), bytes_text(used).c_str(),
+              bytes_text(total).c_str(),
+              total == 0 ? 0.0 : 100.0 * static_cast<double>(used) / static_cast<double>(total),
+              bytes_text(cache.value("memory_retired", uint64_t{0})).c_str());
+  const auto refused = cache.value("no_memory", uint64_t{0});
+  if (refused == 0) return;
+  std::printf("            %s not stored, because no memory could be freed in time\n",
+              count_text(refused, "answer", "answers").c_str());
 }
 
 void print_tables(const Json& data) {
@@ -86,6 +101,7 @@ void status(Session& session) {
               number(daemon, "pid").c_str(), seconds_text(daemon.value("uptime_s", 0.0)).c_str());
   print_config(data);
   print_data_plane(data.at("dataplane"));
+  print_stuck_workers(data.at("dataplane"));
   print_generations(data);
   if (data.contains("cache")) print_cache(data["cache"]);
   print_tables(data);

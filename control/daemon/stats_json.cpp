@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/daemon/stats_json.hpp"
 
+#include <time.h>
+
 #include <algorithm>
 #include <array>
 
@@ -41,7 +43,8 @@ Json core_json(const CoreSnapshot& core) {
           {"outcomes", outcomes},         {"events", events},
           {"waiters", core.waiters},      {"inflight", core.inflight},
           {"entries", core.entries},      {"memory_used", core.memory_used},
-          {"memory_total", core.memory_total}};
+          {"memory_total", core.memory_total},
+          {"memory_retired", core.memory_retired}};
 }
 
 CoreSnapshot total_of(std::span<const CoreSnapshot> cores) {
@@ -53,6 +56,7 @@ CoreSnapshot total_of(std::span<const CoreSnapshot> cores) {
     total.entries += core.entries;
     total.memory_used += core.memory_used;
     total.memory_total += core.memory_total;
+    total.memory_retired += core.memory_retired;
     for (std::size_t i = 0; i < abi::kOutcomeCnt; ++i) total.outcome[i] += core.outcome[i];
     for (std::size_t i = 0; i < abi::kEventCnt; ++i) total.event[i] += core.event[i];
   }
@@ -126,6 +130,26 @@ Result<Json> stats_json(const abi::StatsArea& area, std::span<const BackendLabel
     out["backends"].push_back(backend_json(area, i, backends[i]));
   }
   return out;
+}
+
+Json stuck_workers_json(const abi::StatsArea& area, uint64_t now_ns) {
+  Json stuck = Json::array();
+  for (std::size_t i = 0; i < area.workers; ++i) {
+    // Relaxed: a figure by itself.
+    const uint64_t since_ns = area.watch[i].stuck_since_ns.load(std::memory_order_relaxed);
+    if (since_ns == 0) continue;
+    const uint64_t for_ms = now_ns < since_ns ? 0 : (now_ns - since_ns) / 1'000'000;
+    stuck.push_back({{"worker", i},
+                     {"cpu", area.watch[i].cpu},
+                     {"seconds", static_cast<double>(for_ms) / 1000}});
+  }
+  return stuck;
+}
+
+uint64_t boot_clock_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
 uint64_t lowest_generation(std::span<const CoreSnapshot> cores) {

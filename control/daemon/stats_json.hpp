@@ -4,7 +4,8 @@
 //
 //     {"generation":G, "pid":P, "started_boot_ns":N, "uptime_s":S,
 //      "cores":[{"core":0,"generation":G,"rx":N,"classes":{..},"outcomes":{..},"events":{..},
-//                "waiters":N,"inflight":N,"entries":N,"memory_used":N,"memory_total":N}],
+//                "waiters":N,"inflight":N,"entries":N,"memory_used":N,"memory_total":N,
+//                "memory_retired":N}],
 //      "total":{the same without core and generation},
 //      "identity":{"rx":N,"sum":N,"holds":true,"misses":N,"misses_accounted":N,"misses_hold":true},
 //      "backends":[{"name","address","up","sent","answered","timeouts","failures","rtt_us",
@@ -39,6 +40,11 @@ Result<std::vector<stats::CoreSnapshot>> read_cores(const abi::StatsArea& area);
 // Without "prefilter", "pid", "started_boot_ns" and "uptime_s", which the caller adds.
 Result<nlohmann::json> stats_json(const abi::StatsArea& area,
                                   std::span<const BackendLabel> backends);
+
+// [{"worker","cpu","seconds"}] of the workers that the data plane has found stuck in one turn.
+nlohmann::json stuck_workers_json(const abi::StatsArea& area, uint64_t now_ns);
+
+uint64_t boot_clock_ns();
 
 // The oldest generation that some core still runs; 0 when one runs none yet.
 uint64_t lowest_generation(std::span<const stats::CoreSnapshot> cores);

@@ -68,15 +68,22 @@ void add_data_plane(Daemon& daemon, Json& out) {
   plane["cores"] = Json::array();
   auto cores = read_cores(*info->stats);
   if (!cores.ok()) return;
-  uint64_t entries = 0, used = 0, total = 0;
+  plane["stuck_workers"] = stuck_workers_json(*info->stats, boot_clock_ns());
+  uint64_t entries = 0, used = 0, total = 0, retired = 0, no_memory = 0;
   for (std::size_t i = 0; i < cores.value().size(); ++i) {
     const auto& core = cores.value()[i];
     plane["cores"].push_back({{"core", i}, {"generation", core.generation}});
     entries += core.entries;
     used += core.memory_used;
     total += core.memory_total;
+    retired += core.memory_retired;
+    no_memory += core.event[static_cast<std::size_t>(abi::Event::cache_no_memory)];
   }
-  out["cache"] = {{"entries", entries}, {"memory_used", used}, {"memory_total", total}};
+  out["cache"] = {{"entries", entries},
+                  {"memory_used", used},
+                  {"memory_total", total},
+                  {"memory_retired", retired},
+                  {"no_memory", no_memory}};
 }
 
 Json backends_json(Daemon& daemon) {
@@ -123,10 +130,7 @@ std::string own_file(const Daemon& daemon) {
 }
 
 double data_plane_uptime_s(const abi::StatsArea& area) {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  const auto now_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
-                      static_cast<uint64_t>(now.tv_nsec);
+  const uint64_t now_ns = boot_clock_ns();
   if (now_ns < area.started_boot_ns) return 0;
   return static_cast<double>((now_ns - area.started_boot_ns) / 1'000'000) / 1000;
 }

@@ -34,11 +34,13 @@ struct alignas(64) CorePage {
   std::atomic<uint64_t> memory_total;
   std::atomic<uint64_t> outcomes[128];
   std::atomic<uint64_t> events[64];
+  std::atomic<uint64_t> memory_retired;  // gauge: part of memory_used that waits for readers
+  std::atomic<uint64_t> reserved[7];
 };
 
 static_assert(kOutcomeCnt <= 128 && kEventCnt <= 64);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
-static_assert(sizeof(CorePage) == 64 + 128 * 8 + 64 * 8);
+static_assert(sizeof(CorePage) == 64 + 128 * 8 + 64 * 8 + 64);
 
 // Upstream figures, one row per backend of the running config, written by every core into its own
 // column.
@@ -55,6 +57,13 @@ struct alignas(64) BackendCell {
 };
 static_assert(sizeof(BackendCell) == 64);
 
+// What the main core has noticed of a worker. Written by the main core alone.
+struct WorkerWatch {
+  std::atomic<uint64_t> stuck_since_ns;  // boot clock: in one turn since then; 0: it turns
+  uint64_t cpu;                          // set before anybody reads
+};
+static_assert(sizeof(WorkerWatch) == 16);
+
 struct alignas(64) StatsArea {
   uint64_t magic;
   uint32_t abi_version;
@@ -63,6 +72,7 @@ struct alignas(64) StatsArea {
   uint64_t reserved[5];
   CorePage cores[kWorkersMax];
   BackendCell backends[kWorkersMax][kBackendsMax];
+  WorkerWatch watch[kWorkersMax];
 };
 static_assert(offsetof(StatsArea, cores) == 64);
 

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <new>
 
@@ -77,6 +78,9 @@ void Appliance::make_stats_area() {
   stats_->abi_version = abi::kAbiVersion;
   stats_->workers = workers_;
   stats_->started_boot_ns = clock_.start_ns();
+  const abi::BootSection& boot = config_.as<abi::ConfigImage>()->boot;
+  for (uint32_t w = 0; w < workers_; ++w)
+    stats_->watch[w].cpu = static_cast<uint64_t>(boot.cores[w + 1]);
 }
 
 void Appliance::make_shards() {
@@ -145,6 +149,23 @@ void Appliance::stop() {
   running_ = false;
 }
 
+void Appliance::watch_workers() {
+  const uint64_t now_ns = clock_.now_ns();
+  if (now_ns < watch_due_ns_) return;
+  watch_due_ns_ = now_ns + kStallCheckPeriodNs;
+  readers_.watch(now_ns, [this, now_ns](const Stall& stall) {
+    abi::WorkerWatch& watch = stats_->watch[stall.reader];
+    // Relaxed: a figure by itself.
+    watch.stuck_since_ns.store(stall.over ? 0 : stall.since_ns, std::memory_order_relaxed);
+    const auto after_s = static_cast<double>(now_ns - stall.since_ns) / 1e9;
+    std::fprintf(stderr,
+                 stall.over ? "worker %u (CPU %u) turns again after %.1f s\n"
+                            : "worker %u (CPU %u) has been in one turn for %.1f s; no memory is "
+                              "reclaimed meanwhile\n",
+                 stall.reader, static_cast<unsigned>(watch.cpu), after_s);
+  });
+}
+
 uint64_t Appliance::config_generation() const noexcept {
   const abi::ConfigImage* image = config_board_.load();
   return image == nullptr ? 0 : image->header.generation;
@@ -164,6 +185,7 @@ ControlResult Appliance::wait_for_workers(const char* what, Ready ready) {
         return {abi::ReplyCode::timed_out, "worker " + std::to_string(w) + " has not passed " +
                                                what + " for 3 s"};
       }
+      watch_workers();
       usleep(kAckPollUs);
     }
   }
@@ -238,6 +260,7 @@ ControlResult Appliance::walk_cache(const abi::CacheQuery& query, bool remove,
         return {abi::ReplyCode::timed_out,
                 "worker " + std::to_string(w) + " has not walked its shards within 60 s"};
       }
+      watch_workers();
       usleep(kAckPollUs);
     }
     reply.removed += mail.removed;

@@ -47,6 +47,10 @@ class Appliance {
   // Walks all shards on the cores that own them.
   ControlResult walk_cache(const abi::CacheQuery& query, bool remove, abi::CacheReply& reply);
 
+  // Looks whether a worker is stuck in one turn; says so on stderr and in the statistics, once when
+  // it begins and once when it is over. To be called at least every kStallCheckPeriodNs.
+  void watch_workers();
+
   int stats_fd() const noexcept { return stats_fd_; }
   uint32_t workers() const noexcept { return workers_; }
   uint64_t boot_checksum() const noexcept { return boot_checksum_; }
@@ -83,6 +87,7 @@ class Appliance {
   std::vector<std::unique_ptr<Worker>> logic_;
   std::vector<std::unique_ptr<LcoreLoop>> loops_;
   std::atomic<bool> stop_{false};
+  uint64_t watch_due_ns_ = 0;
   bool running_ = false;
 };
 

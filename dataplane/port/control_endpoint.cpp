@@ -17,6 +17,8 @@
 namespace millrace::dp {
 namespace {
 
+constexpr int kWatchPeriodMs = kStallCheckPeriodNs / 1'000'000;
+
 // A request with the descriptor that came with it.
 struct Received {
   ssize_t bytes = 0;
@@ -106,7 +108,8 @@ ControlEndpoint::~ControlEndpoint() {
 void ControlEndpoint::serve(int signal_fd) {
   for (;;) {
     pollfd fds[3] = {{signal_fd, POLLIN, 0}, {listen_, POLLIN, 0}, {peer_, POLLIN, 0}};
-    if (poll(fds, 3, -1) < 0 && errno != EINTR) return;
+    if (poll(fds, 3, kWatchPeriodMs) < 0 && errno != EINTR) return;
+    appliance_.watch_workers();
     if (fds[0].revents != 0) return;
     if (fds[2].revents != 0 && !serve_one()) return;
     if (fds[1].revents != 0) accept_one();

@@ -7,7 +7,9 @@
 
 namespace millrace::dp {
 
-ReaderSet::ReaderSet(uint32_t readers) {
+static_assert(__RTE_QSBR_CNT_THR_OFFLINE == kReaderOffline);
+
+ReaderSet::ReaderSet(uint32_t readers) : watch_(readers) {
   qsbr_ = static_cast<rte_rcu_qsbr*>(
       rte_zmalloc("readers", rte_rcu_qsbr_get_memsize(readers), RTE_CACHE_LINE_SIZE));
   if (qsbr_ == nullptr || rte_rcu_qsbr_init(qsbr_, readers) != 0) {

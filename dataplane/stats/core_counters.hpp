@@ -29,6 +29,7 @@ struct alignas(kWriterSpacingBytes) CoreCounters {
   uint64_t entries = 0;
   uint64_t memory_used = 0;
   uint64_t memory_total = 0;
+  uint64_t memory_retired = 0;
   uint64_t outcome[abi::kOutcomeCnt] = {};
   uint64_t event[abi::kEventCnt] = {};
 
@@ -65,6 +66,7 @@ void publish(const CoreCounters& from, uint64_t generation, Page& page) noexcept
   page.entries.store(from.entries, release);
   page.memory_used.store(from.memory_used, release);
   page.memory_total.store(from.memory_total, release);
+  page.memory_retired.store(from.memory_retired, release);
   for (std::size_t i = 0; i < std::size(page.outcomes) && i < abi::kOutcomeCnt; ++i) {
     page.outcomes[i].store(from.outcome[i], release);
   }

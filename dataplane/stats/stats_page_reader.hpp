@@ -31,6 +31,7 @@ struct CoreSnapshot {
   uint64_t entries;
   uint64_t memory_used;
   uint64_t memory_total;
+  uint64_t memory_retired;
   uint64_t outcome[abi::kOutcomeCnt];
   uint64_t event[abi::kEventCnt];
 };
@@ -52,6 +53,7 @@ bool read_page(const Page& page, CoreSnapshot& out, uint32_t tries = kReadTries)
     out.entries = page.entries.load(acquire);
     out.memory_used = page.memory_used.load(acquire);
     out.memory_total = page.memory_total.load(acquire);
+    out.memory_retired = page.memory_retired.load(acquire);
     for (std::size_t k = 0; k < std::size(page.outcomes) && k < abi::kOutcomeCnt; ++k) {
       out.outcome[k] = page.outcomes[k].load(acquire);
     }

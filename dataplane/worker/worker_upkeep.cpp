@@ -160,12 +160,14 @@ void Worker::publish() noexcept {
   counters_.entries = 0;
   counters_.memory_used = 0;
   counters_.memory_total = 0;
+  counters_.memory_retired = 0;
   uint64_t evicted = 0;
   for (uint32_t s = to_.worker; s < to_.shard_cnt; s += to_.workers) {
     const auto& gauges = to_.shards[s]->gauges();
     counters_.entries += gauges.entries;
     counters_.memory_used += gauges.memory_used;
     counters_.memory_total += gauges.memory_total;
+    counters_.memory_retired += gauges.memory_retired;
     evicted += gauges.evicted;
   }
   counters_.event[static_cast<std::size_t>(Event::cache_evict)] = evicted;

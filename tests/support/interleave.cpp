@@ -80,6 +80,10 @@ class Machine {
       Trial trial;
       scenario(trial);
       ++result.runs;
+      if (begin_again_) {
+        path_.clear();
+        continue;
+      }
       if (!failure_.empty()) {
         result.failure = failure_ + " [run " + std::to_string(result.runs) + ", " + trace() + "]";
         return result;
@@ -139,6 +143,8 @@ class Machine {
     if (failure_.empty()) failure_ = what;
   }
 
+  void begin_again() { begin_again_ = true; }
+
   // A plain access is an event of its own: what was released before it does not cover it.
   model::Clock& tick() {
     ++clocks_[current_][current_];
@@ -154,6 +160,7 @@ class Machine {
     preemptions_left_ = limits_.preemptions_max;
     stale_reads_left_ = limits_.stale_reads_max;
     failure_.clear();
+    begin_again_ = false;
     for (uint32_t t = 0; t < kModelThreadsMax; ++t) {
       clocks_[t].fill(0);
       clocks_[t][t] = 1;
@@ -253,6 +260,7 @@ class Machine {
   uint32_t preemptions_left_ = 0;
   uint32_t stale_reads_left_ = 0;
   std::string failure_;
+  bool begin_again_ = false;
 
   std::array<Fiber, kModelThreadsMax> fibers_;
   std::array<model::Clock, kModelThreadsMax> clocks_{};
@@ -274,6 +282,22 @@ Explored explore(const Limits& limits, const std::function<void(Trial&)>& scenar
 }
 
 namespace model {
+
+uint32_t current_thread() {
+  return Machine::get().current();
+}
+
+Clock& tick() {
+  return Machine::get().tick();
+}
+
+void fail(const std::string& what) {
+  Machine::get().fail(what);
+}
+
+void begin_again() {
+  Machine::get().begin_again();
+}
 
 History::History() {
   // The first value is there before every thread that can reach this object.

@@ -73,6 +73,13 @@ namespace model {
 
 using Clock = std::array<uint32_t, kModelThreadsMax>;
 
+// For those who watch memory of their own (compiled_model.hpp).
+uint32_t current_thread();
+Clock& tick();  // an event of the current thread; its clock
+void fail(const std::string& what);
+// What was learned in this run makes it worthless: the exploration begins anew after it.
+void begin_again();
+
 inline bool includes(const Clock& clock, uint32_t thread, uint32_t epoch) {
   return clock[thread] >= epoch;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shard when memory is short: eviction, pages between classes, budgets, a grace period that stalls.
+#include "dataplane/base/qsbr.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "tests/unit/cache/cache_fixture.hpp"
 
@@ -68,15 +69,66 @@ TYPED_TEST(ShardMemory, AStalledGracePeriodGivesNoMemoryAndLosesNothing) {
   EXPECT_EQ(this->insert(200'000, make_answer(1, 1, 90, 10'000), 0), InsertResult::stored);
 }
 
+// The real grace period with a reader in it that is stuck, under everything an owner does.
+TYPED_TEST(ShardMemory, AStuckReaderCostsABoundedAmountAndNothingForGood) {
+  Qsbr<2> qsbr;
+  RegionMemory memory(kRegionBytesMin * 2);
+  ASSERT_EQ(BasicShard<TypeParam>::format(memory.data(), kRegionBytesMin, 0), "");
+  ASSERT_EQ(this->shard_.attach(memory.data(), kRegionBytesMin, qsbr.grace()), "");
+  this->insert(0, make_answer(0, 0, 90, 10'000), 0);
+  qsbr.online(0);
+  qsbr.online(1);
+  const Entry* const held = lookup(this->shard_, make_key(0), 0).entry;
+  uint64_t refused = 0;
+  uint64_t found = 0;
+  const auto& gauges = this->shard_.gauges();
+  for (uint64_t i = 1; i < 60'000; ++i) {
+    const uint64_t now_ms = i * 3;
+    const auto body = static_cast<uint16_t>(i % 11 == 0 ? 1500 : 20 + i % 5 * 60);
+    const Kind kind = i % 7 == 0 ? Kind::negative : Kind::positive;
+    refused += this->insert(i % 3000,
+                            make_answer(i % 3000, i, body, static_cast<uint32_t>(1 + i % 90), kind),
+                            now_ms) == InsertResult::no_memory;
+    if (i % 5 == 0) this->shard_.remove(make_key(i * 7 % 3000));
+    this->shard_.expire(now_ms, 8);
+    this->shard_.reclaim();
+    found += this->has((i + 1500) % 3000, now_ms);
+    qsbr.quiescent(1);  // the other one turns
+    ASSERT_LE(gauges.memory_used, gauges.memory_total);
+    ASSERT_LE(gauges.memory_retired, gauges.memory_used);
+  }
+  EXPECT_GT(refused, 50'000u) << "what cannot be stored is said so";
+  EXPECT_GT(found, 100u) << "lookups go on";
+  EXPECT_GT(gauges.memory_retired, gauges.memory_total / 2) << "it is seen who has the memory";
+  EXPECT_TRUE(same_answer(view_of(*held), make_answer(0, 0, 90, 10'000).view))
+      << "what the stuck reader holds is untouched";
+  const auto* const bytes = static_cast<const uint8_t*>(memory.data());
+  for (std::size_t i = kRegionBytesMin; i < memory.bytes(); ++i)
+    ASSERT_EQ(bytes[i], 0xa5) << "nothing grows";
+  ShardProbe(this->shard_).check();
+
+  qsbr.quiescent(0);
+  for (int i = 0; i < 1000 && gauges.memory_retired > 0; ++i) {
+    this->shard_.reclaim();
+    qsbr.quiescent(0);
+    qsbr.quiescent(1);
+  }
+  EXPECT_EQ(gauges.memory_retired, 0u) << "all of it comes back";
+  EXPECT_EQ(this->insert(5000, make_answer(1, 1, 90, 10'000), 200'000), InsertResult::stored);
+  ShardProbe(this->shard_).check();
+}
+
 TYPED_TEST(ShardMemory, AnOlderEntryStaysWhenItsReplacementFindsNoMemory) {
   this->make();
-  const Answer old = make_answer(1, 1, 90, 10'000);
   uint64_t number = 0;
-  while (this->insert(number, make_answer(number, 1, 90, 10'000), 0) == InsertResult::stored)
-    ++number;
+  InsertResult result = InsertResult::stored;
+  for (; result == InsertResult::stored && number < 100'000; ++number)
+    result = this->insert(number, make_answer(number, 1, 90, 10'000), 0);
+  ASSERT_EQ(result, InsertResult::no_memory);
   uint64_t present = 0;
-  while (!this->has(present, 0))
+  while (present < number && !this->has(present, 0))
     ++present;
+  ASSERT_LT(present, number);
   EXPECT_EQ(this->insert(present, make_answer(1, 2, 90, 10'000), 0), InsertResult::no_memory);
   const Found found = lookup(this->shard_, make_key(present), 0);
   if (found.entry != nullptr) {

@@ -12,16 +12,43 @@ TYPED_TEST_SUITE(ShardTest, Policies, PolicyNames);
 static_assert(kStateFits<Sieve> && kStateFits<S3Fifo>);
 static_assert(sizeof(Record) == 20 && sizeof(PageHeader) == 64 && sizeof(RegionHeader) == 64);
 
+// What is refused is left as it was, to the byte.
+class Unchanged {
+ public:
+  explicit Unchanged(const RegionMemory& memory)
+      : memory_(memory), before_(bytes(), bytes() + memory.bytes()) {}
+  bool holds() const { return std::equal(before_.begin(), before_.end(), bytes()); }
+
+ private:
+  const uint8_t* bytes() const { return static_cast<const uint8_t*>(memory_.data()); }
+
+  const RegionMemory& memory_;
+  std::vector<uint8_t> before_;
+};
+
 // --- format and attach
 
-TYPED_TEST(ShardTest, SaysWhatIsWrongWithARegion) {
-  RegionMemory memory(kRegionBytesMin);
-  EXPECT_NE(BasicShard<TypeParam>::format(nullptr, kRegionBytesMin, 0), "");
-  EXPECT_NE(
-      BasicShard<TypeParam>::format(static_cast<char*>(memory.data()) + 8, kRegionBytesMin, 0), "");
-  EXPECT_NE(BasicShard<TypeParam>::format(memory.data(), kRegionBytesMin - 1, 0), "");
-  EXPECT_NE(BasicShard<TypeParam>::format(memory.data(), kRegionBytesMax + 1, 0), "");
+TYPED_TEST(ShardTest, FormatSaysWhatIsWrongWithARegion) {
+  RegionMemory memory(kRegionBytesMin * 2);
+  const Unchanged memory_is(memory);
+  auto* const odd = static_cast<char*>(memory.data()) + 8;
+  EXPECT_EQ(BasicShard<TypeParam>::format(nullptr, kRegionBytesMin, 0), "the region is null");
+  EXPECT_EQ(BasicShard<TypeParam>::format(odd, kRegionBytesMin, 0),
+            "the region is not aligned to 64 bytes");
+  EXPECT_EQ(BasicShard<TypeParam>::format(memory.data(), kRegionBytesMin - 1, 0),
+            "the region is smaller than 512 KiB; give the shard more memory");
+  EXPECT_EQ(BasicShard<TypeParam>::format(memory.data(), kRegionBytesMax + 1, 0),
+            "the region is larger than 256 GiB; use more shards");
+  EXPECT_TRUE(memory_is.holds()) << "a refusal writes nothing";
   EXPECT_EQ(BasicShard<TypeParam>::format(memory.data(), kRegionBytesMin, 0), "");
+}
+
+TYPED_TEST(ShardTest, FormatStaysWithinTheRegion) {
+  RegionMemory memory(kRegionBytesMin * 2);
+  ASSERT_EQ(BasicShard<TypeParam>::format(memory.data(), kRegionBytesMin, 0), "");
+  const auto* const bytes = static_cast<const uint8_t*>(memory.data());
+  for (std::size_t i = kRegionBytesMin; i < memory.bytes(); ++i)
+    ASSERT_EQ(bytes[i], 0xa5) << i;
 }
 
 TYPED_TEST(ShardTest, LargestRegionStaysWithinItsNumbers) {
@@ -36,19 +63,38 @@ TYPED_TEST(ShardTest, RefusesWhatItDidNotFormat) {
   RegionMemory memory(kRegionBytesMin * 2);
   ManualGrace grace;
   BasicShard<TypeParam> shard;
-  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "") << "rubbish";
+  const auto refused = [&](void* region, std::size_t bytes, const GracePeriod& given) {
+    const Unchanged memory_is(memory);
+    const std::string wrong(shard.attach(region, bytes, given));
+    EXPECT_TRUE(memory_is.holds()) << "a refusal writes nothing: " << wrong;
+    return wrong;
+  };
+  const auto refused_as_it_is = [&] {
+    return refused(memory.data(), kRegionBytesMin, grace.get());
+  };
+  auto* const odd = static_cast<char*>(memory.data()) + 8;
+  EXPECT_EQ(refused_as_it_is(), "the region holds no cache shard (wrong magic)");
   ASSERT_EQ(BasicShard<TypeParam>::format(memory.data(), kRegionBytesMin, 9), "");
-  EXPECT_NE(shard.attach(nullptr, kRegionBytesMin, grace.get()), "");
-  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin * 2, grace.get()), "") << "another size";
-  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin, GracePeriod{}), "");
+  // What attach() would free, so that it has something to write.
+  ASSERT_EQ(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "");
+  shard.insert(make_key(1), make_answer(1, 1, 80, 100).view, 0);
+  shard.remove(make_key(1));
+  EXPECT_EQ(refused(nullptr, kRegionBytesMin, grace.get()), "the region is null");
+  EXPECT_EQ(refused(odd, kRegionBytesMin, grace.get()), "the region is not aligned to 64 bytes");
+  EXPECT_EQ(refused(memory.data(), kRegionBytesMin * 2, grace.get()),
+            "the region was formatted with another size");
+  EXPECT_EQ(refused(memory.data(), kRegionBytesMin - 1, grace.get()),
+            "the region is smaller than 512 KiB; give the shard more memory");
+  EXPECT_EQ(refused(memory.data(), kRegionBytesMin, GracePeriod{}),
+            "the grace period has no functions");
   auto& header = *static_cast<RegionHeader*>(memory.data());
   EXPECT_EQ(header.shard_idx, 9u);
   const RegionHeader good = header;
   header.version = kRegionVersion + 1;
-  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "");
+  EXPECT_EQ(refused_as_it_is(), "the region was written by another version");
   header = good;
   header.bucket_cnt += 1;
-  EXPECT_NE(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "");
+  EXPECT_EQ(refused_as_it_is(), "the region's header contradicts its size");
   header = good;
   EXPECT_EQ(shard.attach(memory.data(), kRegionBytesMin, grace.get()), "");
 }
@@ -166,6 +212,7 @@ TYPED_TEST(ShardTest, RefusesWhatIsTooLarge) {
   const uint16_t most = static_cast<uint16_t>((kEntryBytesMax - 16 - 4 - kKeyBytesMax) & ~1u);
   EXPECT_EQ(this->shard_.insert(key, make_answer(1, 1, most, 9).view, 0), InsertResult::stored);
   EXPECT_NE(lookup(this->shard_, key, 0).entry, nullptr);
+  const Unchanged memory_is(*this->memory_);
   EXPECT_EQ(this->shard_.insert(key, make_answer(1, 1, static_cast<uint16_t>(most + 2), 9).view, 0),
             InsertResult::too_large);
   EXPECT_NE(lookup(this->shard_, key, 0).entry, nullptr) << "the older entry stays";
@@ -173,6 +220,7 @@ TYPED_TEST(ShardTest, RefusesWhatIsTooLarge) {
   EXPECT_EQ(this->shard_.insert(key, make_answer(1, 1, 16, 9).view, 0), InsertResult::too_large);
   key.len = kKeyHeadBytes - 1;
   EXPECT_EQ(this->shard_.insert(key, make_answer(1, 1, 16, 9).view, 0), InsertResult::too_large);
+  EXPECT_TRUE(memory_is.holds()) << "a refusal writes nothing";
 }
 
 TYPED_TEST(ShardTest, AFailureNeverTakesThePlaceOfAFreshAnswer) {

@@ -206,6 +206,24 @@ TEST_F(CliTest, ApplyRefusesWhatCheckRefusesInTheSameWords) {
   EXPECT_EQ(own["data"]["diagnostics"][0]["key"], "nonsense");
 }
 
+TEST_F(CliTest, AWorkerThatIsStuckIsNamed) {
+  tell_fake("stuck-core-0");
+  start_and_wait();
+  const Ran status = run("status");
+  EXPECT_NE(status.out.find("worker 0 on CPU 5 has been in one turn for "), std::string::npos)
+      << status.out;
+  EXPECT_NE(status.out.find("of which 8.0 KiB wait for readers"), std::string::npos) << status.out;
+  EXPECT_NE(status.out.find("3 answers not stored"), std::string::npos) << status.out;
+  const auto data = run_json("status");
+  EXPECT_EQ(data["dataplane"]["stuck_workers"].size(), 1u) << data;
+  EXPECT_EQ(data["dataplane"]["stuck_workers"][0]["cpu"], 5);
+  EXPECT_EQ(data["cache"]["memory_retired"], 8192);
+  EXPECT_EQ(data["cache"]["no_memory"], 3);
+  const std::string stats = run("stats").out;
+  EXPECT_NE(stats.find("memory_retired"), std::string::npos) << stats;
+  EXPECT_NE(stats.find("cache_no_memory"), std::string::npos) << stats;
+}
+
 TEST_F(CliTest, StatusAndStats) {
   start_and_wait();
   const Ran status = run("status");
@@ -213,6 +231,8 @@ TEST_F(CliTest, StatusAndStats) {
   EXPECT_NE(status.out.find("core 0 runs 1"), std::string::npos) << status.out;
   EXPECT_NE(status.out.find("198.18.1.1:53  up"), std::string::npos) << status.out;
   EXPECT_EQ(run_json("status")["dataplane"]["state"], "up");
+  EXPECT_EQ(status.out.find("in one turn"), std::string::npos) << status.out;
+  EXPECT_TRUE(run_json("status")["dataplane"]["stuck_workers"].empty());
   const Ran stats = run("stats");
   EXPECT_NE(stats.out.find("rx 7 = hit 4 + miss 3: holds on every core"), std::string::npos)
       << stats.out;

@@ -11,6 +11,7 @@
 //     config-timeout  says that a core did not pass
 //     mute            does not answer install_config at all
 //     silent-core-0   answers, but that core publishes no more
+//     stuck-core-0    says that this core does not turn, and that memory waits for it
 //     nameless        leaves the name out of a row
 // What it was asked is appended to <run-dir>/fake.log, one line a request.
 
@@ -96,6 +97,11 @@ void run_generation(Fake& fake) {
     fake.stats->cores[i].waiters.store(1);
     fake.stats->backends[i][0].up.store(1);
   }
+  if (!fake.told("stuck-core-0")) return;
+  fake.stats->watch[0].stuck_since_ns.store(fake.stats->started_boot_ns);
+  fake.stats->watch[0].cpu = 5;
+  fake.stats->cores[0].memory_retired.store(8192);
+  fake.stats->cores[0].events[static_cast<std::size_t>(abi::Event::cache_no_memory)].store(3);
 }
 
 void send_packet(Fake& fake, const void* bytes, std::size_t len, int fd = -1) {

@@ -51,6 +51,7 @@ CoreCounters distinct_counters() {
   counters.entries = 4;
   counters.memory_used = 5;
   counters.memory_total = 6;
+  counters.memory_retired = 7;
   for (std::size_t i = 0; i < abi::kOutcomeCnt; ++i)
     counters.outcome[i] = 1000 + i;
   for (std::size_t i = 0; i < abi::kEventCnt; ++i)
@@ -73,6 +74,7 @@ TEST(StatsPage, EveryFieldArrives) {
   EXPECT_EQ(read.entries, 4u);
   EXPECT_EQ(read.memory_used, 5u);
   EXPECT_EQ(read.memory_total, 6u);
+  EXPECT_EQ(read.memory_retired, 7u);
   for (std::size_t i = 0; i < abi::kOutcomeCnt; ++i)
     EXPECT_EQ(read.outcome[i], 1000 + i);
   for (std::size_t i = 0; i < abi::kEventCnt; ++i)
@@ -101,6 +103,7 @@ template <class Atomics>
 struct SmallPage {
   using Word = typename Atomics::template Atomic<uint64_t>;
   Word sequence, generation, rx_packets, waiters, inflight, entries, memory_used, memory_total;
+  Word memory_retired;
   Word outcomes[1], events[1];
 };
 
@@ -118,6 +121,7 @@ Explored explore_page(uint64_t publications, uint32_t stale_reads_max, uint64_t&
                        CoreCounters counters;
                        counters.rx_packets = counters.waiters = counters.inflight = n;
                        counters.entries = counters.memory_used = counters.memory_total = n;
+                       counters.memory_retired = n;
                        counters.outcome[0] = counters.event[0] = n;
                        publish(counters, n, page);
                      }
@@ -129,6 +133,7 @@ Explored explore_page(uint64_t publications, uint32_t stale_reads_max, uint64_t&
     trial.check(read.publications == n, "the sequence belongs to the copy");
     trial.check(read.rx_packets == n && read.waiters == n && read.inflight == n &&
                     read.entries == n && read.memory_used == n && read.memory_total == n &&
+                    read.memory_retired == n &&
                     read.outcome[0] == n && read.event[0] == n,
                 "one publication");
   });
