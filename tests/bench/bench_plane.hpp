@@ -37,8 +37,8 @@ class BenchPlane {
  public:
   BenchPlane(std::size_t region_bytes, bool hugepages, GracePeriod grace);
 
-  // Inserts an answer for every name; ends the program if one does not go in.
-  void fill(const Traffic& traffic, uint64_t now_ms, uint32_t lifetime_s = kAnswerTtlS);
+  // Inserts an answer for each of the names [first, end); ends the program if one does not go in.
+  void fill(uint32_t first, uint32_t end, uint64_t now_ms, uint32_t lifetime_s = kAnswerTtlS);
   // The key under which a query of that DNS message finds its answer.
   Key key_of(const Bytes& message) const;
 

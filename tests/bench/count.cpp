@@ -283,7 +283,7 @@ void count_step(const char* name, Step counted, bool v6, bool edns) {
   const Traffic traffic(plan);
   Qsbr<1> qsbr;
   BenchPlane plane(region_bytes_for(kNames), false, qsbr.grace());
-  plane.fill(traffic, kNowMs);
+  plane.fill(0, kNames, kNowMs);
   FrameFeed feed(traffic);
   // 10 us a step, 8 s after the answers came: TTLs are aged, statistics published now and then.
   uint64_t now_ns = (kNowMs + 8000) * 1'000'000;

@@ -29,7 +29,7 @@ int run(const TrafficPlan& plan) {
   Qsbr<1> qsbr;
   BenchPlane plane(region_bytes_for(plan.names), false, qsbr.grace());
   uint64_t now_ns = 1'000'000'000'000;
-  plane.fill(traffic, now_ns / 1'000'000);
+  plane.fill(0, plan.names, now_ns / 1'000'000);
   FrameFeed feed(traffic);
   std::vector<double> ticks_of_hit;
   for (uint32_t round = 0; round < kRounds; ++round) {

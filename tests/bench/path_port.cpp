@@ -166,7 +166,7 @@ class Player {
         plane_(region_bytes_for(options.traffic.names), options.hugepages, readers_.grace()),
         loop_(0, ports_, readers_, clock_, plane_.worker(), stop_),
         sampler_(new Sampler) {
-    plane_.fill(traffic_, clock_.now_ns() / 1'000'000);
+    plane_.fill(0, options.traffic.names, clock_.now_ns() / 1'000'000);
     filled_ns_ = clock_.now_ns();
     port_ = ports_.queue(0, 0).port;
     if (rte_eth_add_tx_callback(port_, 0, &Sampler::take, sampler_.get()) == nullptr) {

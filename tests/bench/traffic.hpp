@@ -33,7 +33,6 @@ class Traffic {
   explicit Traffic(const TrafficPlan& plan);
 
   uint32_t packet_cnt() const { return plan_.packets; }
-  uint32_t name_cnt() const { return plan_.names; }
   uint32_t distinct_names() const;  // that are asked for
 
   static std::string name(uint32_t n);
