@@ -29,8 +29,12 @@ constexpr uint64_t kNowMs = 1'000'000'000;
 constexpr uint32_t kTimers = 4096;
 constexpr uint32_t kTimerSpanS = 4000;  // two levels of the wheel
 
-// Not inlined and kept whole, so that the function is there to be found by its name.
+// Not inlined, and not merged with another of the same code, so that it is found by its name.
+#ifdef __clang__
+#define MR_COUNTED extern "C" [[gnu::noinline]]
+#else
 #define MR_COUNTED extern "C" [[gnu::noinline, gnu::noipa]]
+#endif
 
 struct Timers {
   std::vector<cache::Record> memory = std::vector<cache::Record>(cache::kHeads + kTimers);
