@@ -28,6 +28,8 @@ class LcoreLoop {
   void run() noexcept;
 
  private:
+  friend class LoopProbe;  // benchmarks: times the parts of a turn
+
   void receive() noexcept;
   void send() noexcept;
   void give_back() noexcept;

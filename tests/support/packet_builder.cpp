@@ -328,6 +328,11 @@ FrameBuilder& FrameBuilder::flow_label(uint32_t value) {
   return *this;
 }
 
+FrameBuilder& FrameBuilder::identification(uint16_t value) {
+  identification_ = value;
+  return *this;
+}
+
 FrameBuilder& FrameBuilder::hops(uint8_t value) {
   hops_ = value;
   return *this;
@@ -427,7 +432,7 @@ Bytes FrameBuilder::ipv4_packet() const {
                                      ihl_.value_or(static_cast<uint8_t>(header_bytes / 4))));
   put8(packet, tos_);
   put16(packet, ip_length_.value_or(static_cast<uint16_t>(header_bytes + datagram.size())));
-  put16(packet, 0x4d52);
+  put16(packet, identification_);
   put16(packet, fragment_);
   put8(packet, hops_);
   put8(packet, protocol_);

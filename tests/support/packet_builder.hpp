@@ -173,6 +173,7 @@ class FrameBuilder {
   FrameBuilder& tos(uint8_t value);      // IPv6: traffic class
   FrameBuilder& flow_label(uint32_t value);
   FrameBuilder& hops(uint8_t value);     // TTL or hop limit
+  FrameBuilder& identification(uint16_t value);  // IPv4
   FrameBuilder& protocol(uint8_t value); // of the last header; default UDP
   FrameBuilder& fragment(uint16_t flags_and_offset);  // IPv4: that word; default DF
   FrameBuilder& ipv4_options(Bytes bytes);            // a multiple of 4
@@ -207,6 +208,7 @@ class FrameBuilder {
   uint8_t hops_ = 64;
   uint8_t protocol_ = 17;
   uint16_t fragment_ = 0x4000;
+  uint16_t identification_ = 0x4d52;
   Bytes options_;
   std::vector<std::pair<uint8_t, Bytes>> extensions_;
   std::optional<uint8_t> ihl_, ip_version_;
