@@ -47,7 +47,7 @@ struct Row {
   std::string id;     // "R21.n1"; the part before the dot is the number of the target
   std::string what;   // one line: what is divided by what
   std::string above;  // what one operation of each side is, for the report
-  std::string below;
+  std::string below = {};
   Bound bound = Bound::none;
   double floor = 0;
   double aim = 0;
@@ -78,7 +78,6 @@ std::vector<Row> ring_rows();
 std::vector<Row> ring_ablation_rows();
 std::vector<Row> lookup_rows();
 std::vector<Row> sharing_rows();
-std::vector<Row> memory_rows();
 std::vector<Row> wheel_rows();
 
 }  // namespace millrace::bench
