@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/cache_world.hpp"
 
-#include <rte_eal.h>
-#include <rte_hash.h>
-#include <rte_malloc.h>
-#include <unistd.h>
+#include "dataplane/cache/slot.hpp"
 
 #include <algorithm>
 #include <string>
 
-#include "dataplane/cache/slot.hpp"
+#include <rte_eal.h>
+#include <rte_hash.h>
+#include <rte_malloc.h>
 
 namespace millrace::bench {
 
@@ -19,7 +18,8 @@ constexpr std::size_t kHeapBytes = std::size_t{384} << 20;
 
 std::size_t region_size(uint64_t entries, uint32_t entry_bytes) {
   const std::size_t bytes = entries / kShardCnt * entry_bytes;
-  const std::size_t rounded = (bytes + cache::kPageBytes - 1) / cache::kPageBytes * cache::kPageBytes;
+  const std::size_t rounded =
+      (bytes + cache::kPageBytes - 1) / cache::kPageBytes * cache::kPageBytes;
   return std::max(rounded, cache::kRegionBytesMin);
 }
 
@@ -113,10 +113,17 @@ void start_eal_once(uint32_t cpu) {
   static bool started = false;
   if (started) return;
   started = true;
-  const std::string prefix = "millrace-bench-" + std::to_string(getpid());
   const std::string lcores = "--lcores=0@" + std::to_string(cpu);
-  std::vector<std::string> args{"bench-micro", "--no-huge", "-m", "64", "--no-pci", "--file-prefix=" + prefix,
-                                "--no-telemetry", "--log-level=error", lcores};
+  std::vector<std::string> args{"bench-micro",
+                                "--no-huge",
+                                "-m",
+                                "64",
+                                "--no-pci",
+                                "--no-shconf",
+                                "--file-prefix=millrace-bench",
+                                "--no-telemetry",
+                                "--log-level=error",
+                                lcores};
   std::vector<char*> argv;
   for (std::string& arg : args)
     argv.push_back(arg.data());

@@ -6,15 +6,15 @@
 // follow from n, so that every value that a lookup delivers can be checked. Numbers from kAbsent on
 // are never inserted.
 
-#include <cstdint>
-#include <cstring>
-#include <memory>
-#include <vector>
-
 #include "dataplane/base/key_hash.hpp"
 #include "dataplane/base/qsbr.hpp"
 #include "dataplane/cache/ttl_cache.hpp"
 #include "tests/bench/machine.hpp"
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
 
 struct rte_hash;
 
@@ -81,9 +81,7 @@ class CacheWorld {
   Qsbr<2>& readers() { return readers_; }
   const LargeMemory& memory() const { return memory_; }
   uint64_t entries() const { return entries_; }
-  bool missing(uint64_t number) const {
-    return number < missing_.size() && missing_[number];
-  }
+  bool missing(uint64_t number) const { return number < missing_.size() && missing_[number]; }
   uint64_t live() const;
   std::size_t region_bytes() const { return region_bytes_; }
 

@@ -8,12 +8,12 @@
 // both buckets of a newcomer are full; few may. Exit code 1 if an answer is wrong, if more than one
 // in a hundred is gone, or the rate is below the floor of 1 M inserts a second (not with --smoke).
 
+#include "tests/bench/cache_world.hpp"
+#include "tests/bench/machine.hpp"
+
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
-
-#include "tests/bench/cache_world.hpp"
-#include "tests/bench/machine.hpp"
 
 namespace millrace::bench {
 namespace {
@@ -104,10 +104,11 @@ int run(uint64_t entries, uint32_t cpu, uint32_t other_cpu, bool smoke) {
   std::printf("filled in %.2f s: %.2f M inserts/s on one core, %.0f ticks each (floor 1 M/s): %s\n",
               seconds, per_second / 1e6, static_cast<double>(took) / static_cast<double>(entries),
               per_second >= kFloorPerSecond ? "met" : "NOT MET");
-  std::printf("meanwhile another core made %.2f M lookups/s of what was in: %llu absent, %llu wrong\n",
-              static_cast<double>(reader.lookups) / seconds / 1e6,
-              static_cast<unsigned long long>(reader.absent),
-              static_cast<unsigned long long>(reader.wrong));
+  std::printf(
+      "meanwhile another core made %.2f M lookups/s of what was in: %llu absent, %llu wrong\n",
+      static_cast<double>(reader.lookups) / seconds / 1e6,
+      static_cast<unsigned long long>(reader.absent),
+      static_cast<unsigned long long>(reader.wrong));
   const uint64_t gone = entries - world.live();
   std::printf("refused %llu; gone, because both buckets of another were full, %llu (%.3f %%)\n",
               static_cast<unsigned long long>(refused), static_cast<unsigned long long>(gone),

@@ -15,8 +15,9 @@ uint64_t size_for(const Options& options, uint64_t entries) {
   return options.smoke ? std::min<uint64_t>(entries, 4000) : entries;
 }
 
-// How rte_hash is asked. `answers`: the table holds pointers, and what they point at is read and its
-// lifetime checked; otherwise the pointer itself is all that is wanted. `hashed`: outside the time.
+// How rte_hash is asked. `answers`: the table holds pointers, and what they point at is read and
+// its lifetime checked; otherwise the pointer itself is all that is wanted. `hashed`: outside the
+// time.
 struct RteWay {
   Ask ask;
   bool answers;
@@ -183,9 +184,9 @@ constexpr Size kSizes[] = {{"1k", 1000}, {"64k", 64000}, {"1M", 1'000'000}};
 template <Ask kAsk, bool kAnswers, bool kHashed>
 Sides against_rte(const Options& options, uint64_t entries) {
   entries = size_for(options, entries);
-  return {rte_side<RteWay{kAsk, kAnswers, kHashed}>(
-              std::make_shared<RteWorld>(entries, options.cpu)),
-          our_side<OurWay{.ask = kAsk, .hash = !kHashed}>(CacheWorld::filled(entries))};
+  return {
+      rte_side<RteWay{kAsk, kAnswers, kHashed}>(std::make_shared<RteWorld>(entries, options.cpu)),
+      our_side<OurWay{.ask = kAsk, .hash = !kHashed}>(CacheWorld::filled(entries))};
 }
 
 void add_rte_rows(std::vector<Row>& rows, const Size& size) {
@@ -228,14 +229,16 @@ void add_rte_rows(std::vector<Row>& rows, const Size& size) {
 }
 
 Row tbb_row(const Size& size) {
-  return {.id = std::string("R11.tbb.") + size.name,
-          .what = std::string("hits a second, ") + size.name + ": ours / oneTBB concurrent_hash_map",
-          .above = "concurrent_hash_map::find (hash included), answer in the map read",
-          .below = "hash and lookup_burst, answer read",
-          .sides = [n = size.entries](const Options& options) {
-            const uint64_t entries = size_for(options, n);
-            return Sides{tbb_side(entries), our_side<OurWay{.hash = true}>(CacheWorld::filled(entries))};
-          }};
+  return {
+      .id = std::string("R11.tbb.") + size.name,
+      .what = std::string("hits a second, ") + size.name + ": ours / oneTBB concurrent_hash_map",
+      .above = "concurrent_hash_map::find (hash included), answer in the map read",
+      .below = "hash and lookup_burst, answer read",
+      .sides = [n = size.entries](const Options& options) {
+        const uint64_t entries = size_for(options, n);
+        return Sides{tbb_side(entries),
+                     our_side<OurWay{.hash = true}>(CacheWorld::filled(entries))};
+      }};
 }
 
 Row single_row(const std::string& name, uint64_t n, double floor, double aim) {

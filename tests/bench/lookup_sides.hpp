@@ -103,8 +103,8 @@ Side our_side(std::shared_ptr<CacheWorld> world) {
   return [world](uint64_t length) {
     static uint64_t seed = 88172645463325252u;
     OurBurst burst(*world, kWay.ask, seed++);
-    return time_bursts(length, [&] { burst.prepare(); },
-                       [&] { return burst.look_up<kWay>(); });
+    return time_bursts(
+        length, [&] { burst.prepare(); }, [&] { return burst.look_up<kWay>(); });
   };
 }
 

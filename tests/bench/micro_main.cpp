@@ -139,7 +139,8 @@ nlohmann::ordered_json to_json(const Row& row, const Result& result, const std::
 
 std::vector<Row> all_rows() {
   std::vector<Row> all;
-  for (const auto& rows : {ring_rows(), ring_ablation_rows(), lookup_rows(), sharing_rows(), wheel_rows()}) {
+  for (const auto& rows :
+       {ring_rows(), ring_ablation_rows(), lookup_rows(), sharing_rows(), wheel_rows()}) {
     all.insert(all.end(), rows.begin(), rows.end());
   }
   return all;

@@ -4,9 +4,9 @@
 
 #include "tests/bench/lookup_sides.hpp"
 
-#include <rte_rcu_qsbr.h>
-
 #include <atomic>
+
+#include <rte_rcu_qsbr.h>
 
 namespace millrace::bench {
 
@@ -36,11 +36,13 @@ void write_until(CacheWorld& world, uint64_t per_second, const std::atomic<bool>
 double read_beside(CacheWorld& world, uint64_t length) {
   OurBurst burst(world, Ask::hits, 88172645463325252u);
   world.readers().online(kReader);
-  const double result = time_bursts(length, [&] { burst.prepare(); }, [&] {
-    const uint32_t right = burst.look_up<OurWay{}>();
-    world.readers().quiescent(kReader);
-    return right;
-  });
+  const double result = time_bursts(
+      length, [&] { burst.prepare(); },
+      [&] {
+        const uint32_t right = burst.look_up<OurWay{}>();
+        world.readers().quiescent(kReader);
+        return right;
+      });
   world.readers().offline(kReader);
   return result;
 }
@@ -118,8 +120,9 @@ Row two_readers_row() {
             const Side two = [=, cpu = options.other_cpu](uint64_t length) {
               uint64_t lookups[2] = {};
               double took[2];
-              run_both(cpu, [&] { took[0] = read_one_key(*world, length, lookups[0]); },
-                       [&] { took[1] = read_one_key(*world, length, lookups[1]); });
+              run_both(
+                  cpu, [&] { took[0] = read_one_key(*world, length, lookups[0]); },
+                  [&] { took[1] = read_one_key(*world, length, lookups[1]); });
               const double rate = static_cast<double>(lookups[0]) / took[0] +
                                   static_cast<double>(lookups[1]) / took[1];
               return 1 / rate;
@@ -140,11 +143,13 @@ Side reporting_side(std::shared_ptr<CacheWorld> world) {
   return [=](uint64_t length) {
     static_cast<void>(memory);  // kept
     OurBurst burst(*world, Ask::hits, 88172645463325252u);
-    return time_bursts(length, [&] { burst.prepare(); }, [&] {
-      const uint32_t right = burst.look_up<OurWay{}>();
-      rte_rcu_qsbr_quiescent(readers, kReader);
-      return right;
-    });
+    return time_bursts(
+        length, [&] { burst.prepare(); },
+        [&] {
+          const uint32_t right = burst.look_up<OurWay{}>();
+          rte_rcu_qsbr_quiescent(readers, kReader);
+          return right;
+        });
   };
 }
 
@@ -152,7 +157,8 @@ Side same_keys_side(std::shared_ptr<CacheWorld> world, bool touch) {
   return [=](uint64_t length) {
     OurBurst burst(*world, Ask::hits, 88172645463325252u);
     const auto prepare = [&] { burst.prepare(); };
-    if (touch) return time_bursts(length, prepare, [&] { return burst.look_up<OurWay{.touch = true}>(); });
+    if (touch)
+      return time_bursts(length, prepare, [&] { return burst.look_up<OurWay{.touch = true}>(); });
     return time_bursts(length, prepare, [&] { return burst.look_up<OurWay{}>(); });
   };
 }

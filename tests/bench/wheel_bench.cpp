@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // R19, R20 and the expiry part of R8: memory of an entry, timers, the longest turn.
 
+#include "dataplane/cache/timer_wheel.hpp"
 #include "tests/bench/cache_world.hpp"
 #include "tests/bench/harness.hpp"
 
-#include <rte_cycles.h>
-#include <rte_timer.h>
-
 #include <algorithm>
 
-#include "dataplane/cache/timer_wheel.hpp"
+#include <rte_cycles.h>
+#include <rte_timer.h>
 
 namespace millrace::bench {
 
@@ -210,8 +209,8 @@ double idle_turn(const Options& options) {
   return median(costs);
 }
 
-// Ticks of each turn while all entries, 16 shards of them, expire in one second. As in a worker: one
-// shard a turn, with its budget, and its memory taken back.
+// Ticks of each turn while all entries, 16 shards of them, expire in one second. As in a worker:
+// one shard a turn, with its budget, and its memory taken back.
 constexpr uint32_t kTurnBudget = 16;
 
 std::vector<double> turns_of_a_mass_expiry(const Options& options) {
