@@ -80,17 +80,23 @@ bool wanted(const Command& command, const Row& row) {
   return false;
 }
 
+// Fewer pairs than this say nothing, whatever their interval.
+constexpr uint32_t kPairsMin = 5;
+
 std::string verdict_of(const Row& row, const Result& result, const Options& options) {
   if (options.smoke) return "";
-  if (!row.figure && result.counted < options.pairs) {
-    return "noisy: " + std::to_string(result.counted) + " pairs count";
-  }
+  const bool noisy = !row.figure && result.counted < options.pairs;
+  if (noisy && result.counted < kPairsMin) return "too noisy";
+  std::string verdict;
   if (row.id.rfind("AA.", 0) == 0) {
-    return std::abs(result.value - 1) <= 0.01 ? "ok" : "FAILED: this run proves nothing finer";
+    verdict = std::abs(result.value - 1) <= 0.01 ? "ok" : "FAILED: this run proves nothing finer";
+  } else if (row.bound != Bound::none) {
+    verdict = meets(row, result, row.aim)     ? "aim met"
+              : meets(row, result, row.floor) ? "floor met"
+                                              : "NOT MET";
   }
-  if (row.bound == Bound::none) return "";
-  if (meets(row, result, row.aim)) return "aim met";
-  return meets(row, result, row.floor) ? "floor met" : "NOT MET";
+  if (!noisy) return verdict;
+  return verdict + (verdict.empty() ? "noisy" : ", noisy");
 }
 
 void print_row(const Row& row, const Result& result, const std::string& verdict) {
