@@ -211,7 +211,7 @@ std::vector<std::pair<std::string, std::string>> describe_machine() {
   const bool guest =
       first_line_with("/proc/cpuinfo", "flags").find(" hypervisor") != std::string::npos;
   return {{"CPU", first_line_with("/proc/cpuinfo", "model name")},
-          {"CPUs of this process", std::to_string(usable_cpus().size())},
+          {"CPUs online", std::to_string(sysconf(_SC_NPROCESSORS_ONLN))},
           {"virtual machine", guest ? "yes" : "no"},
           {"TSC", rate.str()},
           {"caches (L1d, L2, L3)", cache_sizes()},
