@@ -23,9 +23,6 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   work += run_deadlines(io);
   upkeep(io);
   work += send_backlog(io);
-  for (uint32_t w = 0; w < to_.workers; ++w) {
-    if (w != to_.worker) to_.to[w]->flush();
-  }
   counters_.count(Event::steps);
   if (now_ns >= publish_due_ns_) publish();
   return work + (walking_ ? 1 : 0);

@@ -25,20 +25,13 @@ template <uint32_t kSlots>
 void stress(uint64_t items, uint64_t seed) {
   auto ring = std::make_unique<SpscRing<ProvingItem, kSlots>>(static_cast<uint32_t>(seed));
   std::thread producer([&] {
-    std::minstd_rand random(static_cast<uint32_t>(seed));
-    uint32_t until_flush = 1;
     for (uint64_t number = 0; number < items;) {
       if (!ring->push(proving_item(number))) {
         std::this_thread::yield();
         continue;
       }
       ++number;
-      if (--until_flush == 0) {
-        ring->flush();
-        until_flush = 1 + static_cast<uint32_t>(random() % 48);
-      }
     }
-    ring->flush();
   });
   std::minstd_rand random(static_cast<uint32_t>(seed) + 1);
   ProvingItem out[64];

@@ -25,60 +25,50 @@ using test::proving_item;
 using test::ProvingItem;
 
 static_assert(alignof(SpscRing<ProvingItem>) == 128);
-static_assert(sizeof(SpscRing<ProvingItem>) == 512 + 512 * 64, "32 KiB of slots");
+static_assert(sizeof(SpscRing<ProvingItem>) == 384 + 512 * 64, "32 KiB of slots");
 static_assert(SpscRing<ProvingItem>::kCapacity == 512);
 
-// What the ring promises: order, capacity, and that only flush() (or a push that finds the ring
-// full) shows items.
+// What the ring promises: order, capacity, and that slots come back in steps of `release_every`, or
+// when a pop gets fewer items than it asked for.
 class ModelRing {
  public:
-  explicit ModelRing(uint32_t slots) : slots_(slots) {}
+  ModelRing(uint32_t slots, uint32_t release_every)
+      : slots_(slots), release_every_(release_every) {}
 
   bool push(uint64_t number) {
-    if (visible_.size() + buffered_.size() == slots_) {
-      flush();
-      return false;
-    }
-    buffered_.push_back(number);
+    if (free_slots() == 0) return false;
+    items_.push_back(number);
     return true;
   }
-  void flush() {
-    visible_.insert(visible_.end(), buffered_.begin(), buffered_.end());
-    buffered_.clear();
-  }
   std::vector<uint64_t> pop(uint32_t max) {
-    const std::size_t cnt = std::min<std::size_t>(max, visible_.size());
-    std::vector<uint64_t> out(visible_.begin(), visible_.begin() + static_cast<long>(cnt));
-    visible_.erase(visible_.begin(), visible_.begin() + static_cast<long>(cnt));
+    const std::size_t cnt = std::min<std::size_t>(max, items_.size());
+    std::vector<uint64_t> out(items_.begin(), items_.begin() + static_cast<long>(cnt));
+    items_.erase(items_.begin(), items_.begin() + static_cast<long>(cnt));
+    kept_ += static_cast<uint32_t>(cnt);
+    if (cnt < max || kept_ >= release_every_) kept_ = 0;
     return out;
   }
-  bool empty() const { return visible_.empty(); }
-  uint32_t free_slots() const {
-    return slots_ - static_cast<uint32_t>(visible_.size() + buffered_.size());
-  }
+  bool empty() const { return items_.empty(); }
+  uint32_t free_slots() const { return slots_ - kept_ - static_cast<uint32_t>(items_.size()); }
 
  private:
   uint32_t slots_;
-  std::deque<uint64_t> visible_;
-  std::deque<uint64_t> buffered_;
+  uint32_t release_every_;
+  uint32_t kept_ = 0;  // popped, and not yet given back
+  std::deque<uint64_t> items_;
 };
 
 // A ring and its model, driven in step. Each call reports whether both agree.
-template <uint32_t kSlots>
+template <uint32_t kSlots, uint32_t kReleaseEvery = (kSlots + 7) / 8>
 class Pair {
  public:
-  explicit Pair(uint32_t first) : ring_(first), model_(kSlots) {}
+  explicit Pair(uint32_t first) : ring_(first), model_(kSlots, kReleaseEvery) {}
 
   bool push() {
     const bool taken = model_.push(next_);
     const bool same = ring_.push(proving_item(next_)) == taken;
     if (taken) ++next_;
     return same;
-  }
-  bool flush() {
-    ring_.flush();
-    model_.flush();
-    return true;
   }
   bool pop(uint32_t max) {
     ProvingItem out[kSlots + 1];
@@ -94,15 +84,15 @@ class Pair {
   bool room() { return ring_.free_slots() == model_.free_slots(); }
 
  private:
-  SpscRing<ProvingItem, kSlots> ring_;
+  SpscRing<ProvingItem, kSlots, StdAtomics, kReleaseEvery> ring_;
   ModelRing model_;
   uint64_t next_ = 0;
 };
 
-// 0 push, 1 flush, 2 pop 1, 3 pop all and one more; empty() is looked at after each.
-template <uint32_t kSlots>
+// 0 push, 1 free_slots, 2 pop 1, 3 pop all and one more; empty() is looked at after each.
+template <uint32_t kSlots, uint32_t kReleaseEvery>
 bool play(uint64_t script, uint32_t steps, uint32_t first) {
-  Pair<kSlots> pair(first);
+  Pair<kSlots, kReleaseEvery> pair(first);
   for (uint32_t i = 0; i < steps; ++i, script >>= 2) {
     bool same = true;
     switch (script & 3) {
@@ -110,7 +100,7 @@ bool play(uint64_t script, uint32_t steps, uint32_t first) {
         same = pair.push();
         break;
       case 1:
-        same = pair.flush();
+        same = pair.room();
         break;
       case 2:
         same = pair.pop(1);
@@ -124,23 +114,26 @@ bool play(uint64_t script, uint32_t steps, uint32_t first) {
   return true;
 }
 
-template <uint32_t kSlots>
+template <uint32_t kSlots, uint32_t kReleaseEvery>
 void play_all(uint32_t steps, uint32_t first) {
   for (uint64_t script = 0; script < uint64_t{1} << (2 * steps); ++script) {
-    ASSERT_TRUE(play<kSlots>(script, steps, first)) << "script " << script << ", first " << first;
+    const bool same = play<kSlots, kReleaseEvery>(script, steps, first);
+    ASSERT_TRUE(same) << "script " << script << ", first " << first;
   }
 }
 
 TEST(SpscRing, EverySequenceOfNineCallsOnTwoSlots) {
-  play_all<2>(9, 0);
+  play_all<2, 1>(9, 0);
+  play_all<2, 2>(9, 0);
 }
 TEST(SpscRing, EverySequenceOfNineCallsOnFourSlots) {
-  play_all<4>(9, 0);
+  play_all<4, 1>(9, 0);
+  play_all<4, 2>(9, 0);
 }
 TEST(SpscRing, EverySequenceOfSevenCallsAcrossTheWrap) {
   for (uint32_t before_wrap = 0; before_wrap <= 4; ++before_wrap) {
-    play_all<2>(7, 0u - before_wrap);
-    play_all<4>(7, 0u - before_wrap);
+    play_all<2, 1>(7, 0u - before_wrap);
+    play_all<4, 2>(7, 0u - before_wrap);
   }
 }
 
@@ -168,7 +161,7 @@ void random_walk(uint64_t seed, uint32_t steps) {
           same = pair.push();
           break;
         case 2:
-          same = pair.flush();
+          same = pair.pop(1);
           break;
         case 3:
           same = pair.pop(static_cast<uint32_t>(random() % (kSlots + 2)));
@@ -189,30 +182,31 @@ TEST(SpscRing, RandomWalksFollowTheModel) {
   random_walk<512>(seed + 2, 3'000);
 }
 
-TEST(SpscRing, ItemsStayHiddenUntilFlushed) {
-  SpscRing<ProvingItem, 4> ring;
-  ProvingItem out[4];
-  ASSERT_TRUE(ring.push(proving_item(0)));
-  EXPECT_TRUE(ring.empty());
-  EXPECT_EQ(ring.pop(out, 4), 0u);
-  ring.flush();
-  EXPECT_FALSE(ring.empty());
-  ASSERT_EQ(ring.pop(out, 4), 1u);
-  EXPECT_TRUE(out[0].holds(0));
-}
-
-TEST(SpscRing, AFullRingShowsWhatItHoldsAndLosesNothing) {
+TEST(SpscRing, AFullRingRefusesAndLosesNothing) {
   SpscRing<ProvingItem, 4> ring;
   ProvingItem out[4];
   for (uint64_t i = 0; i < 4; ++i)
     ASSERT_TRUE(ring.push(proving_item(i)));
   EXPECT_EQ(ring.free_slots(), 0u);
   EXPECT_FALSE(ring.push(proving_item(4)));
-  ASSERT_EQ(ring.pop(out, 4), 4u) << "the refused push published the others";
+  ASSERT_EQ(ring.pop(out, 4), 4u);
   for (uint64_t i = 0; i < 4; ++i)
     EXPECT_TRUE(out[i].holds(i));
   EXPECT_EQ(ring.free_slots(), 4u);
   EXPECT_TRUE(ring.push(proving_item(4)));
+}
+
+// Whatever stands in the last byte of an item: it must not be taken for a mark.
+TEST(SpscRing, TheLastByteIsTheRings) {
+  SpscRing<ProvingItem, 2> ring;
+  for (uint64_t i = 0; i < 12; ++i) {
+    ProvingItem item = proving_item(i);
+    item.words[7] |= uint64_t{i * 85 & 0xff} << 56;
+    ASSERT_TRUE(ring.push(item));
+    ASSERT_EQ(ring.pop(&item, 1), 1u);
+    EXPECT_TRUE(item.holds(i));
+    EXPECT_EQ(ring.pop(&item, 1), 0u);
+  }
 }
 
 TEST(SpscRing, LivesInMemoryOfTheCaller) {
@@ -221,7 +215,6 @@ TEST(SpscRing, LivesInMemoryOfTheCaller) {
       std::aligned_alloc(alignof(Ring), sizeof(Ring)), &std::free);
   auto* ring = new (memory.get()) Ring;
   ASSERT_TRUE(ring->push(proving_item(7)));
-  ring->flush();
   ProvingItem out;
   ASSERT_EQ(ring->pop(&out, 1), 1u);
   EXPECT_TRUE(out.holds(7));
