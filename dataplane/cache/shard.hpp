@@ -115,7 +115,9 @@ class BasicShard : public ShardView {
   // or keeps them as stale; returns how many it reclaimed. Late, never early: up to a second by the
   // wheel's grain, and more while the budget is short; reads do not depend on it. An entry kept as
   // stale may evict up to kBudgetEvictionsPerInsert of those that already are.
-  uint32_t expire(uint64_t now_ms, uint32_t budget) noexcept;
+  uint32_t expire(uint64_t now_ms, uint32_t budget) noexcept {
+    return now_ms < wheel_quiet_until_ms_ ? 0 : expire_due(now_ms, budget);
+  }
 
   // Gives retired memory back once its grace period has passed; bounded work. Must be called
   // regularly: insert() calls it by itself only when it finds no memory.
@@ -166,6 +168,8 @@ class BasicShard : public ShardView {
   bool gives_way_to_failure(const Entry& there, uint64_t now_ms) const noexcept;
   // shard_remove.cpp
   void remove_entry(Ref ref) noexcept;
+  uint32_t expire_due(uint64_t now_ms, uint32_t budget) noexcept;
+  void prefetch_for_removal(Ref ref) const noexcept;
   uint64_t due_of(Ref ref) const noexcept;
   bool may_be_stale(const Entry& entry, uint64_t now_ms) const noexcept;
   bool keep_stale(Ref ref, uint64_t now_ms) noexcept;
@@ -188,6 +192,7 @@ class BasicShard : public ShardView {
   ShardState<Policy>* state_ = nullptr;
   std::byte* policy_table_ = nullptr;
   GracePeriod grace_{};
+  uint64_t wheel_quiet_until_ms_ = 0;  // owner only: until then a turn would find nothing
 };
 
 extern template class BasicShard<Sieve>;

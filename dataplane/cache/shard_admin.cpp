@@ -94,6 +94,7 @@ std::string_view BasicShard<Policy>::attach(void* region, std::size_t bytes,
   state_ = reinterpret_cast<ShardState<Policy>*>(view.base + kStateOffset);
   policy_table_ = view.page(layout.first_policy_page);
   grace_ = grace;
+  wheel_quiet_until_ms_ = 0;
   Limbo(region_, state_->limbo).take_all([this](Ref ref) noexcept { free_object(ref); });
   return {};
 }

@@ -44,7 +44,6 @@ struct DrainState {
 template <class Policy>
 struct ShardState {
   WheelState wheel;
-  uint64_t wheel_quiet_until_ms;
   SlabState slab;
   LimboState limbo;
   DrainState drain;
