@@ -13,6 +13,7 @@
 // compare never look at fields one by one. The tail is zeroed up to a multiple of 32, so both may
 // run in whole vectors.
 
+#include <cstddef>
 #include <cstdint>
 
 namespace millrace {
@@ -22,11 +23,12 @@ inline constexpr uint32_t kKeyBytesMax = kKeyHeadBytes + 255;
 inline constexpr uint8_t kKeyFlagDo = 1;
 inline constexpr uint8_t kKeyFlagCd = 2;
 
-struct alignas(32) Key {
-  uint8_t bytes[288];
-  uint16_t len;  // kKeyHeadBytes + length of the name
-  uint64_t hash; // keyed, of bytes[0, len); see base/key_hash.hpp
+struct alignas(64) Key {
+  uint64_t hash;  // keyed, of bytes[0, len); see base/key_hash.hpp
+  uint16_t len;   // kKeyHeadBytes + length of the name
+  alignas(32) uint8_t bytes[288];
 };
 static_assert(sizeof(Key::bytes) % 32 == 0 && sizeof(Key::bytes) >= kKeyBytesMax);
+static_assert(sizeof(Key) == 320 && offsetof(Key, bytes) == 32, "a usual key takes one line");
 
 }  // namespace millrace

@@ -182,33 +182,41 @@ inline KeyView key_of(const Entry& entry) noexcept {
                  static_cast<uint16_t>(kKeyHeadBytes + entry.name_len)};
 }
 
-// The answer as it was inserted, pointing into the entry: valid as long as the entry is.
-inline AnswerView view_of(const Entry& entry) noexcept {
-  const EntryShape shape = shape_of(entry);
+// The answer as it was inserted, pointing into the entry: valid as long as the entry is. Of a
+// narrow entry (see the picture), which most are:
+inline AnswerView narrow_view_of(const Entry& entry) noexcept {
+  const EntryShape shape = shape_of(false, entry.body_bytes, entry.ttl_cnt, 0);
   AnswerView view{};
   view.body = bytes_of(entry) + shape.body;
   view.ttl_offsets = reinterpret_cast<const uint16_t*>(bytes_of(entry) + shape.ttl_offsets);
   view.body_bytes = entry.body_bytes;
-  view.rcode = entry.flags & kEntryRcodeMask;
-  view.authentic_data = (entry.flags & kEntryAuthenticData) != 0;
-  view.negative = (entry.flags & kEntryNegative) != 0;
-  view.failure = (entry.flags & kEntryFailure) != 0;
-  view.lifetime_s = lifetime_s_of(entry);
-  if (shape.wide) {
-    const Wide& wide = wide_of(entry);
-    view.ttl_cnt = wide.ttl_cnt;
-    view.an_cnt = wide.an_cnt;
-    view.ns_cnt = wide.ns_cnt;
-    view.ar_cnt = wide.ar_cnt;
-    view.an_end = wide.an_end;
-    view.ns_end = wide.ns_end;
-    return view;
-  }
   view.ttl_cnt = entry.ttl_cnt;
   view.an_cnt = entry.an_cnt;
   view.ns_cnt = entry.ns_cnt;
   view.an_end = entry.ns_cnt == 0 ? entry.body_bytes : uint16_t{0};
   view.ns_end = entry.body_bytes;
+  view.rcode = entry.flags & kEntryRcodeMask;
+  view.authentic_data = (entry.flags & kEntryAuthenticData) != 0;
+  view.negative = (entry.flags & kEntryNegative) != 0;
+  view.failure = (entry.flags & kEntryFailure) != 0;
+  view.lifetime_s = lifetime_s_of(entry);
+  return view;
+}
+
+// Of any.
+inline AnswerView view_of(const Entry& entry) noexcept {
+  AnswerView view = narrow_view_of(entry);
+  if ((entry.flags & kEntryWide) == 0) return view;
+  const Wide& wide = wide_of(entry);
+  const EntryShape shape = shape_of(entry);
+  view.body = bytes_of(entry) + shape.body;
+  view.ttl_offsets = reinterpret_cast<const uint16_t*>(bytes_of(entry) + shape.ttl_offsets);
+  view.ttl_cnt = wide.ttl_cnt;
+  view.an_cnt = wide.an_cnt;
+  view.ns_cnt = wide.ns_cnt;
+  view.ar_cnt = wide.ar_cnt;
+  view.an_end = wide.an_end;
+  view.ns_end = wide.ns_end;
   return view;
 }
 

@@ -53,7 +53,7 @@ inline bool equal_bytes(const uint8_t* a, const uint8_t* b, uint32_t len) noexce
   return !detail::differ<uint32_t>(a, b) && !detail::differ<uint32_t>(a + len - 4, b + len - 4);
 }
 
-inline bool entry_has_key(const Entry& entry, const Key& key) noexcept {
+[[gnu::always_inline]] inline bool entry_has_key(const Entry& entry, const Key& key) noexcept {
   if (kKeyHeadBytes + entry.name_len != key.len) return false;
   return equal_bytes(key_of(entry).bytes, key.bytes, key.len);
 }

@@ -2,102 +2,130 @@
 #include "dataplane/cache/lookup.hpp"
 
 #include "dataplane/cache/key_compare.hpp"
-#include "dataplane/cache/slot.hpp"
 
 namespace millrace::cache {
 
 namespace {
 
-struct Probe {
-  const Bucket* bucket;
-  const Entry* entry;  // the candidate that stage 4 compares; null: none
-  Place place;
-  uint32_t mask;  // slots of `bucket` that carry the tag and have not been tried
-  bool second;    // `bucket` is the second one
-};
-
-void prefetch_entry(const Entry* entry, uint32_t lines) noexcept {
+// Nearly every entry has one line or two, so two are asked for without a branch.
+inline void prefetch_entry(const Entry* entry, uint32_t lines) noexcept {
   const auto* line = reinterpret_cast<const std::byte*>(entry);
-  for (uint32_t i = 0; i < lines; ++i)
-    __builtin_prefetch(line + i * kCacheLineBytes);
+  __builtin_prefetch(line);
+  __builtin_prefetch(line + (lines > 1 ? kCacheLineBytes : 0));
+  for (uint32_t i = 2; i < lines; ++i) __builtin_prefetch(line + i * kCacheLineBytes);
 }
 
-const Entry* next_candidate(const ShardView& shard, Probe& probe) noexcept {
-  while (probe.mask != 0) {
-    const auto slot = static_cast<uint32_t>(std::countr_zero(probe.mask));
-    probe.mask &= probe.mask - 1;
+inline const Entry* next_candidate(Lookup& lookup) noexcept {
+  while (lookup.mask != 0) {
+    const auto slot = static_cast<uint32_t>(std::countr_zero(lookup.mask));
+    lookup.mask &= lookup.mask - 1;
     // Acquire: pairs with the release store of BasicShard::publish; the entry's bytes come with it.
-    const SlotWord word = probe.bucket->slots[slot].load(std::memory_order_acquire);
-    if (slot_is_empty(word) || slot_tag(word) != probe.place.tag) continue;
-    const Entry* const entry = shard.entry(slot_entry_no(word));
+    const SlotWord word = lookup.bucket->slots[slot].load(std::memory_order_acquire);
+    if (slot_is_empty(word) || slot_tag(word) != lookup.place.tag) continue;
+    const Entry* const entry = lookup.shard->entry(slot_entry_no(word));
     prefetch_entry(entry, slot_lines(word));
     return entry;
   }
   return nullptr;
 }
 
-bool has_spills(const Bucket& bucket) noexcept {
+inline bool has_spills(const Bucket& bucket) noexcept {
   // Relaxed: a count. The owner raises it before it publishes the entry that spilled; a reader that
   // sees neither misses a key that is being inserted at this moment.
   return slot_spills(bucket.slots[0].load(std::memory_order_relaxed)) != 0;
 }
 
-void open_second(const ShardView& shard, Probe& probe) noexcept {
-  const uint32_t bucket_idx =
-      other_bucket(probe.place.bucket_idx, probe.place.tag, shard.bucket_cnt());
-  probe.bucket = &shard.bucket(bucket_idx);
-  probe.second = true;
-  __builtin_prefetch(probe.bucket);
+inline void open_second(Lookup& lookup) noexcept {
+  const ShardView& shard = *lookup.shard;
+  lookup.bucket = &shard.bucket(
+      other_bucket(lookup.place.bucket_idx, lookup.place.tag, shard.bucket_cnt()));
+  lookup.second = true;
+  __builtin_prefetch(lookup.bucket);
 }
 
-void match(const ShardView& shard, Probe& probe) noexcept {
-  probe.mask = match_tag(*probe.bucket, probe.place.tag);
-  probe.entry = next_candidate(shard, probe);
-}
-
-// Compares candidates until one is the key's; a second one is rarer than one in a million.
-const Entry* resolve(const ShardView& shard, Probe& probe, const Key& key) noexcept {
+// The first candidate was not it, which is rarer than one in a million: the others, and then the
+// second bucket.
+[[gnu::noinline]] const Entry* search_on(Lookup& lookup) noexcept {
   for (;;) {
-    for (; probe.entry != nullptr; probe.entry = next_candidate(shard, probe)) {
-      if (entry_has_key(*probe.entry, key)) return probe.entry;
+    while ((lookup.entry = next_candidate(lookup)) != nullptr) {
+      if (entry_has_key(*lookup.entry, *lookup.key)) return lookup.entry;
     }
-    if (probe.second || !has_spills(*probe.bucket)) return nullptr;
-    open_second(shard, probe);
-    match(shard, probe);
+    if (lookup.second || !has_spills(*lookup.bucket)) return nullptr;
+    open_second(lookup);
+    lookup.mask = match_tag(*lookup.bucket, lookup.place.tag);
   }
 }
 
-}  // namespace
-
-void lookup_burst(const ShardView* const shards[], const Key* const keys[], uint32_t n,
-                  uint64_t now_ms, Found found[]) noexcept {
-  Probe probes[kBurstMax];
-  for (uint32_t i = 0; i < n; ++i) {
-    Probe& probe = probes[i];
-    probe.place = place_of(keys[i]->hash, shards[i]->bucket_cnt());
-    probe.bucket = &shards[i]->bucket(probe.place.bucket_idx);
-    probe.second = false;
-    __builtin_prefetch(probe.bucket);
-  }
+// Stages 2 to 4. `match` compares a bucket's tags.
+template <class Match>
+[[gnu::always_inline]] inline void finish(Lookup lookups[], uint32_t n, uint64_t now_ms,
+                                          Match match) noexcept {
   bool spilled = false;
   for (uint32_t i = 0; i < n; ++i) {
-    match(*shards[i], probes[i]);
-    if (probes[i].entry == nullptr && has_spills(*probes[i].bucket)) {
-      open_second(*shards[i], probes[i]);
+    Lookup& lookup = lookups[i];
+    lookup.second = false;
+    lookup.mask = match(*lookup.bucket, lookup.place.tag);
+    lookup.entry = next_candidate(lookup);
+    if (lookup.entry == nullptr && has_spills(*lookup.bucket)) {
+      open_second(lookup);
       spilled = true;
     }
   }
   for (uint32_t i = 0; spilled && i < n; ++i) {
-    if (probes[i].second) match(*shards[i], probes[i]);
+    Lookup& lookup = lookups[i];
+    if (!lookup.second) continue;
+    lookup.mask = match(*lookup.bucket, lookup.place.tag);
+    lookup.entry = next_candidate(lookup);
   }
   for (uint32_t i = 0; i < n; ++i) {
-    const Entry* const entry = resolve(*shards[i], probes[i], *keys[i]);
-    if (entry != nullptr && is_fresh(*entry, now_ms)) [[likely]] {
-      found[i].entry = entry;
-      found[i].age_s = age_s_of(*entry, now_ms);
-    } else {
-      found[i] = Found{nullptr, 0, entry};
+    Lookup& lookup = lookups[i];
+    if (lookup.entry != nullptr && !entry_has_key(*lookup.entry, *lookup.key)) [[unlikely]] {
+      lookup.entry = search_on(lookup);
     }
+    if (lookup.entry == nullptr || !is_fresh(*lookup.entry, now_ms)) {
+      lookup.stale = lookup.entry;
+      lookup.entry = nullptr;
+    }
+  }
+}
+
+void finish_baseline(Lookup lookups[], uint32_t n, uint64_t now_ms) noexcept {
+  finish(lookups, n, now_ms, [](const Bucket& bucket, uint32_t tag) noexcept {
+    return match_tag(bucket, tag);
+  });
+}
+
+#if MR_HAVE_AVX2
+[[gnu::target("avx2")]] void finish_avx2(Lookup lookups[], uint32_t n, uint64_t now_ms) noexcept {
+  struct Match {
+    [[gnu::target("avx2")]] uint32_t operator()(const Bucket& bucket, uint32_t tag) const noexcept {
+      return match_tag_avx2(bucket, tag);
+    }
+  };
+  finish(lookups, n, now_ms, Match{});
+}
+
+// Chosen before main(): a program either has AVX2 for all its life or it does not.
+const auto finish_best = __builtin_cpu_supports("avx2") ? finish_avx2 : finish_baseline;
+#else
+constexpr auto finish_best = finish_baseline;
+#endif
+
+}  // namespace
+
+void finish_lookups(Lookup lookups[], uint32_t n, uint64_t now_ms) noexcept {
+  finish_best(lookups, n, now_ms);
+}
+
+void lookup_burst(const ShardView* const shards[], const Key* const keys[], uint32_t n,
+                  uint64_t now_ms, Found found[]) noexcept {
+  Lookup lookups[kBurstMax];
+  for (uint32_t i = 0; i < n; ++i) begin_lookup(lookups[i], *shards[i], *keys[i]);
+  finish_lookups(lookups, n, now_ms);
+  for (uint32_t i = 0; i < n; ++i) {
+    const Entry* const entry = lookups[i].entry;
+    found[i] = entry != nullptr ? Found{entry, age_s_of(*entry, now_ms), nullptr}
+                                : Found{nullptr, 0, lookups[i].stale};
   }
 }
 

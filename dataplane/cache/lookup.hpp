@@ -2,13 +2,15 @@
 #pragma once
 // The readers' way through the cache: a burst of keys, looked up stage by stage.
 //
-//   1 first bucket of every key prefetched
-//   2 tags compared; the entry that a tag names prefetched, or the second bucket if entries spilled
+//   1 first bucket of every key prefetched                                   begin_lookup
+//   2 tags compared; the entry that a tag names prefetched, or the second    finish_lookups
+//     bucket if entries spilled
 //   3 the same for the second buckets
 //   4 full key compare, lifetime
 //
 // so that up to kBurstMax memory accesses are in flight at once and a key costs a share of the
-// latency, not all of it.
+// latency, not all of it. A caller that has other work for each key (a worker still reads its
+// packets) begins each lookup as soon as it knows the hash; others call lookup_burst.
 //
 // Threads: any that takes part in the grace period of the shard; what is found may be used until
 // its next quiescent state. Runs beside the owner without a lock or a retry: a key that is being
@@ -44,6 +46,30 @@ class ShardView {
   Bucket* buckets_ = nullptr;
   uint32_t bucket_cnt_ = 0;
 };
+
+// One key on its way. After finish_lookups only `entry` and `stale` mean something.
+struct Lookup {
+  const ShardView* shard;
+  const Key* key;
+  const Bucket* bucket;
+  const Entry* entry;  // what was found; null: a miss. In between: the candidate, null: none
+  const Entry* stale;  // of a miss: the key's entry whose time is over, or null
+  Place place;
+  uint32_t mask;  // slots of `bucket` that carry the tag and have not been tried
+  bool second;    // `bucket` is the second one
+};
+
+// `shard` and `key` (its hash known) must stay until finish_lookups.
+inline void begin_lookup(Lookup& lookup, const ShardView& shard, const Key& key) noexcept {
+  lookup.shard = &shard;
+  lookup.key = &key;
+  lookup.place = place_of(key.hash, shard.bucket_cnt());
+  lookup.bucket = &shard.bucket(lookup.place.bucket_idx);
+  __builtin_prefetch(lookup.bucket);
+}
+
+// n <= kBurstMax. Tags are compared with AVX2 where the CPU has it, else with SSE2.
+void finish_lookups(Lookup lookups[], uint32_t n, uint64_t now_ms) noexcept;
 
 // What a lookup found. `entry` null: a miss.
 struct Found {

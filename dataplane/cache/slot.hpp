@@ -26,7 +26,8 @@
 // The vector compare reads the line with ordinary loads and is a filter only: what it names is
 // loaded again, atomically, before it is believed, and what it overlooks was changing at that
 // moment.
-// Cost: a compare of eight slots is 4 loads and 8 vector instructions (SSE2, the x86-64 baseline).
+// Cost: a compare of eight slots is 4 loads and 8 vector instructions with SSE2, the x86-64
+// baseline, and 2 loads and 6 with AVX2.
 // Limits: 2^32 entry units (256 GiB).
 
 #include <atomic>
@@ -34,8 +35,15 @@
 #include <cstddef>
 #include <cstdint>
 
+// Vector compares of a bucket's tags. ThreadSanitizer takes the baseline, so that one function less
+// has to be kept out of its sight.
 #if defined(__SSE2__)
-#include <emmintrin.h>
+#include <immintrin.h>
+#endif
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#define MR_HAVE_AVX2 1
+#else
+#define MR_HAVE_AVX2 0
 #endif
 
 #include "dataplane/base/cache_line.hpp"
@@ -164,6 +172,20 @@ match_tag(const Bucket& bucket, uint32_t tag) noexcept {
 #else
 inline uint32_t match_tag(const Bucket& bucket, uint32_t tag) noexcept {
   return match_tag_scalar(bucket, tag);
+}
+#endif
+
+#if MR_HAVE_AVX2
+// The same, for a CPU that has AVX2.
+[[gnu::target("avx2")]] inline uint32_t match_tag_avx2(const Bucket& bucket,
+                                                       uint32_t tag) noexcept {
+  const auto* line = reinterpret_cast<const __m256i*>(&bucket);
+  const __m256i wanted = _mm256_set1_epi64x(tag);
+  const __m256i tags0 = _mm256_srli_epi64(_mm256_load_si256(line), kSlotTagShift);
+  const __m256i tags4 = _mm256_srli_epi64(_mm256_load_si256(line + 1), kSlotTagShift);
+  const int low = _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(tags0, wanted)));
+  const int high = _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(tags4, wanted)));
+  return static_cast<uint32_t>(low | high << 4);
 }
 #endif
 

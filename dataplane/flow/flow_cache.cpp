@@ -81,7 +81,10 @@ auto BasicFlowCache<Policy>::queues(uint64_t now_ms) const noexcept {
 
 template <cache::EvictionPolicy Policy>
 uint64_t BasicFlowCache<Policy>::hash(const FlowKey& key) const noexcept {
-  return hash_key(*secret_, reinterpret_cast<const uint8_t*>(&key), sizeof key);
+  uint8_t block[32] = {};  // the unit in which hash_blocks reads
+  static_assert(sizeof key <= sizeof block);
+  std::memcpy(block, &key, sizeof key);
+  return hash_blocks(*secret_, block, sizeof key);
 }
 
 // --- format, attach

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/wire/answer_chain.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <cstring>
 
-#include "dataplane/base/key_hash.hpp"
 
 namespace millrace::wire {
 namespace {

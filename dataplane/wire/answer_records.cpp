@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/wire/answer_records.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/base/key_hash.hpp"
 
 namespace millrace::wire {
 namespace {

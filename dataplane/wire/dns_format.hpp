@@ -22,6 +22,7 @@ inline constexpr uint32_t kDnsArCountAt = 10;
 
 // First flags octet.
 inline constexpr uint8_t kBitQr = 0x80;
+inline constexpr uint8_t kBitAa = 0x04;
 inline constexpr uint8_t kBitTc = 0x02;
 inline constexpr uint8_t kBitRd = 0x01;
 inline constexpr uint8_t kOpcodeShift = 3;

@@ -11,17 +11,23 @@
 #include <cstdint>
 
 #include "dataplane/base/byte_order.hpp"
+#include "dataplane/wire/checksum.hpp"
 #include "dataplane/wire/dns_format.hpp"
 
 namespace millrace::wire {
 
-// Writes kOptBytes. `options_bytes`: what the caller will append.
-inline void write_opt(uint8_t* to, uint16_t udp_bytes, uint8_t extended_rcode, bool flag_do,
-                      uint16_t options_bytes) noexcept {
-  store_be32(to, uint32_t{type::opt} << 8 | udp_bytes >> 8);
-  to[4] = static_cast<uint8_t>(udp_bytes);
-  store_be32(to + 5, uint32_t{extended_rcode} << 24 | (flag_do ? kOptFlagDo : 0u));
+// Writes kOptBytes and answers their sum (checksum.hpp), as of a part at an even offset.
+// `options_bytes`: what the caller will append.
+inline uint64_t write_opt(uint8_t* to, uint16_t udp_bytes, uint8_t extended_rcode, bool flag_do,
+                          uint16_t options_bytes) noexcept {
+  static_assert((kOptFlagDo & 0xff) == 0);
+  const uint64_t front = uint64_t{type::opt} << 40 | uint64_t{udp_bytes} << 24 |
+                         uint64_t{extended_rcode} << 16 | (flag_do ? kOptFlagDo >> 8 : 0u);
+  store_be64(to, front);
+  to[8] = 0;
   store_be16(to + 9, options_bytes);
+  // The length's two octets end one word and begin another.
+  return sum_add(__builtin_bswap64(front), options_bytes);
 }
 
 // Writes kExtendedErrorBytes: an EXTENDED-DNS-ERROR option without text (RFC 8914 section 2).

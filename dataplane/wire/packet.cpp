@@ -176,11 +176,6 @@ Outcome read_ipv6(const Frame& frame, Packet& packet, IpView& ip) noexcept {
   return other_protocol ? Outcome::pass_proto : kGoOn;
 }
 
-// Sources that no reply may be sent to (RFC 1122 section 3.2.1.3, RFC 6890).
-bool is_martian_ipv4(const uint8_t* source) noexcept {
-  return source[0] == 0 || source[0] == 127 || source[0] >= 224;
-}
-
 bool is_martian_ipv6(const uint8_t* source) noexcept {
   if (source[0] == 0xff) return true;
   uint64_t high;
@@ -305,6 +300,34 @@ abi::Address address_at(const Frame& frame, const Packet& packet, uint32_t v4_at
 }
 
 }  // namespace
+
+void Endpoints::index() noexcept {
+  plain4_cnt = 0;
+  plain4[0] = {kNoTarget4, kNoService};
+  plain6_cnt = 0;
+  own_filter = 0;
+  const auto add_own = [this](const abi::Address& address) noexcept {
+    uint64_t words[2] = {};
+    std::memcpy(words, address.bytes, address.family == 6 ? kIpv6AddressBytes : kIpv4AddressBytes);
+    own_filter |= uint64_t{1} << own_bit(words[0], words[1]);
+  };
+  for (uint32_t i = 0; i < service_cnt; ++i) {
+    const abi::Address& address = service[i].address;
+    add_own(address);
+    if (address.family == 6) {
+      Plain6& at = plain6[plain6_cnt++];
+      std::memcpy(&at.high, address.bytes, sizeof at.high);
+      std::memcpy(&at.low, address.bytes + sizeof at.high, sizeof at.low);
+      at.port_be = address.port_be;
+      at.service = static_cast<uint8_t>(i);
+    } else {
+      uint32_t target;
+      std::memcpy(&target, address.bytes, sizeof target);
+      plain4[plain4_cnt++] = {target | uint64_t{address.port_be} << 48, i};
+    }
+  }
+  for (uint32_t i = 0; i < source_cnt; ++i) add_own(source[i]);
+}
 
 Classified classify(const Frame& frame, const Endpoints& endpoints, Packet& packet) noexcept {
   Outcome outcome = read_ethernet(frame, packet);

@@ -27,6 +27,7 @@ struct Endpoints {
   struct Service {
     abi::Address address;  // port_be as configured
     uint8_t pool;
+    uint8_t packet_cache;  // of the pool
   };
   uint32_t service_cnt = 0;
   Service service[abi::kBindsMax];
@@ -34,6 +35,54 @@ struct Endpoints {
   abi::Address source[abi::kBackendsMax];  // our addresses towards upstreams, without repeats
   uint16_t upstream_port_first = 0;        // [first, end), host order
   uint16_t upstream_port_end = 0;
+
+  // --- derived from the above by index(), for plain_query.hpp; without it nothing is plain
+  static constexpr uint32_t kNoService = abi::kBindsMax;
+  struct Plain4 {
+    uint64_t target;  // address, and port in the top two octets
+    uint32_t service;
+  };
+  struct Plain6 {
+    uint64_t high, low;
+    uint16_t port_be;
+    uint8_t service;
+  };
+
+  static constexpr uint64_t kTargetMask4 = 0xffff'0000'ffff'ffff;
+  static constexpr uint64_t kNoTarget4 = ~uint64_t{0};  // has octets that the mask clears
+
+  void index() noexcept;
+
+  // The service at an IPv4 target address and port. `back`: the eight octets from that address on,
+  // the two source port octets among them.
+  uint32_t plain_service4(uint64_t back) const noexcept {
+    back &= kTargetMask4;
+    if (back == plain4[0].target) [[likely]] return plain4[0].service;
+    for (uint32_t i = 1; i < plain4_cnt; ++i) {
+      if (back == plain4[i].target) return plain4[i].service;
+    }
+    return kNoService;
+  }
+  uint32_t plain_service6(uint64_t high, uint64_t low, uint16_t port_be) const noexcept {
+    for (uint32_t i = 0; i < plain6_cnt; ++i) {
+      const Plain6& at = plain6[i];
+      if (low == at.low && high == at.high && port_be == at.port_be) return at.service;
+    }
+    return kNoService;
+  }
+  // False: the address (its octets as loaded; IPv4: in `high`) is none of ours.
+  bool may_own(uint64_t high, uint64_t low) const noexcept {
+    return (own_filter >> own_bit(high, low) & 1) != 0;
+  }
+
+  static uint32_t own_bit(uint64_t high, uint64_t low) noexcept {
+    return static_cast<uint32_t>((high ^ (low << 1)) * 0x9e37'79b9'7f4a'7c15u >> 58);
+  }
+  uint32_t plain4_cnt = 0;
+  uint32_t plain6_cnt = 0;
+  uint64_t own_filter = 0;  // bit own_bit() of each address of ours
+  Plain4 plain4[abi::kBindsMax] = {{kNoTarget4, kNoService}};
+  Plain6 plain6[abi::kBindsMax];
 };
 
 enum class Kind : uint8_t {
@@ -41,6 +90,11 @@ enum class Kind : uint8_t {
   upstream,  // to one of our upstream source addresses and ports
   finished,  // `outcome` says how it ended
 };
+
+// Sources that no reply may be sent to (RFC 1122 section 3.2.1.3, RFC 6890).
+inline bool is_martian_ipv4(const uint8_t* source) noexcept {
+  return source[0] == 0 || source[0] == 127 || source[0] >= 224;
+}
 
 // Offsets count from Frame::data.
 struct Packet {
@@ -84,14 +138,15 @@ inline uint16_t destination_port(const Frame& frame, const Packet& packet) noexc
 
 // Turns a query's frame into the frame of its reply: MACs, addresses and ports swapped (the tag
 // stays: the reply leaves the way the query came), lengths and checksums made for `dns_len` bytes
-// of payload that already stand at packet.dns_off. The reply has no IPv4 options and no extension
-// headers; if the query had some, the payload moves down, and packet.dns_off no longer holds.
-// Returns false, with the frame as it was, if the reply does not fit in frame.room.
+// of payload that already stand at packet.dns_off and whose checksum.hpp sum is `dns_sum`. The
+// reply has no IPv4 options and no extension headers; if the query had some, the payload moves
+// down, and packet.dns_off no longer holds. Returns false, with the frame as it was, if the reply
+// does not fit in frame.room.
 //
 // Policy of both writers: TTL or hop limit 64, DF set (we never send fragments), identification 0
 // (RFC 6864: atomic datagrams need none), type of service, traffic class and flow label 0 whatever
 // the client sent (a client does not choose our priority), UDP checksum always present.
-bool turn_around(Frame& frame, const Packet& packet, uint16_t dns_len) noexcept;
+bool turn_around(Frame& frame, const Packet& packet, uint16_t dns_len, uint64_t dns_sum) noexcept;
 
 // Room needed in front of an upstream query's DNS message.
 uint16_t upstream_head_bytes(const abi::NextHop& hop) noexcept;

@@ -25,12 +25,12 @@ struct Query {
   uint8_t qname_len;       // wire length, root label included; 0 if the question did not parse
   uint8_t pool;            // set by the worker
   uint8_t opcode;
-  bool has_opt : 1;        // an OPT was recognised, even if the query is in error
-  bool flag_do : 1;
-  bool flag_cd : 1;
-  bool flag_rd : 1;
-  bool flag_ad : 1;
-  bool trailing : 1;       // spare bytes after the message (counted, ignored)
+  bool has_opt;        // an OPT was recognised, even if the query is in error
+  bool flag_do;
+  bool flag_cd;
+  bool flag_rd;
+  bool flag_ad;
+  bool trailing;           // spare bytes after the message (counted, ignored)
 };
 static_assert(sizeof(Query) <= 24);
 

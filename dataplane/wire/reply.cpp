@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dataplane/base/byte_order.hpp"
+#include "dataplane/wire/checksum.hpp"
 #include "dataplane/wire/dns_format.hpp"
 #include "dataplane/wire/edns.hpp"
 
@@ -17,15 +18,22 @@ struct Counts {
   uint16_t qd, an, ns, ar;
 };
 
-// AA and Z are always 0 and RA is always 1, so the two octets depend on nothing else.
-void write_header(uint8_t* msg, const Query& query, uint8_t rcode, bool tc, bool ad,
-                  const Counts& counts) noexcept {
-  msg[kDnsFlagsAt] = static_cast<uint8_t>(kBitQr | query.opcode << kOpcodeShift |
-                                          (tc ? kBitTc : 0) | (query.flag_rd ? kBitRd : 0));
-  msg[kDnsFlagsAt + 1] = static_cast<uint8_t>(kBitRa | (ad ? kBitAd : 0) |
-                                              (query.flag_cd ? kBitCd : 0) | (rcode & kRcodeMask));
-  store_be32(msg + kDnsQdCountAt, uint32_t{counts.qd} << 16 | counts.an);
-  store_be32(msg + kDnsNsCountAt, uint32_t{counts.ns} << 16 | counts.ar);
+// AA and Z are always 0 and RA is always 1, so the two octets depend on nothing else. Answers the
+// sum of the whole header.
+uint64_t write_header(uint8_t* msg, const Query& query, uint8_t rcode, bool tc, bool ad,
+                      const Counts& counts) noexcept {
+  const auto high = static_cast<uint8_t>(kBitQr | query.opcode << kOpcodeShift | (tc ? kBitTc : 0) |
+                                         (query.flag_rd ? kBitRd : 0));
+  const auto low = static_cast<uint8_t>(kBitRa | (ad ? kBitAd : 0) | (query.flag_cd ? kBitCd : 0) |
+                                        (rcode & kRcodeMask));
+  uint16_t id;
+  std::memcpy(&id, msg, sizeof id);
+  const uint32_t front = id | uint32_t{high} << 16 | uint32_t{low} << 24;
+  const uint64_t back = uint64_t{counts.qd} << 48 | uint64_t{counts.an} << 32 |
+                        uint64_t{counts.ns} << 16 | counts.ar;
+  std::memcpy(msg, &front, sizeof front);
+  store_be64(msg + kDnsQdCountAt, back);
+  return sum_add(__builtin_bswap64(back), front);
 }
 
 uint32_t question_end(const Query& query) noexcept {
@@ -48,17 +56,6 @@ Cut choose_cut(const AnswerView& answer, uint32_t room_for_body) noexcept {
     return {answer.ns_end, answer.an_cnt, answer.ns_cnt, 0, false};
   }
   return {0, 0, 0, 0, true};
-}
-
-void age_ttls(uint8_t* to, const AnswerView& answer, uint32_t body_bytes,
-              uint32_t age_s) noexcept {
-  for (uint32_t i = 0; i < answer.ttl_cnt; ++i) {
-    const uint32_t at = answer.ttl_offsets[i];
-    if (at >= body_bytes) return;
-    // Read from the original: the copy's bytes are still on their way to the cache.
-    const uint32_t ttl_s = load_be32(answer.body + at);
-    store_be32(to + at, ttl_s > age_s ? ttl_s - age_s : 0);
-  }
 }
 
 // What an error reply says.
@@ -115,37 +112,50 @@ ErrorShape shape_of(Outcome outcome) noexcept {
   }
 }
 
+// Replies that are rare enough to be read again.
+Reply whole(const uint8_t* msg, uint32_t bytes, bool truncated) noexcept {
+  return {static_cast<uint16_t>(bytes), truncated, sum_bytes(msg, bytes)};
+}
+
 }  // namespace
 
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
                   const ReplyLimits& limits) noexcept {
   const uint32_t body_at = question_end(query);
   const uint32_t opt_bytes = query.has_opt ? kOptBytes : 0;
-  if (body_at + opt_bytes > limits.room) return {0, false};
+  if (body_at + opt_bytes > limits.room) return {};
   const uint32_t bytes_max =
       std::min({query.udp_bytes_max, limits.udp_bytes_max, limits.room});
   const uint32_t fixed_bytes = std::min(body_at + opt_bytes, bytes_max);
 
   const Cut cut = choose_cut(answer, bytes_max - fixed_bytes);
   uint8_t* body = msg + body_at;
-  if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);
-  if (age_s != 0) age_ttls(body, answer, cut.body_bytes, age_s);
-  if (query.has_opt) write_opt(body + cut.body_bytes, limits.udp_bytes_max, 0, query.flag_do, 0);
+  std::memcpy(body, answer.body, cut.body_bytes);
+  uint64_t body_sum = sum_bytes(answer.body, cut.body_bytes);
+  if (age_s != 0) body_sum = age_ttls(body, answer, cut.body_bytes, age_s, body_sum);
   const bool ad = answer.authentic_data && limits.trust_ad && (query.flag_ad || query.flag_do) &&
                   !cut.truncated;
-  const uint16_t ar = static_cast<uint16_t>(cut.ar + (query.has_opt ? 1 : 0));
-  write_header(msg, query, answer.rcode, cut.truncated, ad, {1, cut.an, cut.ns, ar});
-  return {static_cast<uint16_t>(body_at + cut.body_bytes + opt_bytes), cut.truncated};
+  const auto ar = static_cast<uint16_t>(cut.ar + (query.has_opt ? 1 : 0));
+  uint64_t sum = write_header(msg, query, answer.rcode, cut.truncated, ad, {1, cut.an, cut.ns, ar});
+  sum = sum_bytes(msg + kDnsHeaderBytes, body_at - kDnsHeaderBytes, sum);
+  sum = sum_add(sum, sum_at(body_at, body_sum));
+  const uint32_t opt_at = body_at + cut.body_bytes;
+  if (query.has_opt) {
+    const uint64_t opt_sum =
+        write_opt(msg + opt_at, limits.udp_bytes_max, 0, query.flag_do, 0);
+    sum = sum_add(sum, sum_at(opt_at, opt_sum));
+  }
+  return {static_cast<uint16_t>(opt_at + opt_bytes), cut.truncated, sum};
 }
 
 Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limits) noexcept {
   const uint32_t body_at = question_end(query);
   const uint32_t opt_bytes = query.has_opt ? kOptBytes : 0;
-  if (body_at + opt_bytes > limits.room) return {0, false};
+  if (body_at + opt_bytes > limits.room) return {};
   if (query.has_opt) write_opt(msg + body_at, limits.udp_bytes_max, 0, query.flag_do, 0);
   const uint16_t ar = query.has_opt ? 1 : 0;
   write_header(msg, query, rcode::noerror, true, false, {1, 0, 0, ar});
-  return {static_cast<uint16_t>(body_at + opt_bytes), true};
+  return whole(msg, body_at + opt_bytes, true);
 }
 
 Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
@@ -156,7 +166,7 @@ Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
   const bool with_question = query.qname_len != 0;
   const bool with_opt = query.has_opt;
   uint32_t at = with_question ? question_end(query) : kDnsHeaderBytes;
-  if (at + (with_opt ? kOptBytes : 0) > limits.room) return {0, false};
+  if (at + (with_opt ? kOptBytes : 0) > limits.room) return {};
   if (with_opt) {
     const bool with_error = shape.extended_error != kNoExtendedError &&
                             at + kOptBytes + kExtendedErrorBytes <= limits.room;
@@ -171,7 +181,7 @@ Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
   write_header(msg, query, shape.rcode, false, false,
                {static_cast<uint16_t>(with_question ? 1 : 0), 0, 0,
                 static_cast<uint16_t>(with_opt ? 1 : 0)});
-  return {static_cast<uint16_t>(at), false};
+  return whole(msg, at, false);
 }
 
 }  // namespace millrace::wire

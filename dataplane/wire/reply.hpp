@@ -19,6 +19,8 @@
 #include <cstdint>
 
 #include "dataplane/base/answer_view.hpp"
+#include "dataplane/base/byte_order.hpp"
+#include "dataplane/wire/checksum.hpp"
 #include "dataplane/wire/query.hpp"
 
 namespace millrace::wire {
@@ -30,9 +32,30 @@ struct ReplyLimits {
 };
 
 struct Reply {
-  uint16_t len;    // of the DNS message; 0: it could not be written in `room`
-  bool truncated;  // TC was set
+  uint16_t len = 0;        // of the DNS message; 0: it could not be written in `room`
+  bool truncated = false;  // TC was set
+  uint64_t sum = 0;        // of the message's bytes (checksum.hpp), for turn_around
 };
+
+// Ages the TTLs of the first `body_bytes` octets of a body that was copied to `to`.
+// Answers their sum afterwards; `sum`: the original's.
+[[gnu::always_inline]] inline uint64_t age_ttls(uint8_t* to, const AnswerView& answer,
+                                                uint32_t body_bytes, uint32_t age_s,
+                                                uint64_t sum) noexcept {
+  for (uint32_t i = 0; i < answer.ttl_cnt; ++i) {
+    const uint32_t at = answer.ttl_offsets[i];
+    if (at >= body_bytes) break;
+    // Read from the original: the copy's bytes are still on their way to the cache.
+    const uint32_t ttl_s = load_be32(answer.body + at);
+    const uint32_t left_s = ttl_s > age_s ? ttl_s - age_s : 0;
+    store_be32(to + at, left_s);
+    // In ones complement, adding the complement takes away.
+    const uint64_t change =
+        uint64_t{__builtin_bswap32(left_s)} + static_cast<uint32_t>(~__builtin_bswap32(ttl_s));
+    sum = sum_add(sum, sum_at(at, change));
+  }
+  return sum;
+}
 
 // `age_s`: whole seconds since insertion; every TTL shown is base - age, never below 0.
 // When it does not fit into the smallest of query.udp_bytes_max, limits.udp_bytes_max and

@@ -3,13 +3,15 @@
 #include <cstring>
 
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/base/key_hash.hpp"
 #include "dataplane/wire/answer_chain.hpp"
 #include "dataplane/wire/answer_records.hpp"
 #include "dataplane/wire/dns_format.hpp"
 #include "dataplane/wire/dns_name.hpp"
 #include "dataplane/wire/packet.hpp"
 #include "dataplane/wire/upstream.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 namespace millrace::wire {
 namespace {

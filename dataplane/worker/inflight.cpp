@@ -137,9 +137,11 @@ Try& Inflight::add_try(uint32_t idx, uint16_t port, uint16_t id) noexcept {
 
 void Inflight::apply(const std::array<uint8_t, abi::kBackendsMax>& backend,
                      const std::array<uint8_t, abi::kPoolsMax>& pool) noexcept {
-  for (uint32_t i = 0; i < pending_cnt_; ++i) {
+  uint32_t left = open_cnt_;
+  for (uint32_t i = 0; left != 0; ++i) {
     Pending& pending = pending_[i];
     if (!pending.in_use) continue;
+    --left;
     if (pending.pool != kNoPool) pending.pool = pool[pending.pool];
     uint32_t tried = 0;
     for (uint32_t t = 0; t < pending.try_cnt; ++t) {

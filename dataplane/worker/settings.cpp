@@ -56,7 +56,8 @@ void Settings::derive_endpoints() noexcept {
   upstream_ports_ = 0;
   for (uint32_t i = 0; i < service_.binds; ++i) {
     endpoints_.service[i] = {.address = service_.bind[i].address,
-                             .pool = static_cast<uint8_t>(service_.bind[i].pool)};
+                             .pool = static_cast<uint8_t>(service_.bind[i].pool),
+                             .packet_cache = cache_idx_of_pool(service_.bind[i].pool)};
   }
   endpoints_.service_cnt = service_.binds;
   endpoints_.upstream_port_first = service_.upstream_port_first;
@@ -70,6 +71,7 @@ void Settings::derive_endpoints() noexcept {
     }
     if (!known) endpoints_.source[endpoints_.source_cnt++] = hop_[i].source;
   }
+  endpoints_.index();
 }
 
 }  // namespace millrace::dp

@@ -32,6 +32,7 @@
 
 #include "dataplane/abi/stats_page.hpp"
 #include "dataplane/base/answer_view.hpp"
+#include "dataplane/base/check.hpp"
 #include "dataplane/base/csprng.hpp"
 #include "dataplane/base/key_hash.hpp"
 #include "dataplane/cache/lookup.hpp"
@@ -45,6 +46,7 @@
 #include "dataplane/worker/mailbox.hpp"
 #include "dataplane/worker/settings.hpp"
 #include "dataplane/worker/step_io.hpp"
+#include "dataplane/wire/reply.hpp"
 #include "dataplane/wire/upstream.hpp"
 
 namespace millrace::dp {
@@ -97,25 +99,38 @@ class Worker {
   // Queries of one burst between the stages.
   struct Burst {
     uint32_t cnt = 0;
-    Frame frame[kBurstMax];
+    Frame* frame[kBurstMax];  // in StepIo::rx
     wire::Query query[kBurstMax];
+    cache::Lookup lookup[kBurstMax];
     Key key[kBurstMax];
-    const cache::ShardView* shard[kBurstMax];
-    cache::Found found[kBurstMax];
   };
 
   // --- worker_query.cpp: per burst
   void load_snapshots() noexcept;
   void receive(StepIo& io) noexcept;
-  void take_query(StepIo& io, const Frame& frame, wire::Query& query) noexcept;
-  void look_up() noexcept;
+  void begin_lookup(Frame& frame) noexcept;
+  void take_other(StepIo& io, Frame& frame) noexcept;
+  void take_query(StepIo& io, Frame& frame) noexcept;
+  void take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
   void answer(StepIo& io) noexcept;
+  void answer_at_length(StepIo& io, Frame& frame, const wire::Query& query,
+                        const cache::Entry& entry) noexcept;
   void miss(StepIo& io, uint32_t i) noexcept;
   void reply_error(StepIo& io, Frame& frame, const wire::Query& query,
                    abi::Outcome outcome) noexcept;
-  void finish_reply(StepIo& io, Frame& frame, const wire::Query& query, uint16_t len) noexcept;
+  void finish_reply(StepIo& io, Frame& frame, const wire::Query& query,
+                    const wire::Reply& reply) noexcept;
   wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query) const noexcept;
-  void send(StepIo& io, const Frame& frame) noexcept;
+  void send(StepIo& io, const Frame& frame) noexcept { send(io, frame, frame.len); }
+  // The length apart: a copy of a frame whose `len` was written a moment ago waits for that store.
+  void send(StepIo& io, const Frame& frame, uint16_t len) noexcept {
+    MR_DCHECK(io.tx_room() > 0);
+    counters_.count(abi::Event::tx_packets);
+    counters_.count(abi::Event::tx_bytes, len);
+    Frame& sent = io.tx[io.tx_cnt++];
+    sent = frame;
+    sent.len = len;
+  }
   void give_back(StepIo& io, const Frame& frame) noexcept { io.done[io.done_cnt++] = frame; }
 
   // --- worker_miss.cpp: the owner of a key asks upstream
@@ -147,7 +162,7 @@ class Worker {
   uint32_t backends_untried(const Pending& pending) const noexcept;
   void give_up(uint32_t pending) noexcept;
   void end(uint32_t pending) noexcept;
-  void queue_reply(Frame& frame, const wire::Query& query, uint16_t len) noexcept;
+  void queue_reply(Frame& frame, const wire::Query& query, const wire::Reply& reply) noexcept;
   void note_timeout(Pending& pending) noexcept;
   uint32_t run_deadlines(StepIo& io) noexcept;
 

@@ -30,7 +30,7 @@ void Worker::answer_waiters(uint32_t idx, Event counted, Write write) noexcept {
                                     limits_of(waiter.frame, waiter.query));
     if (reply.truncated) counters_.count(Event::reply_truncated);
     counters_.count(counted);
-    queue_reply(waiter.frame, waiter.query, reply.len);
+    queue_reply(waiter.frame, waiter.query, reply);
   }
   end(idx);
 }
@@ -119,8 +119,11 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
   }
 }
 
-void Worker::queue_reply(Frame& frame, const wire::Query& query, uint16_t len) noexcept {
-  if (len == 0 || !wire::turn_around(frame, query.packet, len)) frame.len = 0;
+void Worker::queue_reply(Frame& frame, const wire::Query& query,
+                         const wire::Reply& reply) noexcept {
+  const bool fits =
+      reply.len != 0 && wire::turn_around(frame, query.packet, reply.len, reply.sum);
+  if (!fits) frame.len = 0;
   // Never full: a client is only taken in while waiters and backlog together are below capacity.
   MR_CHECK(backlog_cnt_ < backlog_capacity_);
   backlog_[(backlog_head_ + backlog_cnt_) % backlog_capacity_] = frame;

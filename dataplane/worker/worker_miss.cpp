@@ -100,7 +100,7 @@ bool Worker::adopt(const ring::WorkItem& item, wire::Query& query, Key& key) con
     packet_cache = settings_.cache_idx_of_pool(query.pool);
   }
   rebuild_key(item.frame, query, packet_cache, item.hash, key);
-  if (packet_cache != item.packet_cache) key.hash = hash_key(*to_.secret, key.bytes, key.len);
+  if (packet_cache != item.packet_cache) key.hash = hash_key(*to_.secret, key);
   return true;
 }
 
@@ -122,7 +122,7 @@ bool Worker::answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query,
   counters_.count(Event::waiter_answered);
   const wire::Reply reply = wire::write_reply(frame.data + query.packet.dns_off, query, view,
                                               found[0].age_s, limits_of(frame, query));
-  finish_reply(io, frame, query, reply.len);
+  finish_reply(io, frame, query, reply);
   return true;
 }
 
@@ -261,7 +261,7 @@ void Worker::send_probes(StepIo& io) noexcept {
   store_be16(key.bytes, 2);
   key.bytes[3] = static_cast<uint8_t>(0x80 | backend);
   key.len = kKeyHeadBytes + 1;
-  key.hash = hash_key(*to_.secret, key.bytes, key.len);
+  key.hash = hash_key(*to_.secret, key);
   const uint32_t last = inflight_.find(key);
   if (last != kNone) {
     note_timeout(inflight_.at(last));  // its interval has passed without an answer

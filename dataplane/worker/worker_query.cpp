@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "dataplane/base/check.hpp"
+#include "dataplane/wire/plain_query.hpp"
+#include "dataplane/wire/plain_reply.hpp"
 #include "dataplane/worker/worker.hpp"
 
 namespace millrace::dp {
@@ -17,7 +19,7 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   load_snapshots();
   uint32_t work = io.rx_cnt;
   receive(io);
-  look_up();
+  cache::finish_lookups(burst_->lookup, burst_->cnt, now_ms_);
   answer(io);
   work += drain_rings(io);
   work += run_deadlines(io);
@@ -44,60 +46,83 @@ void Worker::load_snapshots() noexcept {
   }
 }
 
+// The query and key of the next slot are complete.
+[[gnu::always_inline]] inline void Worker::begin_lookup(Frame& frame) noexcept {
+  Burst& burst = *burst_;
+  const uint32_t slot = burst.cnt++;
+  Key& key = burst.key[slot];
+  key.hash = hash_key(*to_.secret, key);
+  burst.frame[slot] = &frame;
+  cache::begin_lookup(burst.lookup[slot], *to_.shards[shard_of(key.hash)], key);
+}
+
 void Worker::receive(StepIo& io) noexcept {
-  burst_->cnt = 0;
   const uint32_t cnt = io.rx_cnt;
   io.rx_cnt = 0;
-  for (uint32_t i = 0; i < cnt; ++i) __builtin_prefetch(io.rx[i].data);
+  burst_->cnt = 0;
   for (uint32_t i = 0; i < cnt; ++i) {
-    const Frame& frame = io.rx[i];
-    counters_.rx_packets += 1;
-    counters_.count(Event::rx_bytes, frame.len);
-    wire::Query query{};
-    const wire::Classified seen = wire::classify(frame, settings_.endpoints(), query.packet);
-    switch (seen.kind) {
-      case wire::Kind::query:
-        take_query(io, frame, query);
-        break;
-      case wire::Kind::upstream: {
-        // Misses need the rings: nobody on the clients' side gets to fill them.
-        if (!settings_.leads_upstream(frame.port)) {
-          counters_.count(Outcome::up_drop_addr);
-          give_back(io, frame);
-          break;
-        }
-        const uint32_t owner = port_owner(wire::destination_port(frame, query.packet));
-        if (owner == to_.worker) {
-          counters_.count(upstream_answer(io, frame, query.packet));
-          give_back(io, frame);
-          break;
-        }
-        ring::WorkItem item{};
-        item.frame = frame;
-        item.query = query;
-        item.kind = ring::ItemKind::upstream;
-        if (to_.to[owner]->push(item)) {
-          // Every packet is counted once: by the core that will look into it.
-          counters_.rx_packets -= 1;
-          counters_.count(Event::ring_sent);
-        } else {
-          counters_.count(Outcome::up_ring_full);
-          give_back(io, frame);
-        }
-        break;
-      }
-      case wire::Kind::finished:
-        counters_.count(seen.outcome);
-        give_back(io, frame);
-        break;
+    __builtin_prefetch(io.rx[i].data);
+    __builtin_prefetch(io.rx[i].data + kCacheLineBytes);
+  }
+  counters_.rx_packets += cnt;
+
+  // Two passes, each short enough to keep what it works on in registers.
+  uint64_t bytes = 0;
+  Frame* frames[kBurstMax];
+  wire::Packet packets[kBurstMax];
+  Frame* others[kBurstMax];
+  uint32_t frame_cnt = 0;
+  uint32_t other_cnt = 0;
+  const wire::Endpoints& endpoints = settings_.endpoints();
+  for (uint32_t i = 0; i < cnt; ++i) {
+    Frame& frame = io.rx[i];
+    bytes += frame.len;
+    if (wire::plain_packet(frame, endpoints, packets[frame_cnt])) [[likely]] {
+      frames[frame_cnt++] = &frame;
+    } else {
+      others[other_cnt++] = &frame;
     }
+  }
+  counters_.count(Event::rx_bytes, bytes);
+  for (uint32_t i = 0; i < frame_cnt; ++i) {
+    Frame& frame = *frames[i];
+    const wire::Packet& packet = packets[i];
+    const wire::Endpoints::Service& service = endpoints.service[packet.service];
+    const uint32_t slot = burst_->cnt;
+    wire::Query& query = burst_->query[slot];
+    if (wire::plain_query(frame.data + packet.dns_off, packet.dns_len, service.packet_cache, query,
+                          burst_->key[slot])) [[likely]] {
+      query.packet = packet;
+      query.pool = service.pool;
+      begin_lookup(frame);
+    } else {
+      others[other_cnt++] = &frame;
+    }
+  }
+  for (uint32_t i = 0; i < other_cnt; ++i) take_other(io, *others[i]);
+}
+
+// Whatever does not look like a plain query at first sight.
+void Worker::take_other(StepIo& io, Frame& frame) noexcept {
+  wire::Query& query = burst_->query[burst_->cnt];
+  const wire::Classified seen = wire::classify(frame, settings_.endpoints(), query.packet);
+  switch (seen.kind) {
+    case wire::Kind::query:
+      take_query(io, frame);
+      return;
+    case wire::Kind::upstream:
+      take_upstream(io, frame, query.packet);
+      return;
+    case wire::Kind::finished:
+      counters_.count(seen.outcome);
+      give_back(io, frame);
+      return;
   }
 }
 
-void Worker::take_query(StepIo& io, const Frame& frame, wire::Query& query) noexcept {
-  Burst& burst = *burst_;
-  const uint32_t slot = burst.cnt;
-  Key& key = burst.key[slot];
+void Worker::take_query(StepIo& io, Frame& frame) noexcept {
+  wire::Query& query = burst_->query[burst_->cnt];
+  Key& key = burst_->key[burst_->cnt];
   Outcome outcome = wire::parse_query(frame.data + query.packet.dns_off, query.packet.dns_len,
                                       query, key);
   if (query.trailing) counters_.count(Event::rx_trailing);
@@ -105,60 +130,94 @@ void Worker::take_query(StepIo& io, const Frame& frame, wire::Query& query) noex
     outcome = Outcome::refused_rd0;
   }
   if (outcome != wire::kGoOn) {
-    Frame reply = frame;
     counters_.count(outcome);
-    reply_error(io, reply, query, outcome);
+    reply_error(io, frame, query, outcome);
     return;
   }
-  query.pool = settings_.endpoints().service[query.packet.service].pool;
-  key.bytes[3] = settings_.cache_idx_of_pool(query.pool);
-  key.hash = hash_key(*to_.secret, key.bytes, key.len);
-  burst.shard[slot] = to_.shards[shard_of(key.hash)];
-  burst.frame[slot] = frame;
-  burst.query[slot] = query;
-  burst.cnt = slot + 1;
+  const wire::Endpoints::Service& service = settings_.endpoints().service[query.packet.service];
+  query.pool = service.pool;
+  key.bytes[3] = service.packet_cache;
+  begin_lookup(frame);
 }
 
-void Worker::look_up() noexcept {
-  Burst& burst = *burst_;
-  const Key* keys[kBurstMax];
-  for (uint32_t i = 0; i < burst.cnt; ++i) keys[i] = &burst.key[i];
-  cache::lookup_burst(burst.shard, keys, burst.cnt, now_ms_, burst.found);
+void Worker::take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept {
+  // Misses need the rings: nobody on the clients' side gets to fill them.
+  if (!settings_.leads_upstream(frame.port)) {
+    counters_.count(Outcome::up_drop_addr);
+    give_back(io, frame);
+    return;
+  }
+  const uint32_t owner = port_owner(wire::destination_port(frame, packet));
+  if (owner == to_.worker) {
+    counters_.count(upstream_answer(io, frame, packet));
+    give_back(io, frame);
+    return;
+  }
+  ring::WorkItem item{};
+  item.frame = frame;
+  item.query.packet = packet;
+  item.kind = ring::ItemKind::upstream;
+  if (to_.to[owner]->push(item)) {
+    // Every packet is counted once: by the core that will look into it.
+    counters_.rx_packets -= 1;
+    counters_.count(Event::ring_sent);
+  } else {
+    counters_.count(Outcome::up_ring_full);
+    give_back(io, frame);
+  }
 }
 
 void Worker::answer(StepIo& io) noexcept {
   Burst& burst = *burst_;
+  const wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes, .room = 0};
   for (uint32_t i = 0; i < burst.cnt; ++i) {
-    const cache::Found& found = burst.found[i];
-    if (found.entry == nullptr) {
+    const cache::Entry* const entry = burst.lookup[i].entry;
+    if (entry == nullptr) {
       miss(io, i);
       continue;
     }
-    Frame& frame = burst.frame[i];
+    Frame& frame = *burst.frame[i];
     const wire::Query& query = burst.query[i];
-    const AnswerView view = cache::view_of(*found.entry);
-    cache::touch(*found.entry);
-    if (view.failure) {
-      counters_.count(Outcome::servfail_cached);
-      reply_error(io, frame, query, Outcome::servfail_cached);
-      continue;
+    cache::touch(*entry);
+    constexpr uint8_t kNotPlain = cache::kEntryWide | cache::kEntryFailure;
+    uint16_t len = 0;
+    if ((entry->flags & kNotPlain) == 0) [[likely]] {
+      len = wire::plain_reply(frame, query, cache::narrow_view_of(*entry),
+                              cache::age_s_of(*entry, now_ms_), limits);
     }
-    counters_.count(Outcome::hit);
-    const wire::Reply reply =
-        wire::write_reply(frame.data + query.packet.dns_off, query, view, found.age_s,
-                          limits_of(frame, query));
-    if (reply.truncated) counters_.count(Event::reply_truncated);
-    finish_reply(io, frame, query, reply.len);
+    if (len != 0) [[likely]] {
+      counters_.count(Outcome::hit);
+      send(io, frame, len);
+    } else {
+      answer_at_length(io, frame, query, *entry);
+    }
   }
+}
+
+// A hit that takes more than the short way: a remembered failure, an answer that does not fit.
+void Worker::answer_at_length(StepIo& io, Frame& frame, const wire::Query& query,
+                              const cache::Entry& entry) noexcept {
+  const AnswerView view = cache::view_of(entry);
+  if (view.failure) {
+    counters_.count(Outcome::servfail_cached);
+    reply_error(io, frame, query, Outcome::servfail_cached);
+    return;
+  }
+  counters_.count(Outcome::hit);
+  const wire::Reply reply =
+      wire::write_reply(frame.data + query.packet.dns_off, query, view,
+                        cache::age_s_of(entry, now_ms_), limits_of(frame, query));
+  if (reply.truncated) counters_.count(Event::reply_truncated);
+  finish_reply(io, frame, query, reply);
 }
 
 void Worker::miss(StepIo& io, uint32_t i) noexcept {
   Burst& burst = *burst_;
   const Outcome outcome = burst.query[i].flag_rd
-                              ? ask_owner(io, burst.frame[i], burst.query[i], burst.key[i])
+                              ? ask_owner(io, *burst.frame[i], burst.query[i], burst.key[i])
                               : Outcome::refused_rd0;  // from the cache only (A111)
   counters_.count(outcome);
-  if (outcome != Outcome::miss) reply_error(io, burst.frame[i], burst.query[i], outcome);
+  if (outcome != Outcome::miss) reply_error(io, *burst.frame[i], burst.query[i], outcome);
 }
 
 wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query) const noexcept {
@@ -175,24 +234,17 @@ void Worker::reply_error(StepIo& io, Frame& frame, const wire::Query& query,
   }
   const wire::Reply reply = wire::write_error(frame.data + query.packet.dns_off, query, outcome,
                                               limits_of(frame, query));
-  finish_reply(io, frame, query, reply.len);
+  finish_reply(io, frame, query, reply);
 }
 
 void Worker::finish_reply(StepIo& io, Frame& frame, const wire::Query& query,
-                          uint16_t len) noexcept {
-  if (len != 0 && wire::turn_around(frame, query.packet, len)) {
+                          const wire::Reply& reply) noexcept {
+  if (reply.len != 0 && wire::turn_around(frame, query.packet, reply.len, reply.sum)) {
     send(io, frame);
   } else {
     counters_.count(Event::tx_dropped);
     give_back(io, frame);
   }
-}
-
-void Worker::send(StepIo& io, const Frame& frame) noexcept {
-  MR_DCHECK(io.tx_room() > 0);
-  counters_.count(Event::tx_packets);
-  counters_.count(Event::tx_bytes, frame.len);
-  io.tx[io.tx_cnt++] = frame;
 }
 
 }  // namespace millrace::dp

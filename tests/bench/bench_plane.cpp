@@ -91,7 +91,7 @@ Key BenchPlane::key_of(const Bytes& message) const {
   wire::Query query{};
   const auto len = static_cast<uint16_t>(message.size());
   if (wire::parse_query(message.data(), len, query, key) != wire::kGoOn) give_up("a bad query");
-  key.hash = hash_key(secret_, key.bytes, key.len);
+  key.hash = hash_key(secret_, key);
   return key;
 }
 

@@ -67,7 +67,7 @@ std::shared_ptr<CacheWorld> CacheWorld::filled(uint64_t entries) {
     Key key;
     write_key(key.bytes, i);
     world->complete_key(key);
-    const cache::Shard* const shard = &world->shard_of(key.hash);
+    const cache::ShardView* const shard = &world->shard_of(key.hash);
     const Key* const keys[1] = {&key};
     cache::Found found[1];
     cache::lookup_burst(&shard, keys, 1, kNowMs, found);

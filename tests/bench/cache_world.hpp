@@ -87,7 +87,7 @@ class CacheWorld {
 
   void complete_key(Key& key) const noexcept {
     key.len = kKeyLen;
-    key.hash = hash_key(secret_, key.bytes, kKeyLen);
+    key.hash = hash_key(secret_, key);
   }
 
   // Lines that a hit reads, in the mean: buckets and the entry.

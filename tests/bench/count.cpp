@@ -72,7 +72,7 @@ namespace {
 
 [[gnu::always_inline]] inline uint32_t look_up(const cache::Shard* shard,
                                                const std::vector<Key>* keys) {
-  const cache::Shard* shards[kBurstMax];
+  const cache::ShardView* shards[kBurstMax];
   std::fill_n(shards, kBurstMax, shard);
   cache::Found found[kBurstMax];
   uint32_t hits = 0;
@@ -177,7 +177,6 @@ bool counted_ring_push(dp::WorkRing* ring, const ring::WorkItem* items) {
   for (uint32_t burst = 0; burst < dp::WorkRing::kCapacity / kBurstMax; ++burst) {
     for (uint32_t i = 0; i < kBurstMax; ++i)
       good = ring->push(items[i]) && good;
-    ring->flush();
   }
   return good;
 }

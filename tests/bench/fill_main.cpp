@@ -50,7 +50,7 @@ void look_up(CacheWorld& world, const std::atomic<uint64_t>& filled, uint64_t en
   Numbers numbers(UINT32_MAX);
   Key keys[kBurstMax];
   const Key* key_ptrs[kBurstMax];
-  const cache::Shard* shards[kBurstMax];
+  const cache::ShardView* shards[kBurstMax];
   uint64_t number[kBurstMax];
   cache::Found found[kBurstMax];
   world.readers().online(1);

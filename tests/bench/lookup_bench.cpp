@@ -3,6 +3,9 @@
 
 #include "tests/bench/lookup_sides.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <oneapi/tbb/concurrent_hash_map.h>
 #include <rte_hash.h>
 #include <rte_prefetch.h>

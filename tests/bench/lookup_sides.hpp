@@ -75,7 +75,7 @@ class OurBurst {
   uint64_t number_[kBurstMax];
   Key keys_[kBurstMax];
   const Key* key_ptrs_[kBurstMax];
-  const cache::Shard* shards_[kBurstMax];
+  const cache::ShardView* shards_[kBurstMax];
   cache::Found found_[kBurstMax];
 };
 

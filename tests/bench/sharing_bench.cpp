@@ -82,7 +82,7 @@ double read_one_key(CacheWorld& world, uint64_t length) {
   write_key(key.bytes, 7);
   world.complete_key(key);
   const Key* keys[kBurstMax];
-  const cache::Shard* shards[kBurstMax];
+  const cache::ShardView* shards[kBurstMax];
   cache::Found found[kBurstMax];
   std::fill_n(keys, kBurstMax, &key);
   std::fill_n(shards, kBurstMax, &world.shard_of(key.hash));

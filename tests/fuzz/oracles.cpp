@@ -5,9 +5,13 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "dataplane/base/byte_order.hpp"
+#include "dataplane/wire/checksum.hpp"
 #include "dataplane/wire/packet.hpp"
+#include "dataplane/wire/plain_query.hpp"
+#include "dataplane/wire/plain_reply.hpp"
 #include "dataplane/wire/query.hpp"
 #include "dataplane/wire/reply.hpp"
 #include "dataplane/wire/upstream.hpp"
@@ -61,6 +65,10 @@ std::string check_key(const Bytes& query, const Key& key) {
   return std::equal(expected.begin(), expected.end(), key.bytes) ? "" : "wrong key";
 }
 
+bool sum_agrees(const wire::Reply& reply, const uint8_t* msg) {
+  return wire::sum_fold(reply.sum) == wire::sum_fold(wire::sum_bytes(msg, reply.len));
+}
+
 std::string check_reply(const Bytes& query, const Bytes& reply, std::size_t bytes_max) {
   if (reply.size() < 12) return "reply shorter than a header";
   if (reply.size() > bytes_max) return "reply too large";
@@ -87,6 +95,7 @@ std::string check_answers_to(const Bytes& query, const wire::Query& parsed,
     std::copy_n(query.begin(), std::min<std::size_t>(kRoom, query.size()), block.get());
     const wire::Reply reply = write(block.get());
     if (reply.len > kRoom) return "reply beyond its room";
+    if (!sum_agrees(reply, block.get())) return "wrong sum of a reply";
     return check_reply(query, Bytes(block.get(), block.get() + reply.len), bytes_max);
   };
   if (outcome != kGoOn) {
@@ -135,6 +144,7 @@ std::string check_view(const AnswerView& view, const Bytes& query,
   const wire::Reply reply = wire::write_reply(block.data(), parsed, view, 0,
                                               {.udp_bytes_max = 65535, .room = block.len()});
   if (reply.len == 0 || reply.truncated) return "an accepted answer does not fit";
+  if (!sum_agrees(reply, block.data())) return "wrong sum of an accepted answer";
   std::string why;
   const auto read = read_message(Bytes(block.data(), block.data() + reply.len), &why);
   if (!read) return "an accepted answer cannot be read behind another question: " + why;
@@ -150,6 +160,111 @@ std::string check_view(const AnswerView& view, const Bytes& query,
     if (before_additional != (section != Section::additional)) return "wrong end of authority";
   }
   return check_levels(*read, limits);
+}
+
+// Answers of several shapes for the short way of writing a reply: an odd body, a long one, one with
+// an authority section, one that fits into no reply.
+struct ReplyCase {
+  uint16_t body_bytes;
+  uint16_t ttl_cnt;
+  uint16_t an_cnt;
+  uint16_t ns_cnt;
+  uint32_t age_s;
+  uint16_t udp_bytes_max;
+};
+constexpr ReplyCase kReplyCases[] = {{16, 1, 1, 0, 0, 1232},   {16, 1, 1, 0, 7, 1232},
+                                     {37, 2, 0, 1, 299, 1232}, {64, 3, 2, 1, 100000, 512},
+                                     {333, 9, 9, 0, 1, 1232},  {1000, 4, 4, 0, 5, 1232},
+                                     {1200, 4, 4, 0, 5, 1232}};
+
+std::string check_plain_reply(const Bytes& bytes, const wire::Query& query,
+                              const ReplyCase& shape) {
+  Bytes body(shape.body_bytes);
+  for (std::size_t i = 0; i < body.size(); ++i) body[i] = static_cast<uint8_t>(i * 37 + 1);
+  std::vector<uint16_t> ttl_offsets;
+  for (uint16_t i = 0; i < shape.ttl_cnt; ++i) {
+    const uint32_t at = static_cast<uint32_t>(i) * (shape.body_bytes - 4u) / shape.ttl_cnt;
+    ttl_offsets.push_back(static_cast<uint16_t>(at));
+    body[at] = body[at + 1] = 0;
+  }
+  const ExactCopy exact_body(body);
+  AnswerView view{};
+  view.body = exact_body.data();
+  view.ttl_offsets = ttl_offsets.data();
+  view.body_bytes = view.ns_end = shape.body_bytes;
+  view.ttl_cnt = shape.ttl_cnt;
+  view.an_cnt = shape.an_cnt;
+  view.ns_cnt = shape.ns_cnt;
+  view.an_end = shape.ns_cnt == 0 ? view.body_bytes : uint16_t{0};
+  view.authentic_data = true;
+  Bytes room = bytes;
+  room.resize(bytes.size() + (shape.body_bytes == 1000 ? 400 : kRoom));
+  const ExactCopy short_copy(room);
+  const ExactCopy long_copy(room);
+  Frame by_short{};
+  by_short.data = short_copy.data();
+  by_short.len = static_cast<uint16_t>(bytes.size());
+  by_short.room = short_copy.len();
+  Frame by_long = by_short;
+  by_long.data = long_copy.data();
+  wire::ReplyLimits limits{.udp_bytes_max = shape.udp_bytes_max, .room = 0,
+                           .trust_ad = shape.age_s != 7};
+  const uint16_t plain_len = wire::plain_reply(by_short, query, view, shape.age_s, limits);
+  if (plain_len == 0) {
+    return Bytes(by_short.data, by_short.data + room.size()) == room ? "" : "declined too late";
+  }
+  limits.room = static_cast<uint16_t>(by_long.room - query.packet.dns_off);
+  const wire::Reply reply = wire::write_reply(by_long.data + query.packet.dns_off, query, view,
+                                              shape.age_s, limits);
+  if (reply.len == 0 || reply.truncated ||
+      !wire::turn_around(by_long, query.packet, reply.len, reply.sum)) {
+    return "the short way fits where the long one does not";
+  }
+  if (plain_len != by_long.len ||
+      !std::equal(by_short.data, by_short.data + plain_len, by_long.data)) {
+    return "the short way writes another reply";
+  }
+  return "";
+}
+
+// The short way to a key declines or agrees, whatever lies behind the frame.
+std::string check_plain(const Bytes& bytes, const wire::Endpoints& endpoints, uint8_t behind) {
+  Bytes padded = bytes;
+  padded.resize(bytes.size() + 400, behind);
+  const ExactCopy copy(padded);
+  Frame frame{};
+  frame.data = copy.data();
+  frame.len = static_cast<uint16_t>(bytes.size());
+  frame.room = copy.len();
+  wire::Packet by_short{};
+  if (!wire::plain_packet(frame, endpoints, by_short)) return "";
+  wire::Packet by_long{};
+  if (wire::classify(frame, endpoints, by_long).kind != wire::Kind::query) {
+    return "plain, but no query";
+  }
+  if (std::memcmp(&by_short, &by_long, sizeof by_short) != 0) return "plain, but another packet";
+  wire::Query short_query{};
+  wire::Query long_query{};
+  Key short_key;
+  Key long_key;
+  const uint8_t* msg = frame.data + by_short.dns_off;
+  if (!wire::plain_query(msg, by_short.dns_len, 5, short_query, short_key)) return "";
+  if (wire::parse_query(msg, by_short.dns_len, long_query, long_key) != kGoOn) {
+    return "plain, but not in order";
+  }
+  long_key.bytes[3] = 5;
+  constexpr std::size_t kFields = offsetof(wire::Query, trailing) + sizeof(wire::Query::trailing);
+  if (std::memcmp(&short_query, &long_query, kFields) != 0) return "plain, but another query";
+  if (short_key.len != long_key.len ||
+      std::memcmp(short_key.bytes, long_key.bytes, (short_key.len + 31u) & ~31u) != 0) {
+    return "plain, but another key";
+  }
+  short_query.packet = by_short;
+  for (const ReplyCase& shape : kReplyCases) {
+    const std::string wrong = check_plain_reply(bytes, short_query, shape);
+    if (!wrong.empty()) return wrong;
+  }
+  return "";
 }
 
 }  // namespace
@@ -213,16 +328,23 @@ std::string check_frame(const uint8_t* data, std::size_t size) {
   if (size > 9000) return "";
   static const wire::Endpoints endpoints = [] {
     wire::Endpoints ours{};
-    ours.service_cnt = 2;
-    ours.service[0].address = address_of("198.18.0.53", 53);
-    ours.service[1].address = address_of("fd00:18::53", 53);
-    ours.source_cnt = 1;
+    ours.service_cnt = 3;
+    ours.service[0].address = address_of("198.18.0.54", 53);
+    ours.service[1].address = address_of("198.18.0.53", 53);
+    ours.service[2].address = address_of("fd00:18::53", 53);
+    ours.source_cnt = 2;
     ours.source[0] = address_of("198.18.1.9");
+    ours.source[1] = address_of("fd00:18:1::9");
     ours.upstream_port_first = 20000;
     ours.upstream_port_end = 30000;
+    ours.index();
     return ours;
   }();
   const Bytes bytes(data, data + size);
+  for (const uint8_t behind : {uint8_t{0}, uint8_t{0xff}}) {
+    const std::string wrong = check_plain(bytes, endpoints, behind);
+    if (!wrong.empty()) return wrong;
+  }
   const ExactCopy exact(bytes);
   Frame frame{};
   frame.data = exact.data();
@@ -235,7 +357,8 @@ std::string check_frame(const uint8_t* data, std::size_t size) {
   if (std::size_t{packet.dns_off} + packet.dns_len > size) return "payload outside the frame";
   const abi::Address client = wire::source_of(frame, packet);
   const abi::Address service = wire::destination_of(frame, packet);
-  if (!wire::turn_around(frame, packet, packet.dns_len)) return "no room for an equal reply";
+  const uint64_t sum = wire::sum_bytes(frame.data + packet.dns_off, packet.dns_len);
+  if (!wire::turn_around(frame, packet, packet.dns_len, sum)) return "no room for an equal reply";
   std::string why;
   const auto reply = read_frame(Bytes(frame.data, frame.data + frame.len), &why);
   if (!reply) return "reply frame cannot be read: " + why;

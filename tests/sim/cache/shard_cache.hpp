@@ -136,7 +136,7 @@ class ShardCache {
   void make_key(uint32_t object) {
     key_.len = static_cast<uint16_t>(kKeyHeadBytes + objects_[object].name_bytes);
     std::memcpy(key_.bytes + kKeyHeadBytes, &object, sizeof object);
-    key_.hash = hash_key(secret_, key_.bytes, key_.len);
+    key_.hash = hash_key(secret_, key_);
   }
 
   const std::vector<Object>& objects_;

@@ -72,7 +72,7 @@ inline Key make_key(uint64_t number, uint16_t len = 24) {
   for (uint16_t i = 0; i < len; ++i)
     key.bytes[i] = static_cast<uint8_t>(number * 31 + i);
   std::memcpy(key.bytes + (len >= 12 ? 4 : 0), &number, std::min<std::size_t>(8, len));
-  key.hash = hash_key(secret, key.bytes, key.len);
+  key.hash = hash_key(secret, key);
   return key;
 }
 

@@ -2,6 +2,7 @@
 // FlowCache: every documented behaviour and failure, one at a time.
 #include "tests/unit/flow/flow_fixture.hpp"
 
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -152,9 +153,10 @@ TYPED_TEST(FlowTest, ATagThatTwoFlowsShareHidesNeither) {
   this->make(flows);
   const auto place = [](uint32_t number) {
     const FlowKey key = key_of(number);
-    return cache::place_of(
-        hash_key(test_secret(), reinterpret_cast<const uint8_t*>(&key), sizeof key),
-        flows / kFlowsPerBucket + 1);
+    uint8_t block[32] = {};
+    std::memcpy(block, &key, sizeof key);
+    return cache::place_of(hash_blocks(test_secret(), block, sizeof key),
+                           flows / kFlowsPerBucket + 1);
   };
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> seen;
   uint32_t number = 0;

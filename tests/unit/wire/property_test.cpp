@@ -129,6 +129,37 @@ Bytes random_answer(Dice& dice) {
   return builder.build();
 }
 
+// A mutated header seldom keeps its checksum, so what is odd in it is made odd here.
+void make_header_odd(Dice& dice, FrameBuilder& builder, bool v6) {
+  constexpr const char* kSources4[] = {"127.0.0.1", "0.0.0.0", "224.0.0.1", "198.18.0.53",
+                                       "198.18.1.9"};
+  constexpr const char* kSources6[] = {"::", "::1", "::ffff:198.18.0.9", "ff02::1",
+                                       "fd00:18:1::9"};
+  constexpr uint16_t kFragments[] = {0, 0x8000, 0x2000, 1, 0x1fff};
+  switch (dice.below(8)) {
+    case 0:
+      builder.from((v6 ? kSources6 : kSources4)[dice.below(5)], 40000);
+      break;
+    case 1:
+      if (!v6) builder.fragment(kFragments[dice.below(5)]);
+      break;
+    case 2:
+      builder.protocol(static_cast<uint8_t>(dice.below(256)));
+      break;
+    case 3:
+      builder.udp_length(static_cast<uint16_t>(dice.below(100)));
+      break;
+    case 4:
+      builder.ip_length(static_cast<uint16_t>(dice.below(150)));
+      break;
+    case 5:
+      builder.pad_to(20 + dice.below(200));
+      break;
+    default:
+      builder.tos(static_cast<uint8_t>(dice.below(256)));
+  }
+}
+
 Bytes random_frame(Dice& dice) {
   const bool v6 = dice.one_in(2);
   FrameBuilder builder;
@@ -142,6 +173,7 @@ Bytes random_frame(Dice& dice) {
   if (!v6 && dice.one_in(3)) builder.ipv4_options(Bytes(4 * dice.below(11), 1));
   if (v6 && dice.one_in(3)) builder.extension(60, Bytes(dice.below(30), 0));
   if (dice.one_in(5)) builder.udp_checksum(0);
+  if (dice.one_in(3)) make_header_odd(dice, builder, v6);
   return builder.payload(random_query(dice)).build();
 }
 

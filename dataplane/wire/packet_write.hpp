@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The Ethernet, IP and UDP headers of what millrace sends. Private to wire/: turn_around and
+// write_upstream_head of packet.hpp, and the short way of plain_reply.hpp, are made of these.
+//
+// Headers are put together in registers and stored in wide pieces; their sums are made from the
+// registers, never from bytes that were just written, which would wait for those stores.
+//
+// Threads: pure. Cost: about 40 instructions for IPv4.
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+#include "dataplane/base/byte_order.hpp"
+#include "dataplane/base/frame.hpp"
+#include "dataplane/wire/checksum.hpp"
+#include "dataplane/wire/eth_ip_udp.hpp"
+#include "dataplane/wire/packet.hpp"
+
+namespace millrace::wire::detail {
+
+// Both ends of a packet, in memory order: what is loaded from one header can be stored to another.
+struct Flow {
+  uint64_t addresses[4];  // source, then target; IPv4: both in addresses[0]
+  uint32_t ports;         // likewise
+};
+
+constexpr uint64_t in_memory_order(uint32_t value) noexcept { return __builtin_bswap32(value); }
+
+// `sum`: of the payload and the addresses.
+inline void write_udp(uint8_t* udp, uint32_t ports, uint32_t udp_bytes, uint64_t sum) noexcept {
+  const uint64_t length = in_memory_order(udp_bytes << 16);
+  // The length counts twice: in the header and in the pseudo-header.
+  sum = sum_add(sum, ports + 2 * length + in_memory_order(kProtocolUdp));
+  const uint64_t head = ports | (length | uint64_t{udp_checksum_from(sum)} << 16) << 32;
+  std::memcpy(udp, &head, sizeof head);
+}
+
+// Type of service and identification are 0: see the policy in packet.hpp.
+inline void write_ipv4(uint8_t* head, const Flow& flow, uint32_t udp_bytes, uint64_t sum) noexcept {
+  const uint64_t addresses = flow.addresses[0];
+  const uint64_t addresses_sum = (addresses & 0xffff'ffff) + (addresses >> 32);
+  const uint64_t first = in_memory_order(0x4500'0000u + kIpv4Bytes + udp_bytes);
+  const uint64_t second = in_memory_order(kIpv4DontFragment);
+  const uint64_t third = in_memory_order(uint32_t{kHopsOut} << 24 | uint32_t{kProtocolUdp} << 16);
+  const auto checksum = static_cast<uint16_t>(~sum_fold(addresses_sum + first + second + third));
+  const uint64_t front = first | second << 32;
+  const auto back = static_cast<uint32_t>(third | uint64_t{checksum} << 16);
+  std::memcpy(head, &front, sizeof front);
+  std::memcpy(head + kIpv4TtlAt, &back, sizeof back);
+  std::memcpy(head + kIpv4SourceAt, &addresses, sizeof addresses);
+  write_udp(head + kIpv4Bytes, flow.ports, udp_bytes, sum_add(sum, addresses_sum));
+}
+
+inline void write_ipv6(uint8_t* head, const Flow& flow, uint32_t udp_bytes, uint64_t sum) noexcept {
+  store_be32(head, 0x6000'0000u);
+  store_be32(head + kIpv6PayloadAt,
+             udp_bytes << 16 | uint32_t{kProtocolUdp} << 8 | uint32_t{kHopsOut});
+  std::memcpy(head + kIpv6SourceAt, flow.addresses, sizeof flow.addresses);
+  for (const uint64_t word : flow.addresses) sum = sum_add(sum, word);
+  write_udp(head + kIpv6Bytes, flow.ports, udp_bytes, sum);
+}
+
+inline void write_ip_udp(uint8_t* l3, bool v6, const Flow& flow, uint16_t dns_len,
+                  uint64_t dns_sum) noexcept {
+  if (v6) {
+    write_ipv6(l3, flow, kUdpBytes + dns_len, dns_sum);
+  } else {
+    write_ipv4(l3, flow, kUdpBytes + dns_len, dns_sum);
+  }
+}
+
+inline uint32_t ip_udp_bytes(bool v6) noexcept {
+  return (v6 ? kIpv6Bytes : kIpv4Bytes) + kUdpBytes;
+}
+
+inline void swap_macs(uint8_t* eth) noexcept {
+  uint32_t target, source;  // the first four octets of each
+  uint16_t target_end, source_end;
+  std::memcpy(&target, eth, sizeof target);
+  std::memcpy(&target_end, eth + 4, sizeof target_end);
+  std::memcpy(&source, eth + kMacBytes, sizeof source);
+  std::memcpy(&source_end, eth + kMacBytes + 4, sizeof source_end);
+  std::memcpy(eth, &source, sizeof source);
+  std::memcpy(eth + 4, &source_end, sizeof source_end);
+  std::memcpy(eth + kMacBytes, &target, sizeof target);
+  std::memcpy(eth + kMacBytes + 4, &target_end, sizeof target_end);
+}
+
+// The flow of the reply to this packet.
+inline Flow reversed_flow(const Frame& frame, const Packet& packet) noexcept {
+  Flow flow;
+  const uint8_t* head = frame.data + packet.l3_off;
+  uint32_t ports;
+  std::memcpy(&ports, frame.data + packet.l4_off, sizeof ports);
+  flow.ports = std::rotl(ports, 16);
+  if (packet.v6) {
+    std::memcpy(flow.addresses, head + kIpv6TargetAt, kIpv6AddressBytes);
+    std::memcpy(flow.addresses + 2, head + kIpv6SourceAt, kIpv6AddressBytes);
+  } else {
+    uint64_t addresses;
+    std::memcpy(&addresses, head + kIpv4SourceAt, sizeof addresses);
+    flow.addresses[0] = std::rotl(addresses, 32);
+  }
+  return flow;
+}
+
+}  // namespace millrace::wire::detail
