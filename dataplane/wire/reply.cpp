@@ -130,7 +130,7 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
 
   const Cut cut = choose_cut(answer, bytes_max - fixed_bytes);
   uint8_t* body = msg + body_at;
-  std::memcpy(body, answer.body, cut.body_bytes);
+  if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);  // it may be null
   uint64_t body_sum = sum_bytes(answer.body, cut.body_bytes);
   if (age_s != 0) body_sum = age_ttls(body, answer, cut.body_bytes, age_s, body_sum);
   const bool ad = answer.authentic_data && limits.trust_ad && (query.flag_ad || query.flag_do) &&

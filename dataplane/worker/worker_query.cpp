@@ -105,6 +105,7 @@ void Worker::receive(StepIo& io) noexcept {
 // Whatever does not look like a plain query at first sight.
 void Worker::take_other(StepIo& io, Frame& frame) noexcept {
   wire::Query& query = burst_->query[burst_->cnt];
+  query = {};  // parse_query fills what it gets to
   const wire::Classified seen = wire::classify(frame, settings_.endpoints(), query.packet);
   switch (seen.kind) {
     case wire::Kind::query:

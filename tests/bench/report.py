@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/performance.md from what `tools/bench micro --json FILE` measured.
+"""Writes docs/performance.md from what `tools/bench micro --json FILE` and `tools/bench path` measured.
 
 Usage: report.py ROOT FILE...   later files replace rows of earlier ones
        report.py --self-test    shows the report of a made-up run to itself
@@ -31,16 +31,49 @@ run.
 """
 
 
+def verdict_of(value, floor, aim, at_least):
+    better = (lambda a, b: a >= b) if at_least else (lambda a, b: a <= b)
+    return "aim met" if better(value, aim) else "floor met" if better(value, floor) else "NOT MET"
+
+
+def rows_of_path(details, pages):
+    """What `tools/bench path` found, as rows like those of micro."""
+    for found in details:
+        kind = found["id"].split()[1]
+        ticks = found["ticks_per_packet"]
+        marginal = ticks["marginal"]
+        noisy = ", noisy" if found["unsteady"] else ""
+        common = {"command": f"tools/bench path ({pages} pages)"}
+        yield common | {
+            "id": f"R1.{kind}", "what": found["name"], "unit": "ratio", "bound": "at least",
+            "floor": found["floor"], "aim": found["aim"], "value": found["ratio"],
+            "low": found["low"], "high": found["high"], "pairs": found["pairs"],
+            "above_ticks": ticks["worker"]["median"], "below_ticks": ticks["testpmd"]["median"],
+            "refused_moved": 0, "refused_steal": 0, "refused_spread": found["rejected_pairs"],
+            "verdict": verdict_of(found["low"], found["floor"], found["aim"], True) + noisy}
+        yield common | {
+            "id": f"R1.{kind}.marginal", "unit": "ticks", "bound": "at most",
+            "what": f"of a hit beyond the port's own, {found['title']}",
+            "floor": found["ticks_max"], "aim": found["ticks_aim"], "value": marginal["median"],
+            "low": marginal["low"], "high": marginal["high"],
+            "verdict": verdict_of(marginal["high"], found["ticks_max"], found["ticks_aim"],
+                                  False) + noisy}
+
+
 def load(paths):
     """One report out of several files."""
     merged = {"machine": {}, "rows": {}}
     for path in paths:
         report = json.loads(pathlib.Path(path).read_text())
+        if "details" in report:
+            rows = rows_of_path(report["details"], report["pages"])
+            merged["rows"].update({row["id"]: row for row in rows})
+            continue
         merged["machine"].update(report["machine"])
         merged["machine"]["speed of one CPU beside the other"] = f"{report['speed_beside']:.2f}"
         for row in report["rows"]:
-            row["measured"] = f"{report['pairs']} pairs, slices of {report['slice_ms']:g} ms"
-            row["slice_ms"] = report["slice_ms"]
+            row["command"] = (f"tools/bench micro --only {target_of(row['id'])} "
+                              f"--slice-ms {report['slice_ms']:g}")
             merged["rows"][row["id"]] = row
     return merged
 
@@ -73,7 +106,9 @@ def cells_of(row):
         refused = row["refused_moved"] + row["refused_steal"] + row["refused_spread"]
         pairs = f"{row['pairs']}, {refused} refused"
     else:
-        value, ticks, pairs = f"{row['value']:.2f} {row['unit']}", "", ""
+        measured_once = row["low"] == row["high"]
+        interval = "" if measured_once else f" [{row['low']:.0f}, {row['high']:.0f}]"
+        value, ticks, pairs = f"{row['value']:.2f}{interval} {row['unit']}", "", ""
     bounds = {"at least": ">=", "at most": "<="}
     bound = bounds.get(row["bound"])
     target = f"{bound} {row['floor']:g} / {row['aim']:g}" if bound else ""
@@ -102,8 +137,7 @@ def render(report, remarks):
         rows = groups[target]
         title = "A against A" if target == "AA" else target
         parts.append(f"\n## {title}\n\n{table(rows)}\n")
-        slices = sorted({row["slice_ms"] for row in rows})
-        parts.append(f"`tools/bench micro --only {target} --slice-ms {slices[-1]:g}`")
+        parts.append(", ".join(f"`{command}`" for command in sorted({r["command"] for r in rows})))
         if target in remarks:
             parts.append("\n" + remarks[target])
     return "\n".join(parts) + "\n"
@@ -113,7 +147,7 @@ def self_test():
     row = {"id": "R21.n1", "what": "w", "unit": "ratio", "bound": "at least", "floor": 3, "aim": 5,
            "value": 4, "low": 3.5, "high": 4.5, "above_ticks": 40, "below_ticks": 10, "pairs": 15,
            "refused_moved": 1, "refused_steal": 2, "refused_spread": 3, "verdict": "floor met",
-           "slice_ms": 20}
+           "command": "tools/bench micro --only R21 --slice-ms 20"}
     report = {"machine": {"CPU": "c"}, "rows": {"R21.n1": row}}
     text = render(report, remarks_of("# x\n\n## R21\n\nBecause.\n"))
     wanted = ["| R21.n1 | w | 4.00 [3.50, 4.50] | >= 3 / 5 | floor met | 40.0 / 10.0 | "
