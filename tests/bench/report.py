@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/performance.md from what `tools/bench micro --json FILE` and `tools/bench path` measured.
+"""Writes docs/performance.md from what `tools/bench micro --json FILE` and `tools/bench path` found.
 
 Usage: report.py ROOT FILE...   later files replace rows of earlier ones
        report.py --self-test    shows the report of a made-up run to itself
