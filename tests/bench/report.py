@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/performance.md from what `tools/bench micro --json FILE` and `tools/bench path` found.
+"""Writes docs/performance.md from what `tools/bench micro --json FILE` and `tools/bench path` say.
 
 Usage: report.py ROOT FILE...   later files replace rows of earlier ones
        report.py --self-test    shows the report of a made-up run to itself
@@ -36,14 +36,14 @@ def verdict_of(value, floor, aim, at_least):
     return "aim met" if better(value, aim) else "floor met" if better(value, floor) else "NOT MET"
 
 
-def rows_of_path(details, pages):
+def rows_of_path(details):
     """What `tools/bench path` found, as rows like those of micro."""
     for found in details:
         kind = found["id"].split()[1]
         ticks = found["ticks_per_packet"]
         marginal = ticks["marginal"]
         noisy = ", noisy" if found["unsteady"] else ""
-        common = {"command": f"tools/bench path ({pages} pages)"}
+        common = {"command": "tools/bench path"}
         yield common | {
             "id": f"R1.{kind}", "what": found["name"], "unit": "ratio", "bound": "at least",
             "floor": found["floor"], "aim": found["aim"], "value": found["ratio"],
@@ -66,7 +66,7 @@ def load(paths):
     for path in paths:
         report = json.loads(pathlib.Path(path).read_text())
         if "details" in report:
-            rows = rows_of_path(report["details"], report["pages"])
+            rows = rows_of_path(report["details"])
             merged["rows"].update({row["id"]: row for row in rows})
             continue
         merged["machine"].update(report["machine"])
