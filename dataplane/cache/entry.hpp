@@ -24,9 +24,10 @@
 // Threads: written whole by the owner before the slot that names it is stored (release, in
 // BasicShard::insert); read after that slot was loaded (acquire, in lookup_burst). Immutable until
 // the grace period after its removal, except `visited`, a hint of one byte that carries no other
-// data. Cost: a hit reads the lines of the entry; touch() stores only if the byte was 0. Limits:
-// lifetimes of 2^24 - 1 s (194 days; longer ones are shortened), a boot clock of 2^40 ms (34
-// years), kEntryBytesMax of region_layout.hpp.
+// data.
+// Cost: a hit reads the lines of the entry; touch() stores only if the byte was 0.
+// Limits: lifetimes of 2^24 - 1 s (194 days; longer ones are shortened), a boot clock of 2^40 ms
+// (34 years), kEntryBytesMax of region_layout.hpp.
 
 #include "dataplane/base/answer_view.hpp"
 #include "dataplane/base/key.hpp"

@@ -63,6 +63,7 @@ def rows_of_path(details):
 def load(paths):
     """One report out of several files."""
     merged = {"machine": {}, "rows": {}}
+    speeds = []
     for path in paths:
         report = json.loads(pathlib.Path(path).read_text())
         if "details" in report:
@@ -70,11 +71,14 @@ def load(paths):
             merged["rows"].update({row["id"]: row for row in rows})
             continue
         merged["machine"].update(report["machine"])
-        merged["machine"]["speed of one CPU beside the other"] = f"{report['speed_beside']:.2f}"
+        speeds.append(f"{report['speed_beside']:.2f}")
         for row in report["rows"]:
             row["command"] = (f"tools/bench micro --only {target_of(row['id'])} "
                               f"--slice-ms {report['slice_ms']:g}")
             merged["rows"][row["id"]] = row
+    if speeds:
+        merged["machine"]["speed of one CPU beside the other"] = (
+            speeds[0] if min(speeds) == max(speeds) else f"{min(speeds)} to {max(speeds)}")
     return merged
 
 
