@@ -85,6 +85,7 @@ std::string Name::read(const yaml::Node& node, const FieldInfo& info, std::strin
 }
 
 std::string Name::check(const std::string& value, const FieldInfo& info) {
+  if (value.empty() && info.lo == 0) return "";
   const bool fits = value.size() >= info.lo && value.size() <= info.hi;
   if (fits && is_alnum(value.front()) && std::all_of(value.begin(), value.end(), is_name_byte)) {
     return "";
@@ -120,6 +121,40 @@ std::string Names::format(const std::vector<std::string>& value) {
   std::string text = "[";
   for (const std::string& name : value)
     text += (text.size() > 1 ? ", " : "") + quote(name);
+  return text + "]";
+}
+
+std::string Prefixes::allowed(const FieldInfo& info) {
+  return range_text(std::to_string(info.lo), std::to_string(info.hi)) + " IPv4 or IPv6 prefixes";
+}
+
+std::string Prefixes::read(const yaml::Node& node, const FieldInfo& info,
+                           std::vector<Prefix>& value) {
+  static constexpr std::string_view kExample = "a prefix such as 198.18.0.0/16 or \"fd00:18::/32\"";
+  if (node.kind != yaml::Node::Kind::list) {
+    return expected("a list of prefixes such as [198.18.0.0/16]", allowed(info), node);
+  }
+  std::vector<Prefix> prefixes;
+  for (const yaml::Node& item : node.items) {
+    if (item.kind != yaml::Node::Kind::scalar) return expected(kExample, "", item);
+    Result<Prefix> prefix = parse_prefix(item.text);
+    if (!prefix.ok()) return expected(kExample, "", item) + ": " + prefix.status().message();
+    prefixes.push_back(prefix.value());
+  }
+  value = std::move(prefixes);
+  return "";
+}
+
+std::string Prefixes::check(const std::vector<Prefix>& value, const FieldInfo& info) {
+  if (value.size() >= info.lo && value.size() <= info.hi) return "";
+  if (value.empty()) return "the list is empty: allowed " + allowed(info);
+  return out_of_range(std::to_string(value.size()) + " prefixes", allowed(info));
+}
+
+std::string Prefixes::format(const std::vector<Prefix>& value) {
+  std::string text = "[";
+  for (const Prefix& prefix : value)
+    text += (text.size() > 1 ? ", " : "") + quote(prefix.text());
   return text + "]";
 }
 
@@ -243,6 +278,12 @@ const std::vector<std::string_view>& Choice<abi::IdleMode>::words() {
 }
 
 template <>
+const std::vector<std::string_view>& Choice<abi::RuleAction>::words() {
+  static const std::vector<std::string_view> kWords{"allow", "refuse", "drop"};
+  return kWords;
+}
+
+template <>
 const std::vector<std::string_view>& Choice<RecursionNotDesired>::words() {
   static const std::vector<std::string_view> kWords{"refuse", "cache_only"};
   return kWords;
@@ -255,6 +296,7 @@ const std::vector<std::string_view>& Choice<LogLevel>::words() {
 }
 
 template struct Choice<abi::IdleMode>;
+template struct Choice<abi::RuleAction>;
 template struct Choice<RecursionNotDesired>;
 template struct Choice<LogLevel>;
 

@@ -65,6 +65,15 @@ struct Names {
   static std::string format(const std::vector<std::string>& value);
 };
 
+struct Prefixes {
+  static std::string type(const FieldInfo&) { return "list of prefixes"; }
+  static std::string allowed(const FieldInfo& info);
+  static std::string read(const yaml::Node& node, const FieldInfo& info,
+                          std::vector<Prefix>& value);
+  static std::string check(const std::vector<Prefix>& value, const FieldInfo& info);
+  static std::string format(const std::vector<Prefix>& value);
+};
+
 struct Interface {
   static std::string type(const FieldInfo&) { return "interface"; }
   static std::string allowed(const FieldInfo& info);
@@ -155,10 +164,13 @@ struct Choice {
 template <>
 const std::vector<std::string_view>& Choice<abi::IdleMode>::words();
 template <>
+const std::vector<std::string_view>& Choice<abi::RuleAction>::words();
+template <>
 const std::vector<std::string_view>& Choice<RecursionNotDesired>::words();
 template <>
 const std::vector<std::string_view>& Choice<LogLevel>::words();
 extern template struct Choice<abi::IdleMode>;
+extern template struct Choice<abi::RuleAction>;
 extern template struct Choice<RecursionNotDesired>;
 extern template struct Choice<LogLevel>;
 

@@ -8,6 +8,7 @@
 // Units are in the names: a TTL is in seconds, a timeout in milliseconds, a size in bytes.
 
 #include "control/config/endpoint.hpp"
+#include "control/config/prefix.hpp"
 #include "dataplane/abi/config_image.hpp"
 
 #include <cstdint>
@@ -60,6 +61,17 @@ struct PacketCache {
   bool operator==(const PacketCache&) const = default;
 };
 
+// Who is served, and from which pool: the first rule that matches decides, and what none matches is
+// allowed.
+struct AccessRule {
+  std::string name;
+  std::vector<Prefix> sources;
+  std::vector<std::string> binds{};  // at which it holds; empty = all
+  abi::RuleAction action = abi::RuleAction::allow;
+  std::string pool{};  // with `allow`, in place of the bind's; empty = that of the bind
+  bool operator==(const AccessRule&) const = default;
+};
+
 inline constexpr int kAutoCore = -1;
 inline constexpr uint32_t kAutoShards = 0;
 
@@ -73,6 +85,7 @@ struct Dataplane {
   std::string hugepage_dir = "/dev/hugepages/millrace";
   uint32_t shards = kAutoShards;        // of the cache; a power of two
   uint32_t buffers_per_worker = 16384;  // raise when ports report that they ran out
+  uint32_t flows = 65536;  // verdicts of access rules, per worker; raise when flow_evict counts
   bool operator==(const Dataplane&) const = default;
 };
 
@@ -123,6 +136,7 @@ struct Config {
   std::vector<Backend> backends;
   std::vector<Pool> pools;                 // empty = `default`, before resolve() only
   std::vector<PacketCache> packet_caches;  // likewise
+  std::vector<AccessRule> access;
   Dataplane dataplane;
   Upstream upstream;
   Edns edns;

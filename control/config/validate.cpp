@@ -40,7 +40,10 @@ void check_fields(const Object& object, const std::string& path, Problems& probl
 template <class Object>
 void check_section(const SectionInfo& info, const std::vector<Object>& list, Problems& problems) {
   const std::string path(info.key);
-  if (list.empty()) problems.push_back({path, "the list is empty: at least one is needed", ""});
+  const bool may_be_empty = info.presence == Presence::optional;
+  if (list.empty() && !may_be_empty) {
+    problems.push_back({path, "the list is empty: at least one is needed", ""});
+  }
   if (list.size() > info.count_max) {
     problems.push_back({path, "has more than " + std::to_string(info.count_max) + " objects", ""});
   }
@@ -95,6 +98,24 @@ void check_reference(const std::string& key, const std::string& name, std::strin
   problems.push_back({key, message, std::string(section)});
 }
 
+bool is_served(const Config& config, const std::string& pool) {
+  return std::any_of(config.backends.begin(), config.backends.end(), [&](const Backend& backend) {
+    return std::find(backend.pools.begin(), backend.pools.end(), pool) != backend.pools.end();
+  });
+}
+
+// What binds and rules ask must have somebody who answers.
+void check_pool_asked(const Config& config, const std::string& key, const std::string& pool,
+                      Problems& problems) {
+  const std::size_t before = problems.size();
+  check_reference(key, pool, "pool", "pools", names_of(config.pools), problems);
+  if (problems.size() == before && !is_served(config, pool)) {
+    problems.push_back(
+        {key, "no backend serves pool \"" + clip(pool) + "\": add it to the `pools` of one",
+         "backends"});
+  }
+}
+
 void check_references(const Config& config, Problems& problems) {
   const auto pools = names_of(config.pools);
   const auto caches = names_of(config.packet_caches);
@@ -114,18 +135,51 @@ void check_references(const Config& config, Problems& problems) {
     }
   }
   for (std::size_t i = 0; i < config.binds.size(); ++i) {
-    const std::string& pool = config.binds[i].pool;
-    const std::string key = element("binds", i) + ".pool";
-    const std::size_t before = problems.size();
-    check_reference(key, pool, "pool", "pools", pools, problems);
-    const bool is_served =
-        std::any_of(config.backends.begin(), config.backends.end(), [&](const Backend& backend) {
-          return std::find(backend.pools.begin(), backend.pools.end(), pool) != backend.pools.end();
-        });
-    if (problems.size() == before && !is_served) {
+    check_pool_asked(config, element("binds", i) + ".pool", config.binds[i].pool, problems);
+  }
+}
+
+// --- access rules
+
+void check_sources(const std::string& path, const std::vector<Prefix>& sources,
+                   Problems& problems) {
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const std::string key = element(path, i);
+    const std::string text = sources[i].text();
+    if (sources[i].cut() != sources[i]) {
       problems.push_back(
-          {key, "no backend serves pool \"" + clip(pool) + "\": add it to the `pools` of one",
-           "backends"});
+          {key, text + " has bits behind its length: write " + sources[i].cut().text(), ""});
+    } else if (sources[i].is_v4_mapped()) {
+      problems.push_back({key, text + " is IPv4 written as IPv6: write the IPv4 prefix", ""});
+    }
+  }
+}
+
+void check_access(const Config& config, Problems& problems) {
+  std::size_t prefixes = 0;
+  for (std::size_t i = 0; i < config.access.size(); ++i) {
+    const AccessRule& rule = config.access[i];
+    const std::string path = element("access", i);
+    check_sources(path + ".sources", rule.sources, problems);
+    const bool fitted = prefixes <= abi::kPrefixesMax;
+    prefixes += rule.sources.size();
+    if (fitted && prefixes > abi::kPrefixesMax) {
+      problems.push_back({path + ".sources",
+                          "with the rules before it these are " + std::to_string(prefixes) +
+                              " prefixes: allowed are at most " + std::to_string(abi::kPrefixesMax),
+                          ""});
+    }
+    for (std::size_t j = 0; j < rule.binds.size(); ++j) {
+      check_reference(element(path + ".binds", j), rule.binds[j], "bind", "binds",
+                      names_of(config.binds), problems);
+    }
+    if (rule.pool.empty()) continue;
+    if (rule.action != abi::RuleAction::allow) {
+      problems.push_back({path + ".pool",
+                          "goes with `action: allow` alone: whoever gets no answer needs no pool",
+                          path + ".action"});
+    } else {
+      check_pool_asked(config, path + ".pool", rule.pool, problems);
     }
   }
 }
@@ -315,6 +369,7 @@ std::vector<Problem> validate(const Config& config, const Host& host) {
   check_binds(config, together);
   check_backends(config, together);
   check_references(config, together);
+  check_access(config, together);
   check_caches(config.packet_caches, together);
   check_upstream(config.upstream, together);
   check_shards(config, together);

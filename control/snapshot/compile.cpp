@@ -41,6 +41,7 @@ void compile_boot(const Config& config, abi::BootSection& boot) {
   boot.ports = count_of(config.ports, abi::kPortsMax);
   boot.shards = dataplane.shards;
   boot.frames_per_worker = dataplane.buffers_per_worker;
+  boot.flows_per_worker = dataplane.flows;
   boot.cache_bytes = cache_bytes(config);
   boot.hugepages = dataplane.hugepages ? 1 : 0;
   boot.cores[0] = dataplane.main_core;
@@ -102,6 +103,23 @@ void compile_tables(const Config& config, abi::ServiceSection& service) {
   }
 }
 
+void compile_rules(const Config& config, abi::ServiceSection& service) {
+  MR_CHECK(config.access.size() <= abi::kRulesMax);
+  for (const AccessRule& from : config.access) {
+    abi::RuleConfig& to = service.rule[service.rules++];
+    for (const std::string& bind : from.binds)
+      to.binds |= 1u << index_of(config.binds, bind);
+    if (from.binds.empty()) to.binds = static_cast<uint32_t>((uint64_t{1} << service.binds) - 1);
+    to.action = from.action;
+    to.pool = from.pool.empty() ? abi::kPoolOfBind
+                                : static_cast<uint8_t>(index_of(config.pools, from.pool));
+    MR_CHECK(service.prefixes + from.sources.size() <= abi::kPrefixesMax);
+    to.prefixes = static_cast<uint16_t>(from.sources.size());
+    for (const Prefix& source : from.sources)
+      service.prefix[service.prefixes++] = source.to_abi();
+  }
+}
+
 }  // namespace
 
 static_assert(kShardBytesMin == snapshot::kShardUnitBytes);
@@ -125,6 +143,7 @@ void compile(const Config& config, uint64_t generation, abi::ConfigImage& image)
   compile_boot(config, image.boot);
   compile_settings(config, image.service);
   compile_tables(config, image.service);
+  compile_rules(config, image.service);
   image.header.checksum = snapshot::image_checksum(&image, sizeof image);
 }
 

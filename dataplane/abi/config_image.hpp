@@ -35,6 +35,10 @@ inline constexpr uint32_t kPoolsMax = 16;
 inline constexpr uint32_t kPacketCachesMax = 8;
 inline constexpr uint32_t kNameMax = 32;  // bytes, with the closing NUL
 inline constexpr uint32_t kShardsMax = 256;
+inline constexpr uint32_t kRulesMax = 64;
+inline constexpr uint32_t kPrefixesMax = 256;  // of all rules together
+inline constexpr uint32_t kFlowsMin = 1024;    // of one worker
+inline constexpr uint32_t kFlowsMax = 1u << 20;
 inline constexpr uint32_t kTriesMax = 4;  // each waits twice as long as the one before
 
 struct ImageHeader {
@@ -66,7 +70,7 @@ struct BootSection {
   uint8_t hugepages;          // 1: cache and buffers in hugepages; 0: ordinary memory
   uint8_t reserved[7];
   int32_t cores[kWorkersMax + 1];  // [0] main, then one CPU per worker
-  int32_t reserved2;
+  uint32_t flows_per_worker;       // verdicts that a worker remembers
   char hugepage_dir[128];
   PortConfig port[kPortsMax];
 };
@@ -99,11 +103,35 @@ struct PacketCacheConfig {
   uint32_t entry_bytes_max;
 };
 
+// Source addresses that share their first `bits` bits; the bits behind them are zero.
+struct PrefixConfig {
+  uint8_t bytes[16];  // as in a packet: IPv4 in the first four, the rest zero
+  uint8_t family;     // 4 or 6
+  uint8_t bits;       // 0..32 or 0..128
+  uint8_t reserved[2];
+};
+static_assert(sizeof(PrefixConfig) == 20 && offsetof(PrefixConfig, bits) == 17);
+
+enum class RuleAction : uint8_t { allow = 0, refuse = 1, drop = 2 };
+
+// What clients get that no rule matches is RuleAction::allow with the pool of the bind; the first
+// rule that matches decides.
+struct RuleConfig {
+  uint32_t binds;     // bit i: bind i; clients of the others are not matched
+  uint16_t prefixes;  // how many; those of the rules stand one behind another
+  RuleAction action;
+  uint8_t pool;       // index, or kPoolOfBind; that if the action is not `allow`
+};
+static_assert(sizeof(RuleConfig) == 8 && kBindsMax <= 32 && kPoolsMax < 255);
+inline constexpr uint8_t kPoolOfBind = 0xff;
+
 struct ServiceSection {
   uint32_t binds;
   uint32_t backends;
   uint32_t pools;
   uint32_t packet_caches;
+  uint32_t rules;
+  uint32_t prefixes;                // of all rules
   uint16_t edns_udp_bytes;          // our own limit towards clients
   uint16_t upstream_edns_udp_bytes; // what we advertise upstream
   uint16_t upstream_port_first;     // host order, source ports of upstream queries: [first, end)
@@ -121,6 +149,8 @@ struct ServiceSection {
   BackendConfig backend[kBackendsMax];
   PoolConfig pool[kPoolsMax];
   PacketCacheConfig packet_cache[kPacketCachesMax];
+  RuleConfig rule[kRulesMax];
+  PrefixConfig prefix[kPrefixesMax];
   uint32_t reserved_end;
 };
 static_assert(std::has_unique_object_representations_v<ServiceSection>);
@@ -131,7 +161,7 @@ struct ConfigImage {
   ServiceSection service;
 };
 static_assert(std::is_trivially_copyable_v<ConfigImage> && alignof(ConfigImage) == 8);
-static_assert(offsetof(ConfigImage, boot) == 64);
+static_assert(offsetof(ConfigImage, boot) == 64 && sizeof(ConfigImage) < 16 * 1024);
 static_assert(std::has_unique_object_representations_v<ConfigImage>, "no hidden padding");
 
 }  // namespace millrace::abi

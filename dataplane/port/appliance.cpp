@@ -125,6 +125,7 @@ void Appliance::make_workers() {
     to.stats = stats_;
     to.mailbox = mailboxes_[w].get();
     to.seed = seed;
+    to.flows = config_.as<abi::ConfigImage>()->boot.flows_per_worker;
     logic_.push_back(std::make_unique<Worker>(to));
     explicit_bzero(seed, sizeof seed);
     loops_.push_back(

@@ -181,7 +181,7 @@ void check_boot(Verdict& verdict, const abi::BootSection& boot) {
     check_port(verdict, row("boot.port", i), boot.port[i]);
   check_unused(verdict, "boot.port", boot.port, boot.ports);
   verdict.zero("boot.reserved", boot.reserved);
-  verdict.zero("boot.reserved2", boot.reserved2);
+  verdict.in_range("boot.flows_per_worker", boot.flows_per_worker, abi::kFlowsMin, abi::kFlowsMax);
 }
 
 void check_binds(Verdict& verdict, const abi::ServiceSection& service) {
@@ -249,6 +249,50 @@ void check_packet_caches(Verdict& verdict, const abi::ServiceSection& service) {
   check_unused(verdict, "service.packet_cache", service.packet_cache, service.packet_caches);
 }
 
+void check_prefix(Verdict& verdict, const std::string& field, const abi::PrefixConfig& prefix) {
+  if (prefix.family != 4 && prefix.family != 6) {
+    return verdict.reject(field + ".family is " + to_string(prefix.family) + "; allowed 4 or 6");
+  }
+  verdict.in_range(field + ".bits", prefix.bits, 0, prefix.family == 4 ? 32 : 128);
+  verdict.zero(field + ".reserved", prefix.reserved);
+  for (uint32_t bit = prefix.bits; bit < 128 && verdict.good(); ++bit) {
+    if ((prefix.bytes[bit / 8] >> (7 - bit % 8) & 1) != 0) {
+      verdict.reject(field + " has bits behind the first " + to_string(prefix.bits));
+    }
+  }
+}
+
+void check_rules(Verdict& verdict, const abi::ServiceSection& service) {
+  const uint64_t known = (uint64_t{1} << service.binds) - 1;  // binds <= 32
+  uint32_t prefixes = 0;
+  for (uint32_t i = 0; i < service.rules; ++i) {
+    const abi::RuleConfig& rule = service.rule[i];
+    const std::string field = row("service.rule", i);
+    if ((rule.binds & ~known) != 0) {
+      verdict.reject(field + ".binds names bind " +
+                     to_string(__builtin_ctzll(rule.binds & ~known)) + ", but there are " +
+                     to_string(service.binds) + " binds");
+    }
+    verdict.in_range(field + ".action", static_cast<uint8_t>(rule.action), 0,
+                     static_cast<uint8_t>(abi::RuleAction::drop));
+    if (rule.pool != abi::kPoolOfBind) {
+      verdict.index(field + ".pool", rule.pool, service.pools, "pools");
+      if (rule.action != abi::RuleAction::allow) {
+        verdict.reject(field + ".pool is " + to_string(rule.pool) + ", but nothing is allowed");
+      }
+    }
+    prefixes += rule.prefixes;
+  }
+  if (prefixes != service.prefixes) {
+    verdict.reject("service.prefixes is " + to_string(service.prefixes) + ", but the rules have " +
+                   to_string(prefixes));
+  }
+  check_unused(verdict, "service.rule", service.rule, service.rules);
+  for (uint32_t i = 0; i < service.prefixes; ++i)
+    check_prefix(verdict, row("service.prefix", i), service.prefix[i]);
+  check_unused(verdict, "service.prefix", service.prefix, service.prefixes);
+}
+
 void check_upstream(Verdict& verdict, const abi::ServiceSection& service, uint32_t workers) {
   verdict.in_range("service.upstream_edns_udp_bytes", service.upstream_edns_udp_bytes,
                    kEdnsBytesMin, kEdnsBytesMax);
@@ -270,6 +314,8 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   verdict.in_range("service.backends", service.backends, 0, abi::kBackendsMax);
   verdict.in_range("service.pools", service.pools, 0, abi::kPoolsMax);
   verdict.in_range("service.packet_caches", service.packet_caches, 0, abi::kPacketCachesMax);
+  verdict.in_range("service.rules", service.rules, 0, abi::kRulesMax);
+  verdict.in_range("service.prefixes", service.prefixes, 0, abi::kPrefixesMax);
   if (!verdict.good()) return;
   verdict.in_range("service.edns_udp_bytes", service.edns_udp_bytes, kEdnsBytesMin, kEdnsBytesMax);
   verdict.in_range("service.idle", static_cast<uint8_t>(service.idle), 0,
@@ -283,6 +329,7 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   check_backends(verdict, service);
   check_pools(verdict, service);
   check_packet_caches(verdict, service);
+  check_rules(verdict, service);
 }
 
 void check_hop(Verdict& verdict, const std::string& field, const abi::NextHop& hop,

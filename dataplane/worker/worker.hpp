@@ -5,8 +5,9 @@
 // A turn takes its frames through stages; each stage handles the whole burst before the next
 // begins, so that the memory latency of one packet hides behind the work on the others.
 //
-//   rx ─▶ classify ─▶ parse ─▶ hash, look up ─▶ answer ──────────────▶ tx
-//            │          │                          │ miss
+//   rx ─▶ classify ─▶ parse ─▶ judge ─▶ look up ─▶ answer ───────────▶ tx
+//            │          │         │                │ miss
+//            │          │         └─▶ refused      │
 //            │          └─▶ error reply            ▼
 //            │                              owner of the key: ours ─▶ join / ask ─▶ tx upstream
 //            │                                      │ another's
@@ -44,6 +45,7 @@
 #include "dataplane/worker/backend_set.hpp"
 #include "dataplane/worker/inflight.hpp"
 #include "dataplane/worker/mailbox.hpp"
+#include "dataplane/worker/policy_stage.hpp"
 #include "dataplane/worker/settings.hpp"
 #include "dataplane/worker/step_io.hpp"
 #include "dataplane/wire/reply.hpp"
@@ -71,6 +73,7 @@ struct Connections {
   const uint8_t* seed = nullptr;          // Csprng::kSeedBytes
   uint32_t pendings = 4096;
   uint32_t waiters = 8192;
+  uint32_t flows = 65536;
 };
 
 // The worker that writes a shard.
@@ -111,6 +114,9 @@ class Worker {
   void begin_lookup(Frame& frame) noexcept;
   void take_other(StepIo& io, Frame& frame) noexcept;
   void take_query(StepIo& io, Frame& frame) noexcept;
+  void judge(StepIo& io) noexcept;
+  abi::Outcome judge_one(const Frame& frame, wire::Query& query) noexcept;
+  void count_flows(uint32_t known, uint32_t all) noexcept;
   void take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
   void answer(StepIo& io) noexcept;
   void answer_at_length(StepIo& io, Frame& frame, const wire::Query& query,
@@ -137,7 +143,7 @@ class Worker {
   uint32_t drain_rings(StepIo& io) noexcept;
   void take_item(StepIo& io, const ring::WorkItem& item) noexcept;
   void take_miss(StepIo& io, const ring::WorkItem& item) noexcept;
-  bool adopt(const ring::WorkItem& item, wire::Query& query, Key& key) const noexcept;
+  abi::Outcome adopt(const ring::WorkItem& item, wire::Query& query, Key& key) noexcept;
   bool answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
   // Both: miss, and the client waits from now on; or the error that it is to get.
   abi::Outcome ask_owner(StepIo& io, const Frame& frame, const wire::Query& query,
@@ -189,6 +195,7 @@ class Worker {
   Csprng random_;
   Inflight inflight_;
   BackendSet backends_;
+  PolicyStage policy_;
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<wire::AnswerScratch> scratch_;
 

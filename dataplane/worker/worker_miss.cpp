@@ -76,8 +76,8 @@ void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
   Frame frame = item.frame;
   wire::Query query = item.query;
   Key key;
-  Outcome outcome = Outcome::servfail_upstream;
-  if (adopt(item, query, key)) {
+  Outcome outcome = adopt(item, query, key);
+  if (outcome == wire::kGoOn) {
     if (answer_late_hit(io, frame, query, key)) return;
     outcome = ask_owner(io, frame, query, key);
   }
@@ -87,21 +87,24 @@ void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
 }
 
 // The query and the key of a miss. If it was received under another config, it is handled under
-// ours from here on: pool and packet cache are numbered anew, and with another cache the key is
-// another and may have another owner. False: the query's address is none of ours any more.
-bool Worker::adopt(const ring::WorkItem& item, wire::Query& query, Key& key) const noexcept {
+// ours from here on: the rules are asked again, pool and packet cache are numbered anew, and with
+// another cache the key is another and may have another owner. Not kGoOn: the query's address is
+// none of ours any more, or the rules have something against it.
+Outcome Worker::adopt(const ring::WorkItem& item, wire::Query& query, Key& key) noexcept {
   uint8_t packet_cache = item.packet_cache;
   if (item.generation != static_cast<uint32_t>(settings_.generation())) {
-    wire::Packet packet;
-    if (wire::classify(item.frame, settings_.endpoints(), packet).kind != wire::Kind::query) {
-      return false;
+    if (wire::classify(item.frame, settings_.endpoints(), query.packet).kind !=
+        wire::Kind::query) {
+      query.packet = item.query.packet;
+      return Outcome::servfail_upstream;
     }
-    query.pool = settings_.endpoints().service[packet.service].pool;
+    query.pool = settings_.endpoints().service[query.packet.service].pool;
+    if (const Outcome ruled = judge_one(item.frame, query); ruled != wire::kGoOn) return ruled;
     packet_cache = settings_.cache_idx_of_pool(query.pool);
   }
   rebuild_key(item.frame, query, packet_cache, item.hash, key);
   if (packet_cache != item.packet_cache) key.hash = hash_key(*to_.secret, key);
-  return true;
+  return wire::kGoOn;
 }
 
 // Between the look-up on the core that received the query and now, the answer may have come.

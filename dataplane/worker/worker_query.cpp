@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker's stages for clients' queries: receive, parse, look up, answer.
+// A worker's stages for clients' queries: receive, parse, judge, look up, answer.
 #include <algorithm>
 
 #include "dataplane/base/check.hpp"
@@ -12,6 +12,14 @@ namespace millrace::dp {
 using abi::Event;
 using abi::Outcome;
 
+namespace {
+
+abi::OutcomeClass class_of(Outcome outcome) noexcept {
+  return abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
+}
+
+}  // namespace
+
 uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   now_ns_ = now_ns;
   now_ms_ = now_ns / 1'000'000;
@@ -19,6 +27,7 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   load_snapshots();
   uint32_t work = io.rx_cnt;
   receive(io);
+  if (policy_.active()) judge(io);
   cache::finish_lookups(burst_->lookup, burst_->cnt, now_ms_);
   answer(io);
   work += drain_rings(io);
@@ -36,6 +45,7 @@ void Worker::load_snapshots() noexcept {
     const Remap remap = settings_.apply(*config);
     backends_.apply(remap, config->service.backends);
     inflight_.apply(remap.backend, remap.pool);
+    policy_.load(*config);
     publish_due_ns_ = 0;
   }
   const abi::RoutesImage* routes = to_.routes->load();
@@ -131,6 +141,12 @@ void Worker::take_query(StepIo& io, Frame& frame) noexcept {
     outcome = Outcome::refused_rd0;
   }
   if (outcome != wire::kGoOn) {
+    // Whoever is dropped gets no error, either, and whoever is refused no other. What gets no reply
+    // at all, a response for one, is not refused.
+    if (class_of(outcome) != abi::OutcomeClass::dropped) {
+      const Outcome ruled = judge_one(frame, query);
+      if (ruled != wire::kGoOn) outcome = ruled;
+    }
     counters_.count(outcome);
     reply_error(io, frame, query, outcome);
     return;
@@ -139,6 +155,72 @@ void Worker::take_query(StepIo& io, Frame& frame) noexcept {
   query.pool = service.pool;
   key.bytes[3] = service.packet_cache;
   begin_lookup(frame);
+}
+
+namespace {
+
+// kGoOn, with the pool that the query is asked of; or how it ends.
+Outcome follow(const flow::Verdict& verdict, wire::Query& query) noexcept {
+  switch (verdict.action) {
+    case flow::Action::refuse:
+      return Outcome::refused_acl;
+    case flow::Action::drop:
+      return Outcome::drop_acl;
+    case flow::Action::pool:
+      query.pool = static_cast<uint8_t>(verdict.index);
+      break;
+    case flow::Action::allow:
+      break;
+  }
+  return wire::kGoOn;
+}
+
+}  // namespace
+
+void Worker::count_flows(uint32_t known, uint32_t all) noexcept {
+  counters_.count(Event::flow_hit, known);
+  counters_.count(Event::flow_miss, all - known);
+}
+
+// The access rules, for a burst whose lookups have begun as if there were none: so the answer
+// cache's lines come while the flows are looked up. Only what goes to another packet cache, or
+// moves up into the place of a query that ends here, begins anew.
+void Worker::judge(StepIo& io) noexcept {
+  Burst& burst = *burst_;
+  const uint32_t cnt = burst.cnt;
+  flow::Verdict verdicts[kBurstMax];
+  count_flows(policy_.judge(burst.frame, burst.query, cnt, now_ms_, verdicts), cnt);
+  burst.cnt = 0;
+  for (uint32_t i = 0; i < cnt; ++i) {
+    Frame& frame = *burst.frame[i];
+    wire::Query& query = burst.query[i];
+    const Outcome outcome = follow(verdicts[i], query);
+    if (outcome != wire::kGoOn) {
+      counters_.count(outcome);
+      reply_error(io, frame, query, outcome);
+      continue;
+    }
+    const uint8_t packet_cache = settings_.cache_idx_of_pool(query.pool);
+    if (burst.cnt == i && burst.key[i].bytes[3] == packet_cache) {
+      ++burst.cnt;
+      continue;
+    }
+    if (burst.cnt != i) {
+      burst.query[burst.cnt] = query;
+      burst.key[burst.cnt] = burst.key[i];
+    }
+    burst.key[burst.cnt].bytes[3] = packet_cache;
+    begin_lookup(frame);
+  }
+}
+
+// The same for a query that is not in the burst; its pool is that of its service so far.
+Outcome Worker::judge_one(const Frame& frame, wire::Query& query) noexcept {
+  if (!policy_.active()) return wire::kGoOn;
+  const Frame* const frames[1] = {&frame};
+  flow::Verdict verdict;
+  count_flows(policy_.judge(frames, &query, 1, now_ms_, &verdict), 1);
+  return follow(verdict, query);
 }
 
 void Worker::take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept {
@@ -228,7 +310,7 @@ wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query
 
 void Worker::reply_error(StepIo& io, Frame& frame, const wire::Query& query,
                          Outcome outcome) noexcept {
-  const abi::OutcomeClass cls = abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
+  const abi::OutcomeClass cls = class_of(outcome);
   if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused) {
     give_back(io, frame);  // dropped in silence
     return;

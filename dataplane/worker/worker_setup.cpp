@@ -30,11 +30,23 @@ Inflight::Inflight(uint32_t pendings, uint32_t waiters)
   }
 }
 
+static_assert(abi::kFlowsMax == flow::kFlowsMax);
+
+PolicyStage::PolicyStage(uint32_t flows, const HashSecret& secret) {
+  // Left as it comes: format() touches little of it, and the rest is not used before a flow is.
+  const std::size_t bytes = flow::FlowCache::bytes_for(flows);
+  static_assert(sizeof(Line) == kCacheLineBytes);
+  memory_.reset(new Line[(bytes + sizeof(Line) - 1) / sizeof(Line)]);
+  MR_CHECK(flow::FlowCache::format(memory_.get(), bytes, flows).empty());
+  MR_CHECK(flows_.attach(memory_.get(), bytes, secret).empty());
+}
+
 Worker::Worker(const Connections& to)
     : to_(to),
       random_(to.seed),
       inflight_(to.pendings, to.waiters),
       backends_(to.worker, to.workers, to.stats->backends),
+      policy_(to.flows, *to.secret),
       burst_(new Burst),
       scratch_(new wire::AnswerScratch),
       backlog_(new Frame[to.waiters]),

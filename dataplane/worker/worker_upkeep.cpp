@@ -13,6 +13,7 @@ using abi::Event;
 namespace {
 
 constexpr uint32_t kExpireBudget = 16;         // entries per turn
+constexpr uint32_t kFlowExpireBudget = 16;     // flows per turn
 constexpr uint32_t kWalkBuckets = 64;          // index buckets per turn
 constexpr uint32_t kBacklogBudget = 64;        // replies per turn
 constexpr uint64_t kPublishPeriodNs = 5'000'000;
@@ -67,6 +68,8 @@ void Worker::upkeep(StepIo& io) noexcept {
   shard.reclaim();
   const uint32_t mine = (to_.shard_cnt - to_.worker + to_.workers - 1) / to_.workers;
   upkeep_shard_ = upkeep_shard_ + 1 < mine ? upkeep_shard_ + 1 : 0;
+
+  if (policy_.active()) policy_.expire(now_ms_, kFlowExpireBudget);
 
   if (now_ns_ >= share_due_ns_) {
     share_due_ns_ = now_ns_ + kSharePeriodNs;
@@ -171,6 +174,7 @@ void Worker::publish() noexcept {
     evicted += gauges.evicted;
   }
   counters_.event[static_cast<std::size_t>(Event::cache_evict)] = evicted;
+  counters_.event[static_cast<std::size_t>(Event::flow_evict)] = policy_.gauges().evicted;
   stats::publish(counters_, settings_.generation(), to_.stats->cores[to_.worker]);
 }
 

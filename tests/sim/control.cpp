@@ -56,6 +56,7 @@ void Control::write_boot(abi::BootSection& boot) const {
   boot.ports = 2;
   boot.shards = plan_.shards;
   boot.frames_per_worker = 4096;
+  boot.flows_per_worker = plan_.flows;
   boot.cache_bytes = plan_.shards * (2ULL << 20);
   for (uint32_t p = 0; p < boot.ports; ++p) {
     put_text(boot.port[p].name, "port" + std::to_string(p));

@@ -15,6 +15,7 @@ struct Plan {
   uint32_t region_bytes = 512 << 10;  // per shard
   uint32_t pendings = 64;
   uint32_t waiters = 256;
+  uint32_t flows = 1024;
   uint32_t frames = 2048;
 
   // --- tempo

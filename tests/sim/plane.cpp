@@ -38,6 +38,7 @@ Plane::Plane(const Plan& plan, Random& random) : stats_(new abi::StatsArea{}) {
     to.seed = seed;
     to.pendings = plan.pendings;
     to.waiters = plan.waiters;
+    to.flows = plan.flows;
     cores_[w]->worker = std::make_unique<dp::Worker>(to);
     qsbr_.online(w);
   }

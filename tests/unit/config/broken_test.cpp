@@ -409,6 +409,111 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 25, "upstream.try_timeout", "needs a unit"}}}),
     name_of);
 
+// A list of so many prefixes, 10.x.y.0/24 from `first` on.
+std::string prefixes(int first, int cnt) {
+  std::string text;
+  for (int i = first; i < first + cnt; ++i) {
+    text += (text.empty() ? "" : ", ") + ("10." + std::to_string(i / 256)) + "." +
+            std::to_string(i % 256) + ".0/24";
+  }
+  return "[" + text + "]";
+}
+
+std::string access(const std::string& list) {
+  return with("access: [" + list + "]\n");
+}
+
+std::string rules(int cnt) {
+  std::string text = kGood + "access:\n";
+  for (int i = 0; i < cnt; ++i)
+    text += "  - {name: r" + std::to_string(i) + ", sources: [10.0.0.0/8], action: drop}\n";
+  return text;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Access, Broken,
+    ::testing::Values(
+        Case{"RuleWithoutSources",
+             access("{name: x, action: drop}"),
+             {{4, 10, "access[0].sources", "is missing"}}},
+        Case{"RuleWithoutAction",
+             access("{name: x, sources: [10.0.0.0/8]}"),
+             {{4, 10, "access[0].action", "is missing"}}},
+        Case{"RuleForNobody",
+             access("{name: x, sources: [], action: drop}"),
+             {{4, 29, "access[0].sources", "the list is empty: allowed 1 to 256"}}},
+        Case{"SourcesAsWord",
+             access("{name: x, sources: 10.0.0.0/8, action: drop}"),
+             {{4, 29, "access[0].sources", "a list of prefixes"}}},
+        Case{"NoPrefix",
+             access("{name: x, sources: [10.0.0.0/8, office], action: drop}"),
+             {{4, 29, "access[0].sources", "found \"office\": not an IP address"}}},
+        Case{"PrefixOfAnEndpoint",
+             access("{name: x, sources: ['10.0.0.1:53'], action: drop}"),
+             {{4, 29, "access[0].sources", "not an IP address"}}},
+        Case{"PrefixTooLong",
+             access("{name: x, sources: [10.0.0.0/33], action: drop}"),
+             {{4, 29, "access[0].sources", "a number from 0 to 32"}}},
+        Case{"PrefixTooLong6",
+             access("{name: x, sources: ['fd00::/129'], action: drop}"),
+             {{4, 29, "access[0].sources", "a number from 0 to 128"}}},
+        Case{"PrefixWithoutLength",
+             access("{name: x, sources: [10.0.0.0/], action: drop}"),
+             {{4, 29, "access[0].sources", "a number from 0 to 32"}}},
+        Case{"HostBits",
+             access("{name: x, sources: [10.0.0.0/8, 198.18.0.9/16], action: drop}"),
+             {{4, 42, "access[0].sources[1]", "bits behind its length: write 198.18.0.0/16"}}},
+        Case{"HostBits6",
+             access("{name: x, sources: ['fd00:18::1/32'], action: drop}"),
+             {{4, 30, "access[0].sources[0]", "write fd00:18::/32"}}},
+        Case{"PrefixV4Mapped",
+             access("{name: x, sources: ['::ffff:10.0.0.0/104'], action: drop}"),
+             {{4, 30, "access[0].sources[0]", "write the IPv4 prefix"}}},
+        Case{"ActionUnknown",
+             access("{name: x, sources: [10.0.0.0/8], action: deny}"),
+             {{4, 51, "access[0].action", "one of allow, refuse, drop"}}},
+        Case{"DanglingBindOfRule",
+             access("{name: x, sources: [10.0.0.0/8], binds: [b, c], action: drop}"),
+             {{4, 54, "access[0].binds[1]", "no bind is named \"c\""}}},
+        Case{"DanglingPoolOfRule",
+             access("{name: x, sources: [10.0.0.0/8], action: allow, pool: defalt}"),
+             {{4, 64, "access[0].pool", "did you mean \"default\"?"}}},
+        Case{"PoolOfRuleWithoutBackend",
+             with("pools: [{name: default}, {name: x}]\n"
+                  "access: [{name: x, sources: [10.0.0.0/8], action: allow, pool: x}]\n"),
+             {{5, 64, "access[0].pool", "no backend serves pool \"x\""}}},
+        Case{"PoolOfThoseRefused",
+             access("{name: x, sources: [10.0.0.0/8], action: refuse, pool: default}"),
+             {{4, 65, "access[0].pool", "goes with `action: allow` alone"}}},
+        Case{"SameRule",
+             access("{name: x, sources: [10.0.0.0/8], action: drop}, "
+                    "{name: x, sources: [10.0.0.0/8], action: drop}"),
+             {{4, 65, "access[1].name", "is the name of access[0] already"}}},
+        Case{"TooManyRules", rules(65), {{69, 5, "access", "at most 64"}}},
+        Case{"TooManyPrefixesInOne",
+             access("{name: x, sources: " + prefixes(0, 257) + ", action: drop}"),
+             {{4, 29, "access[0].sources", "257 prefixes is out of range"}}},
+        Case{"TooManyPrefixes",
+             with("access:\n  - {name: x, sources: " + prefixes(0, 200) + ", action: drop}\n" +
+                  "  - {name: y, sources: " + prefixes(0, 57) + ", action: drop}\n" +
+                  "  - {name: z, sources: " + prefixes(0, 57) + ", action: drop}\n"),
+             {{6, 24, "access[1].sources", "these are 257 prefixes: allowed are at most 256"}}},
+        Case{"FewFlows",
+             with("dataplane: {flows: 1023}\n"),
+             {{4, 20, "dataplane.flows", "allowed 1024 to 1048576"}}},
+        Case{"ManyFlows",
+             with("dataplane: {flows: 1048577}\n"),
+             {{4, 20, "dataplane.flows", "allowed 1024 to 1048576"}}}),
+    name_of);
+
+TEST(Access, AsManyAsThereMayBe) {
+  EXPECT_TRUE(load(rules(64)).ok()) << load(rules(64)).text();
+  const LoadResult full =
+      load(access("{name: x, sources: " + prefixes(0, 256) + ", action: drop}"));
+  EXPECT_TRUE(full.ok()) << full.text();
+  EXPECT_TRUE(load(with("access: []\n")).ok());
+}
+
 TEST(BrokenFile, ThatIsTooLargeIsRefused) {
   const std::string comment = kGood + "#" + std::string(kConfigBytesMax - kGood.size() - 1, 'x');
   EXPECT_TRUE(load(comment).ok());

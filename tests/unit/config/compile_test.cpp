@@ -42,7 +42,10 @@ const char* const kEveryField =
     "  - {name: other, size: 1MiB, max_ttl: 2h, min_ttl: 7s, min_cacheable_ttl: 8s,\n"
     "     max_negative_ttl: 9m, failure_ttl: 10s, maximum_entry_size: 2KiB}\n"
     "dataplane: {workers: 2, cores: [2, 1], main_core: 3, idle: poll, hugepages: false,\n"
-    "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096}\n"
+    "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096, flows: 2048}\n"
+    "access:\n  - {name: x, sources: [198.18.0.0/16, 'fd00:18::/32'], binds: [b], action: refuse}\n"
+    "  - {name: y, sources: [198.19.0.1], action: allow, pool: two}\n"
+    "  - {name: z, sources: ['::/0'], binds: [b, a], action: drop}\n"
     "upstream: {port_range: [20000, 30000], try_timeout: 300ms, give_up: 4s, tries: 4,\n"
     "           down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
     "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
@@ -64,6 +67,7 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(boot.shards, 8u);
   EXPECT_EQ(boot.frames_per_worker, 4096u);
   EXPECT_EQ(boot.cache_bytes, 80ull << 20);
+  EXPECT_EQ(boot.flows_per_worker, 2048u);
   EXPECT_EQ(boot.hugepages, 0);
   EXPECT_EQ(boot.cores[0], 3);
   EXPECT_EQ(boot.cores[1], 2);
@@ -113,6 +117,39 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(cache.negative_ttl_s_max, 540u);
   EXPECT_EQ(cache.failure_ttl_s, 10u);
   EXPECT_EQ(cache.entry_bytes_max, 2048u);
+}
+
+TEST(Compile, FillsTheAccessRules) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const Image image = compiled(*loaded.config, 7);
+  const abi::ServiceSection& service = image->service;
+  ASSERT_EQ(service.rules, 3u);
+  EXPECT_EQ(service.rule[0].binds, 0b10u);
+  EXPECT_EQ(service.rule[0].prefixes, 2);
+  EXPECT_EQ(service.rule[0].action, abi::RuleAction::refuse);
+  EXPECT_EQ(service.rule[0].pool, abi::kPoolOfBind);
+  EXPECT_EQ(service.rule[1].binds, 0b11u) << "none named: all";
+  EXPECT_EQ(service.rule[1].prefixes, 1);
+  EXPECT_EQ(service.rule[1].action, abi::RuleAction::allow);
+  EXPECT_EQ(service.rule[1].pool, 1u);
+  EXPECT_EQ(service.rule[2].binds, 0b11u);
+  EXPECT_EQ(service.rule[2].action, abi::RuleAction::drop);
+
+  ASSERT_EQ(service.prefixes, 4u);
+  const uint8_t v4[16] = {198, 18};
+  const uint8_t v6[16] = {0xfd, 0x00, 0x00, 0x18};
+  const uint8_t host[16] = {198, 19, 0, 1};
+  EXPECT_TRUE(same(service.prefix[0].bytes, v4, 16));
+  EXPECT_EQ(service.prefix[0].family, 4);
+  EXPECT_EQ(service.prefix[0].bits, 16);
+  EXPECT_TRUE(same(service.prefix[1].bytes, v6, 16));
+  EXPECT_EQ(service.prefix[1].family, 6);
+  EXPECT_EQ(service.prefix[1].bits, 32);
+  EXPECT_TRUE(same(service.prefix[2].bytes, host, 16));
+  EXPECT_EQ(service.prefix[2].bits, 32) << "an address by itself";
+  EXPECT_EQ(service.prefix[3].family, 6);
+  EXPECT_EQ(service.prefix[3].bits, 0);
 }
 
 TEST(Compile, GivesTheSameBytesForTheSameConfig) {

@@ -82,6 +82,9 @@ TEST(Diff, KnowsWhatEachKeyCosts) {
   EXPECT_EQ(cost([](Config& c) { c.upstream.port_range.end = 31001; }), ReloadClass::live);
   EXPECT_EQ(cost([](Config& c) { c.packet_caches[0].max_ttl_s = 60; }), ReloadClass::live);
   EXPECT_EQ(cost([](Config& c) { c.pools.push_back({.name = "x"}); }), ReloadClass::live);
+  EXPECT_EQ(cost([](Config& c) { c.access.push_back({.name = "x", .sources = {}}); }),
+            ReloadClass::live);
+  EXPECT_EQ(cost([](Config& c) { c.dataplane.flows = 2048; }), ReloadClass::restart);
   EXPECT_EQ(cost([](Config& c) { c.ports[0].interface = "x"; }), ReloadClass::port);
   EXPECT_EQ(cost([](Config& c) { c.ports.push_back({.name = "x"}); }), ReloadClass::port);
   EXPECT_EQ(cost([](Config& c) { c.packet_caches.push_back({.name = "x"}); }),

@@ -49,7 +49,8 @@ TEST(RoundTrip, AMinimalConfigIsDumpedWhole) {
             "    min_cacheable_ttl: 0s\n"
             "    max_negative_ttl: 1h\n"
             "    failure_ttl: 5s\n"
-            "    maximum_entry_size: 4KiB\n");
+            "    maximum_entry_size: 4KiB\n"
+            "access: []\n");
 }
 
 TEST(RoundTrip, EmptyListsAreDumpedAsLists) {

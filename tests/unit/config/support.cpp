@@ -95,6 +95,34 @@ void RandomConfig::make_service(Config& config) {
   }
 }
 
+Prefix RandomConfig::prefix() {
+  Prefix prefix;
+  prefix.family = between(0, 1) == 0 ? 4 : 6;
+  const std::size_t octets = prefix.family == 4 ? 4 : 16;
+  prefix.bits = static_cast<uint8_t>(between(0, 8 * octets));
+  for (std::size_t i = 0; i < octets; ++i)
+    prefix.bytes[i] = static_cast<uint8_t>(between(0, 255));
+  return prefix.cut();
+}
+
+void RandomConfig::make_access(Config& config) {
+  config.access.resize(between(0, 2) == 0 ? 0 : between(0, abi::kRulesMax));
+  for (std::size_t i = 0; i < config.access.size(); ++i) {
+    AccessRule& rule = config.access[i];
+    rule.name = name(i);
+    rule.sources.resize(between(1, abi::kPrefixesMax / abi::kRulesMax));
+    for (Prefix& source : rule.sources)
+      source = prefix();
+    for (const Bind& bind : config.binds) {
+      if (between(0, 7) == 0) rule.binds.push_back(bind.name);
+    }
+    rule.action = static_cast<abi::RuleAction>(between(0, 2));
+    if (rule.action == abi::RuleAction::allow && between(0, 1) == 0) {
+      rule.pool = config.pools[between(0, config.pools.size() - 1)].name;
+    }
+  }
+}
+
 void RandomConfig::make_dataplane(Config& config) {
   Dataplane& dataplane = config.dataplane;
   dataplane.workers = between32(1, abi::kWorkersMax);
@@ -106,6 +134,7 @@ void RandomConfig::make_dataplane(Config& config) {
   dataplane.hugepages = between(0, 1) == 0;
   dataplane.hugepage_dir = between(0, 1) == 0 ? "/mnt/h" : "/mnt/a b: \"c\" \\ # &*";
   dataplane.buffers_per_worker = between32(2048, 1 << 20);
+  dataplane.flows = between32(abi::kFlowsMin, abi::kFlowsMax);
   uint64_t sizes = 0;
   for (const PacketCache& cache : config.packet_caches)
     sizes += cache.size_bytes;
@@ -138,6 +167,7 @@ Config RandomConfig::make() {
   make_ports(config);
   make_caches(config);
   make_service(config);
+  make_access(config);
   make_dataplane(config);
   make_groups(config);
   return config;

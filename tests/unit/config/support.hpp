@@ -50,6 +50,8 @@ class RandomConfig {
   void make_ports(Config& config);
   void make_service(Config& config);
   void make_caches(Config& config);
+  Prefix prefix();
+  void make_access(Config& config);
   void make_dataplane(Config& config);
   void make_groups(Config& config);
 

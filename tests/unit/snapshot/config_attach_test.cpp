@@ -115,7 +115,8 @@ TEST(ConfigAttach, RefusesAWrongBootSection) {
       {"boot.port[1] must", [](auto& i) { std::strcpy(i.boot.port[1].interface, "vb"); }},
       {"boot.port[2] (unused)", [](auto& i) { i.boot.port[2].device[5] = 1; }},
       {"boot.reserved ", [](auto& i) { i.boot.reserved[6] = 1; }},
-      {"boot.reserved2", [](auto& i) { i.boot.reserved2 = 1; }},
+      {"boot.flows_per_worker", [](auto& i) { i.boot.flows_per_worker = 1023; }},
+      {"boot.flows_per_worker", [](auto& i) { i.boot.flows_per_worker = (1u << 20) + 1; }},
   });
 }
 
@@ -125,6 +126,8 @@ TEST(ConfigAttach, RefusesWrongCountsAndSwitches) {
       {"service.backends", [](auto& i) { i.service.backends = abi::kBackendsMax + 1; }},
       {"service.pools", [](auto& i) { i.service.pools = abi::kPoolsMax + 1; }},
       {"service.packet_caches", [](auto& i) { i.service.packet_caches = 9; }},
+      {"service.rules", [](auto& i) { i.service.rules = abi::kRulesMax + 1; }},
+      {"service.prefixes is 257; allowed", [](auto& i) { i.service.prefixes = 257; }},
       {"service.packet_caches", [](auto& i) { i.service.packet_caches = UINT32_MAX; }},
       {"service.edns_udp_bytes", [](auto& i) { i.service.edns_udp_bytes = 511; }},
       {"service.edns_udp_bytes", [](auto& i) { i.service.edns_udp_bytes = 4097; }},
@@ -236,12 +239,38 @@ TEST(ConfigAttach, RefusesWrongPacketCaches) {
   });
 }
 
+TEST(ConfigAttach, RefusesWrongRules) {
+  expect_refused({
+      {"service.rule[0].binds names bind 2", [](auto& i) { i.service.rule[0].binds = 7; }},
+      {"service.rule[1].binds names bind 31", [](auto& i) { i.service.rule[1].binds = 1u << 31; }},
+      {"service.rule[0].action", [](auto& i) { i.service.rule[0].action = abi::RuleAction{3}; }},
+      {"service.rule[0].pool is 2", [](auto& i) { i.service.rule[0].pool = 2; }},
+      {"service.rule[0].pool is 254", [](auto& i) { i.service.rule[0].pool = 254; }},
+      {"service.rule[1].pool is 1, but nothing", [](auto& i) { i.service.rule[1].pool = 1; }},
+      {"service.prefixes is 3, but the rules have 4",
+       [](auto& i) { i.service.rule[1].prefixes = 2; }},
+      {"service.prefixes is 3, but the rules have 65537",
+       [](auto& i) { i.service.rule[1].prefixes = 65'535; }},
+      {"service.rule[2] (unused)", [](auto& i) { i.service.rule[2].binds = 1; }},
+      {"service.prefix[0].family", [](auto& i) { i.service.prefix[0].family = 0; }},
+      {"service.prefix[0].bits", [](auto& i) { i.service.prefix[0].bits = 33; }},
+      {"service.prefix[1].bits", [](auto& i) { i.service.prefix[1].bits = 129; }},
+      {"service.prefix[0] has bits behind", [](auto& i) { i.service.prefix[0].bits = 14; }},
+      {"service.prefix[0] has bits behind", [](auto& i) { i.service.prefix[0].bytes[4] = 1; }},
+      {"service.prefix[1] has bits behind", [](auto& i) { i.service.prefix[1].bytes[15] = 1; }},
+      {"service.prefix[1].reserved", [](auto& i) { i.service.prefix[1].reserved[1] = 1; }},
+      {"service.prefix[3] (unused)", [](auto& i) { i.service.prefix[3].family = 4; }},
+  });
+}
+
 void fill_every_table(ConfigImage& image) {
   abi::ServiceSection& service = image.service;
   service.binds = abi::kBindsMax;
   service.backends = abi::kBackendsMax;
   service.pools = abi::kPoolsMax;
   service.packet_caches = abi::kPacketCachesMax;
+  service.rules = abi::kRulesMax;
+  service.prefixes = abi::kPrefixesMax;
   for (uint32_t i = 0; i < abi::kBindsMax; ++i) {
     service.bind[i] = {address_of("198.18.0." + std::to_string(i), 53), i % abi::kPoolsMax};
   }
@@ -251,6 +280,12 @@ void fill_every_table(ConfigImage& image) {
     pool = service.pool[0];
   for (abi::PacketCacheConfig& cache : service.packet_cache)
     cache = service.packet_cache[0];
+  for (abi::RuleConfig& rule : service.rule)
+    rule = {UINT32_MAX, abi::kPrefixesMax / abi::kRulesMax, abi::RuleAction::allow, 15};
+  for (abi::PrefixConfig& prefix : service.prefix) {
+    prefix = {{}, 6, 128, {}};
+    std::memset(prefix.bytes, 0xff, sizeof prefix.bytes);
+  }
   service.pool[15].packet_cache = abi::kPacketCachesMax - 1;
   service.pool[15].backends = UINT32_MAX;
 }
@@ -266,6 +301,9 @@ TEST(ConfigAttach, AcceptsTheEdgesOfEveryRange) {
        }},
       {"shards = workers", [](auto& i) { i.boot.shards = 2; }},
       {"fewest frames", [](auto& i) { i.boot.frames_per_worker = kFramesPerWorkerMin; }},
+      {"fewest flows", [](auto& i) { i.boot.flows_per_worker = abi::kFlowsMin; }},
+      {"most flows", [](auto& i) { i.boot.flows_per_worker = abi::kFlowsMax; }},
+      {"a prefix of one address", [](auto& i) { i.service.prefix[0].bits = 32; }},
       {"no hugepages",
        [](auto& i) {
          i.boot.hugepages = 0;
@@ -276,6 +314,7 @@ TEST(ConfigAttach, AcceptsTheEdgesOfEveryRange) {
        [](auto& i) {
          std::memset(i.service.bind, 0, sizeof i.service.bind);
          i.service.binds = 0;
+         i.service.rule[0].binds = i.service.rule[1].binds = 0;
        }},
       {"no backends",
        [](auto& i) {

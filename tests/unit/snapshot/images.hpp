@@ -30,6 +30,7 @@ inline void fill_boot(abi::BootSection& boot) {
   boot.shards = 4;
   boot.frames_per_worker = 4096;
   boot.cache_bytes = 4 * 2 * snapshot::kShardUnitBytes;
+  boot.flows_per_worker = 65'536;
   boot.hugepages = 1;
   boot.cores[1] = 1;
   boot.cores[2] = 2;
@@ -66,6 +67,13 @@ inline void fill_service(abi::ServiceSection& service) {
   std::strcpy(service.pool[1].name, "six");
   service.pool[1].backends = 0b10;
   std::strcpy(service.packet_cache[0].name, "main");
+  service.rules = 2;
+  service.prefixes = 3;
+  service.rule[0] = {0b11, 2, abi::RuleAction::allow, 1};
+  service.rule[1] = {0b10, 1, abi::RuleAction::drop, abi::kPoolOfBind};
+  service.prefix[0] = {{198, 18}, 4, 16, {}};
+  service.prefix[1] = {{0xfd, 0, 0, 0x18}, 6, 32, {}};
+  service.prefix[2] = {{}, 6, 0, {}};
   service.packet_cache[0] = {{'m', 'a', 'i', 'n'}, 86'400, 0, 1, 3600, 20, 4096};
 }
 

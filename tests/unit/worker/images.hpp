@@ -6,7 +6,10 @@
 #include "tests/support/packet_builder.hpp"
 
 #include <cstdio>
+#include <cstring>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace millrace::test {
 
@@ -52,6 +55,27 @@ inline std::unique_ptr<abi::ConfigImage> make_config(uint32_t backends, uint64_t
   service.probe_interval_ms = 1000;
   service.down_after = 2;
   return image;
+}
+
+// "198.18.0.0/16"
+inline abi::PrefixConfig prefix_of(const std::string& text) {
+  const std::size_t slash = text.find('/');
+  const abi::Address address = address_of(text.substr(0, slash));
+  abi::PrefixConfig prefix{};
+  std::memcpy(prefix.bytes, address.bytes, sizeof prefix.bytes);
+  prefix.family = address.family;
+  prefix.bits = static_cast<uint8_t>(std::stoul(text.substr(slash + 1)));
+  return prefix;
+}
+
+// A rule behind those that are there; at all binds, and for those allowed the bind's pool, if no
+// other is said.
+inline void add_rule(abi::ServiceSection& service, abi::RuleAction action,
+                     const std::vector<std::string>& sources, uint8_t pool = abi::kPoolOfBind,
+                     uint32_t binds = UINT32_MAX) {
+  service.rule[service.rules++] = {binds, static_cast<uint16_t>(sources.size()), action, pool};
+  for (const std::string& source : sources)
+    service.prefix[service.prefixes++] = prefix_of(source);
 }
 
 // Routes to every backend of `config`.

@@ -213,6 +213,36 @@ TEST(WorkerPair, AMissInTheRingForABindThatIsGoneFails) {
   EXPECT_TRUE(rig.asked().empty());
 }
 
+// The rules of the owner's config hold, too; the worker that received the query knew none.
+TEST(WorkerPair, AMissInTheRingIsJudgedByTheNewRules) {
+  for (const abi::RuleAction action :
+       {abi::RuleAction::refuse, abi::RuleAction::drop, abi::RuleAction::allow}) {
+    Rig rig(2, 1);
+    const std::string name = name_owned_by(rig, 0);
+    rig.ask(name, 4000, 1);
+    rig.step(1);
+    abi::ServiceSection& service = rig.service();
+    add_backend(service, 7);
+    service.pools = 2;
+    std::snprintf(service.pool[1].name, abi::kNameMax, "other");
+    service.pool[1].backends = 0b10;
+    const bool allowed = action == abi::RuleAction::allow;
+    add_rule(service, action, {"198.18.0.0/24"}, allowed ? 1 : abi::kPoolOfBind);
+    rig.publish();
+    rig.clear();
+    rig.step(0);
+    ASSERT_EQ(rig.asked().size(), allowed ? 1u : 0u);
+    ASSERT_EQ(rig.replies().size(), action == abi::RuleAction::refuse ? 1u : 0u);
+    if (allowed) {
+      EXPECT_EQ(rig.only_asked().backend(), 7u);
+    } else {
+      EXPECT_EQ(rig.event(Event::waiter_failed), 1u);
+    }
+    for (const Out& reply : rig.replies())
+      EXPECT_EQ(reply.message.rcode(), 5);
+  }
+}
+
 TEST(WorkerPair, RecoveryIsSharedWithinAnInterval) {
   Rig rig(2, 1);
   const std::string first = name_owned_by(rig, 0), second = name_owned_by(rig, 1);
