@@ -48,11 +48,20 @@ struct FlowPath {
 // `address`: 4 or 16 bytes as on the wire; `prefix_bits` within the limits of the family.
 inline FlowKey make_flow_key(uint8_t family, const uint8_t* address, uint32_t prefix_bits,
                              const FlowPath& path) noexcept {
+  static_assert(kPrefixBitsMin4 > 0 && kPrefixBitsMin6 > 0, "a shift by a whole word is no shift");
   FlowKey key{};
-  const uint32_t whole = prefix_bits / 8;
-  std::memcpy(key.source, address, whole);
-  if (prefix_bits % 8 != 0) {
-    key.source[whole] = static_cast<uint8_t>(address[whole] & 0xff00u >> prefix_bits % 8);
+  if (family == kFamily4) {
+    uint32_t word;
+    std::memcpy(&word, address, sizeof word);
+    word &= __builtin_bswap32(~uint32_t{0} << (32 - prefix_bits));
+    std::memcpy(key.source, &word, sizeof word);
+  } else {
+    uint64_t words[2];
+    std::memcpy(words, address, sizeof words);
+    words[0] &=
+        __builtin_bswap64(prefix_bits < 64 ? ~uint64_t{0} << (64 - prefix_bits) : ~uint64_t{0});
+    words[1] &= __builtin_bswap64(prefix_bits > 64 ? ~uint64_t{0} << (128 - prefix_bits) : 0);
+    std::memcpy(key.source, words, sizeof words);
   }
   key.service = path.service;
   key.ingress = path.ingress;

@@ -86,6 +86,30 @@ void Control::write_pools(abi::ServiceSection& service) {
     const auto pool = std::find(pools_.begin(), pools_.end(), place.view);
     service.bind[i].pool = static_cast<uint32_t>(pool - pools_.begin());
   }
+  if (ruled_) write_rules(service);
+}
+
+// The same views by access rules: each bind has the pool of the other view, and a rule for
+// everybody who asks it sets that right. What is not judged, or by another generation's rules,
+// shows as an answer of the wrong view.
+void Control::write_rules(abi::ServiceSection& service) {
+  uint32_t pool_of_view[2];
+  for (uint32_t view = 0; view < 2; ++view) {
+    pool_of_view[view] =
+        static_cast<uint32_t>(std::find(pools_.begin(), pools_.end(), view) - pools_.begin());
+  }
+  for (uint32_t view = 0; view < 2; ++view) {
+    abi::RuleConfig& rule = service.rule[service.rules++];
+    rule.prefixes = 2;
+    rule.pool = static_cast<uint8_t>(pool_of_view[view]);
+    for (uint32_t i = 0; i < service.binds; ++i) {
+      if (kBind[binds_[i]].view != view) continue;
+      rule.binds |= 1u << i;
+      service.bind[i].pool = pool_of_view[1 - view];
+    }
+    service.prefix[service.prefixes++].family = 4;
+    service.prefix[service.prefixes++].family = 6;
+  }
 }
 
 void Control::write_service(abi::ServiceSection& service) {
@@ -176,7 +200,7 @@ void Control::change_something() {
       std::swap(list[i - 1], list[random_.below(static_cast<uint32_t>(i))]);
     }
   };
-  switch (random_.below(6)) {
+  switch (random_.below(7)) {
     case 0:
       shuffle(backends_);
       return;
@@ -185,6 +209,9 @@ void Control::change_something() {
       return;
     case 2:
       shuffle(binds_);
+      return;
+    case 6:
+      ruled_ = !ruled_;
       return;
     case 3: {
       const uint32_t b = random_.below(kBackends);

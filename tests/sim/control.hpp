@@ -43,6 +43,7 @@ class Control {
   void write_boot(abi::BootSection& boot) const;
   void write_service(abi::ServiceSection& service);
   void write_pools(abi::ServiceSection& service);
+  void write_rules(abi::ServiceSection& service);
   void change_something();
   void post_mail(uint64_t now_ns, const std::vector<Bytes>& names);
   void take_mail(uint64_t now_ns);
@@ -58,6 +59,7 @@ class Control {
   std::vector<uint32_t> backends_;  // of the world, in the order of the config
   std::vector<uint32_t> pools_;     // 0 near, 1 far, 2 spare
   std::vector<uint32_t> binds_;
+  bool ruled_ = false;  // views come from access rules
   uint32_t ttl_s_max_ = 86400;
   uint32_t negative_ttl_s_max_ = 3600;
   uint32_t ttl_s_min_ = 0;
