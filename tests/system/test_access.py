@@ -9,7 +9,7 @@ import appliance
 from appliance import CLIENT4, CLIENT6, SERVICE4, SERVICE6, ask, cli, exchange, query_bytes
 from appliance import settled_stats
 
-NAME = f"n1.{appliance.ZONE}"
+NAME = f"www.{appliance.ZONE}"
 EDE_PROHIBITED = 18
 # Whole networks and single addresses: the flows get longer prefixes with the latter.
 SOURCES = {SERVICE4: ("198.18.0.0/24", f"{CLIENT4}/32"), SERVICE6: ("fd00:18::/48", CLIENT6)}
