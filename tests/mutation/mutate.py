@@ -20,7 +20,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 INTERLEAVE = "tests/unit/cache/cache_shard_interleave_test"
-SHARD = "tests/unit/cache/cache_shard_test"
+SHARD = "tests/unit/cache/cache_test"
 RING = "tests/unit/ring/ring_test"
 BASE = "tests/unit/base/base_test"
 SNAPSHOT = "tests/unit/snapshot/snapshot_test"

@@ -9,18 +9,13 @@ using namespace millrace::test;
 
 namespace {
 
-constexpr uint16_t kTypeOpaque = 65280;
 constexpr uint16_t kTypes[] = {kTypeA, kTypeA, kTypeA, kTypeAaaa, kTypeTxt, kTypeOpaque};
 
-std::string text_of_address(const abi::Address& address) {
+std::string text_of_client(const abi::Address& address) {
   for (const char* text : kClient) {
     if (std::equal(address.bytes, address.bytes + 16, address_of(text).bytes)) return text;
   }
   return kClient[0];
-}
-
-uint16_t port_of(const abi::Address& address) {
-  return static_cast<uint16_t>(address.port_be >> 8 | address.port_be << 8);
 }
 
 }  // namespace
@@ -58,8 +53,8 @@ Query Clients::begin(uint8_t bind) {
 }
 
 void Clients::retarget(Query& query) {
-  query.client = address_of(text_of_address(query.client),
-                            static_cast<uint16_t>(random_.between(1024, 65535)));
+  query.client =
+      address_of(text_of_client(query.client), static_cast<uint16_t>(random_.between(1024, 65535)));
   query.payload = payload_of(query);
   finish(query);
 }
@@ -117,7 +112,7 @@ Bytes Clients::payload_of(const Query& query) {
 
 FrameBuilder Clients::frame_for(const Query& query) {
   FrameBuilder frame;
-  frame.from(text_of_address(query.client), port_of(query.client));
+  frame.from(text_of_client(query.client), port_of(query.client));
   frame.to(kBind[query.bind].text, kBind[query.bind].port);
   const uint8_t to[6] = {0x02, 0, 0, 0, 0, 0x53};
   const uint8_t from[6] = {0x02, 0, 0, 0, 9, static_cast<uint8_t>(query.client.bytes[3])};

@@ -9,7 +9,6 @@ namespace millrace::sim {
 using namespace millrace::test;
 
 namespace {
-constexpr uint64_t kMs = 1'000'000;
 constexpr uint32_t kShareQueries = 64;
 }  // namespace
 

@@ -59,4 +59,8 @@ inline std::string octets(const abi::Address& address) {
   return std::string(reinterpret_cast<const char*>(&address), sizeof address);
 }
 
+inline uint16_t port_of(const abi::Address& address) {
+  return static_cast<uint16_t>(address.port_be >> 8 | address.port_be << 8);
+}
+
 }  // namespace millrace::sim

@@ -11,7 +11,6 @@ using abi::Event;
 
 namespace {
 
-constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kSlackNs = 40 * kMs;   // two turns of the deadline list and then some
 constexpr uint64_t kStepsToAnswer = 100;  // what a backlog and full rings may cost
 

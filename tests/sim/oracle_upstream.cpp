@@ -9,16 +9,6 @@ namespace millrace::sim {
 using namespace millrace::test;
 using abi::Event;
 
-namespace {
-
-constexpr uint64_t kMs = 1'000'000;
-
-uint16_t host_port(const abi::Address& address) {
-  return static_cast<uint16_t>(address.port_be >> 8 | address.port_be << 8);
-}
-
-}  // namespace
-
 // The backend that a packet goes to, if the config this worker runs and the routes allow it.
 uint32_t Oracle::backend_at(uint32_t worker, const ReadFrame& read, const Bytes& frame) const {
   const dp::Worker& sender = *plane_.core(worker).worker;
@@ -51,7 +41,7 @@ void Oracle::check_question(const ReadMessage& message, const Sent& sent,
   const ReadRecord& opt = *message.opt();
   demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && opt.rdata.empty(), "A96", "OPT", frame);
   demand(message.questions[0].cls == kClassIn, "A22", "class", frame);
-  const uint16_t port = host_port(sent.source);
+  const uint16_t port = port_of(sent.source);
   demand(port >= kUpstreamPortFirst && port < kUpstreamPortEnd, "A56", "source port", frame);
   demand((port - kUpstreamPortFirst) % plane_.worker_cnt() == sent.worker, "A56",
          "the port of another core", frame);
@@ -63,7 +53,7 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   sent.backend = backend_at(worker, read, frame);
   sent.source = read.source;
   const char* source = read.source.family == 4 ? kSourceV4 : kSourceV6;
-  demand(octets(address_of(source, host_port(read.source))) == octets(read.source), "A55",
+  demand(octets(address_of(source, port_of(read.source))) == octets(read.source), "A55",
          "source address", frame);
   demand(read.udp_checksum_present, "A93", "no UDP checksum", frame);
   const auto message = read_message(read.payload);

@@ -8,6 +8,8 @@
 
 namespace millrace::sim {
 
+inline constexpr uint64_t kMs = 1'000'000;  // in ns
+
 struct Plan {
   // --- the data plane
   uint32_t workers = 1;

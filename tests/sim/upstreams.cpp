@@ -10,8 +10,6 @@ using namespace millrace::test;
 
 namespace {
 
-constexpr uint64_t kMs = 1'000'000;
-
 // What an attacker gets wrong. Each of these alone must make an answer worthless (A55, B2-B8).
 enum class Fault : uint8_t {
   id,
@@ -32,17 +30,13 @@ enum class Fault : uint8_t {
   count_
 };
 
-std::string text_of_address(const abi::Address& address) {
+std::string text_of_place(const abi::Address& address) {
   for (const Place& place : kBackend) {
     if (std::equal(address.bytes, address.bytes + 16, address_of(place.text).bytes)) {
       return place.text;
     }
   }
   return address.family == 4 ? kSourceV4 : kSourceV6;
-}
-
-uint16_t port_of(const abi::Address& address) {
-  return static_cast<uint16_t>(address.port_be >> 8 | address.port_be << 8);
 }
 
 }  // namespace
@@ -80,7 +74,7 @@ void Upstreams::arrived(const Sent& sent, uint64_t now_ns) {
 void Upstreams::deliver(uint64_t at_ns, Cargo cargo, const abi::Address& from,
                         const abi::Address& to, uint8_t in_by, Bytes message) {
   FrameBuilder frame;
-  frame.from(text_of_address(from), port_of(from)).to(text_of_address(to), port_of(to));
+  frame.from(text_of_place(from), port_of(from)).to(text_of_place(to), port_of(to));
   frame.payload(std::move(message));
   // Any core may get it: the hash of the port knows nothing of us.
   network_.to_core(at_ns, random_.below(plan_.workers), {cargo, frame.build(), in_by});
@@ -104,7 +98,7 @@ void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
       case Fault::port: {
         const auto other =
             static_cast<uint16_t>(port_of(to) + (random_.chance(500) ? 1 : plan_.workers));
-        to = address_of(text_of_address(to), other);
+        to = address_of(text_of_place(to), other);
         break;
       }
       case Fault::address:

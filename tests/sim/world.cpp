@@ -10,7 +10,6 @@ using abi::Event;
 using abi::Outcome;
 
 namespace {
-constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kFirstBootNs = 5'000'000'000;
 }  // namespace
 

@@ -12,8 +12,6 @@ using namespace millrace::test;
 
 namespace {
 
-constexpr uint16_t kTypeOpaque = 65280;
-
 void put32(Bytes& to, uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8)
     to.push_back(static_cast<uint8_t>(value >> shift));

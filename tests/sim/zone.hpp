@@ -18,6 +18,9 @@
 
 namespace millrace::sim {
 
+// RDATA of no known form.
+inline constexpr uint16_t kTypeOpaque = 65280;
+
 // A question as an upstream got it.
 struct Ask {
   uint16_t id = 0;

@@ -11,9 +11,9 @@
 namespace millrace::cache {
 namespace {
 
-class Rig {
+class Wheels {
  public:
-  explicit Rig(uint32_t timers) : records_{std::vector<Record>(kHeads + timers)}, due_(timers) {
+  explicit Wheels(uint32_t timers) : records_{std::vector<Record>(kHeads + timers)}, due_(timers) {
     for (Ref head = 0; head < kHeads; ++head) {
       records_.all[head] = list_head(head);
     }
@@ -82,7 +82,7 @@ TEST(TimerWheel, FiresAtEveryDistanceExactly) {
     for (uint32_t bit = 0; bit <= 24; ++bit) {
       for (const int64_t delta : {-1, 0, 1}) {
         const uint64_t due = start + static_cast<uint64_t>((int64_t{1} << bit) + delta);
-        Rig rig(1);
+        Wheels rig(1);
         rig.add(0, due, start);
         if (due > start) {
           EXPECT_EQ(rig.turn(due - 1, 100), 0u) << start << " + " << bit;
@@ -95,7 +95,7 @@ TEST(TimerWheel, FiresAtEveryDistanceExactly) {
 }
 
 TEST(TimerWheel, FartherThanItsReachIsApproachedInSteps) {
-  Rig rig(1);
+  Wheels rig(1);
   const uint64_t start = 777;
   const uint64_t due = start + (uint64_t{1} << 26);
   rig.add(0, due, start);
@@ -106,7 +106,7 @@ TEST(TimerWheel, FartherThanItsReachIsApproachedInSteps) {
 }
 
 TEST(TimerWheel, CancelledTimersDoNotFire) {
-  Rig rig(3);
+  Wheels rig(3);
   rig.add(0, 5, 0);
   rig.add(1, 5, 0);
   rig.add(2, 5000, 0);
@@ -118,7 +118,7 @@ TEST(TimerWheel, CancelledTimersDoNotFire) {
 }
 
 TEST(TimerWheel, ATurnLooksAtNoMoreThanItsBudget) {
-  Rig rig(5000);
+  Wheels rig(5000);
   for (uint32_t i = 0; i < 5000; ++i)
     rig.add(i, 1000 + i % 3, 0);
   uint32_t fired = 0;
@@ -137,7 +137,7 @@ void run_against_model(uint64_t seed, uint32_t steps) {
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937_64 random(seed);
   const uint32_t timers = 400;
-  Rig rig(timers);
+  Wheels rig(timers);
   uint64_t now = seed % 3 == 0 ? 0 : random() % (uint64_t{1} << 32);
   for (uint32_t step = 0; step < steps; ++step) {
     const auto timer = static_cast<uint32_t>(random() % timers);

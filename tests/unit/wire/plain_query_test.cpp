@@ -7,7 +7,7 @@
 namespace millrace::test {
 namespace {
 
-wire::Endpoints endpoints() {
+wire::Endpoints plain_endpoints() {
   wire::Endpoints ours{};
   ours.service_cnt = 2;
   ours.service[0].address = address_of("198.18.0.53", 53);
@@ -38,7 +38,7 @@ bool is_plain(const Bytes& bytes, uint16_t room_behind = 400) {
   frame.data = copy.data();
   frame.len = static_cast<uint16_t>(bytes.size());
   frame.room = copy.len();
-  static const wire::Endpoints ours = endpoints();
+  static const wire::Endpoints ours = plain_endpoints();
   wire::Packet packet{};
   wire::Query query{};
   Key key;

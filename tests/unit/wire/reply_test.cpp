@@ -7,7 +7,6 @@
 namespace millrace::test {
 namespace {
 
-constexpr const char* kQname = "www.example.com";
 
 DnsBuilder ask(const Name& name = kQname, uint16_t type = kTypeA) {
   return DnsBuilder().id(0xbeef).rd().question(name, type);

@@ -9,7 +9,6 @@ namespace {
 
 using wire::Verdict;
 
-constexpr const char* kQname = "www.example.com";
 constexpr uint16_t kQnamePointer = 12;
 
 DnsBuilder reply(const Name& name = kQname, uint16_t type = kTypeA) {

@@ -41,6 +41,8 @@ using abi::Event;
 using abi::Outcome;
 using wire::kGoOn;
 
+inline constexpr const char* kQname = "www.example.com";
+
 struct ParsedQuery {
   Outcome outcome;
   wire::Query query;

@@ -10,7 +10,7 @@
 namespace millrace::dp {
 namespace {
 
-constexpr uint64_t kMs = 1'000'000;
+using test::kMs;
 constexpr uint64_t kNow = 50'000 * kMs;
 
 class BackendSetTest : public testing::Test {

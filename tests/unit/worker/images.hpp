@@ -13,6 +13,8 @@
 
 namespace millrace::test {
 
+inline constexpr uint64_t kMs = 1'000'000;  // in ns
+
 inline constexpr const char* kServiceV4 = "198.18.0.53";
 inline constexpr const char* kServiceV6 = "fd00:18::53";
 inline constexpr const char* kSourceV4 = "198.18.1.2";

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/worker/inflight.hpp"
 
+#include "tests/unit/worker/images.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -13,7 +15,7 @@
 namespace millrace::dp {
 namespace {
 
-constexpr uint64_t kMs = 1'000'000;
+using test::kMs;
 
 // Keys of equal hash on request, so that chains have more than one link.
 Key key_of(uint32_t number, uint64_t hash) {

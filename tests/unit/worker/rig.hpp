@@ -19,8 +19,6 @@ namespace millrace::test {
 using abi::Event;
 using abi::Outcome;
 
-inline constexpr uint64_t kMs = 1'000'000;
-
 // A frame that a worker sent.
 struct Out {
   uint32_t worker;
