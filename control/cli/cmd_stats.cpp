@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cctype>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -29,9 +30,14 @@ void add_row(Table& table, const Json& data, const char* key) {
   table.add(std::move(cells));
 }
 
+std::string in_capitals(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
 Table core_table(const Json& data, const char* title) {
   std::vector<std::string> heads{title, "TOTAL"};
-  for (const auto& core : data.at("cores")) heads.push_back("CORE " + text_of(core.at("core")));
+  for (const auto& core : data.at("cores")) heads.push_back(in_capitals(core.at("name")));
   return Table(std::move(heads));
 }
 

@@ -45,7 +45,7 @@ void print_config(const Json& data) {
 void print_generations(const Json& data) {
   std::printf("generation  %s", number(data, "generation").c_str());
   for (const auto& core : data.at("dataplane").value("cores", Json::array())) {
-    std::printf("; core %s runs %s", number(core, "core").c_str(),
+    std::printf("; %s runs %s", core.value("name", "?").c_str(),
                 number(core, "generation").c_str());
   }
   std::printf("\n");
@@ -105,6 +105,9 @@ void status(Session& session) {
   print_generations(data);
   if (data.contains("cache")) print_cache(data["cache"]);
   print_tables(data);
+  for (const auto& fault : data.value("socket_faults", Json::array())) {
+    std::printf("\nwarning: %s\n", fault.get<std::string>().c_str());
+  }
 }
 
 }  // namespace

@@ -108,6 +108,15 @@ struct Upstream {
   bool operator==(const Upstream&) const = default;
 };
 
+// Clients that come over TCP (RFC 7766, RFC 9210).
+struct Tcp {
+  uint32_t connections = 10'000;         // 0 = no service over TCP
+  uint32_t connections_per_source = 100;  // raise when many clients share an address
+  uint32_t queries_per_connection = 100;  // misses in work at a time
+  uint32_t idle_timeout_ms = 10'000;      // RFC 9210: some seconds
+  bool operator==(const Tcp&) const = default;
+};
+
 // EDNS towards clients.
 struct Edns {
   uint16_t udp_payload_size_bytes = 1232;  // larger answers are truncated
@@ -139,6 +148,7 @@ struct Config {
   std::vector<AccessRule> access;
   Dataplane dataplane;
   Upstream upstream;
+  Tcp tcp;
   Edns edns;
   Dns dns;
   Logging logging;

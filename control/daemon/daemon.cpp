@@ -157,6 +157,7 @@ void Daemon::on_up(const DataplaneInfo& info) {
   const bool candidate_is_up = pending_in(Phase::restart);
   if (candidate_is_up) commit();
   leave_other_interfaces();
+  hand_out_sockets();
   if (candidate_is_up) {
     settle({});
   } else if (pending_in(Phase::going_back)) {
@@ -169,6 +170,24 @@ void Daemon::on_up(const DataplaneInfo& info) {
     commit();
   }
   routes_.data_plane_up(info.routes_generation);
+}
+
+// The sockets of current(), to a data plane that runs it.
+void Daemon::hand_out_sockets() {
+  auto faults = sockets_.use(current_->config);
+  for (const auto& fault : faults) {
+    if (std::find(socket_faults_.begin(), socket_faults_.end(), fault) == socket_faults_.end()) {
+      log::warning(fault);
+    }
+  }
+  socket_faults_ = std::move(faults);
+  auto out = sockets_.hand_out();
+  supervisor_.link().call(out.request, std::move(out.copies), options_.query_timeout,
+                          [](const Result<LinkReply>& result) {
+                            const Status status =
+                                result.ok() ? result.value().status() : result.status();
+                            if (!status.ok()) log::error("TCP sockets: " + status.message());
+                          });
 }
 
 // What the data plane runs is from before us, or is unknown after a time-out: make it ours.
@@ -188,6 +207,7 @@ void Daemon::reinstall_current() {
     }
     log::info("generation " + std::to_string(current_->generation()) + " installed");
     set_route_targets();
+    hand_out_sockets();
     if (const auto& up = supervisor_.info()) routes_.data_plane_up(up->routes_generation);
   });
 }
@@ -293,6 +313,7 @@ void Daemon::apply_live() {
     if (!pending_ || pending_->candidate.generation() != generation) return;
     if (!status.ok()) return take_back(status);
     commit();
+    hand_out_sockets();
     settle({});
   });
 }
@@ -382,6 +403,7 @@ void Daemon::settle(const Status& status) {
               current_->source + ": " + counted(settled.outcome.changes.size(), "change"));
     const std::string unreachable = routes_.all_unreachable();
     if (!unreachable.empty()) settled.outcome.warnings.push_back(unreachable);
+    for (const auto& fault : socket_faults_) settled.outcome.warnings.push_back(fault);
   }
   settled.done(status, settled.outcome);
 }

@@ -45,6 +45,7 @@
 #include "control/daemon/control_server.hpp"
 #include "control/daemon/environment.hpp"
 #include "control/daemon/history.hpp"
+#include "control/daemon/listen_sockets.hpp"
 #include "control/daemon/prefilter_control.hpp"
 #include "control/daemon/route_keeper.hpp"
 #include "control/daemon/supervisor.hpp"
@@ -115,6 +116,7 @@ class Daemon {
   Supervisor& supervisor() { return supervisor_; }
   RouteKeeper& routes() { return routes_; }
   PrefilterControl& prefilter() { return prefilter_; }
+  const std::vector<std::string>& socket_faults() const { return socket_faults_; }
   // What keeps a port from service, until it is put right; empty: nothing.
   const std::string& port_fault() const { return port_fault_; }
   const History& history() const { return history_; }
@@ -142,6 +144,7 @@ class Daemon {
   Applied compile_next(Config config, std::string yaml, std::string source);
   Status set_rules();
   void set_route_targets();
+  void hand_out_sockets();
 
   void on_up(const DataplaneInfo& info);
   void on_down(const std::string& why);
@@ -171,6 +174,8 @@ class Daemon {
   History history_;
   Supervisor supervisor_;
   RouteKeeper routes_;
+  ListenSockets sockets_;
+  std::vector<std::string> socket_faults_;  // addresses of the config where nobody can listen
   ControlServer server_;
   std::optional<Applied> current_;
   std::optional<PendingApply> pending_;

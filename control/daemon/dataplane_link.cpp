@@ -21,6 +21,7 @@ const char* op_name(abi::Op op) {
     case abi::Op::cache_lookup: return "cache_lookup";
     case abi::Op::cache_flush: return "cache_flush";
     case abi::Op::stop: return "stop";
+    case abi::Op::install_sockets: return "install_sockets";
   }
   return "?";
 }
@@ -83,16 +84,25 @@ void DataplaneLink::close() {
 
 void DataplaneLink::call(abi::Op op, UniqueFd attached, Milliseconds timeout, Done done) {
   abi::Request request{abi::kAbiVersion, op, 0};
-  enqueue(op, bytes_of(request), std::move(attached), timeout, std::move(done));
+  std::vector<UniqueFd> all;
+  if (attached.valid()) all.push_back(std::move(attached));
+  enqueue(op, bytes_of(request), std::move(all), timeout, std::move(done));
+}
+
+void DataplaneLink::call(abi::SocketsRequest request, std::vector<UniqueFd> attached,
+                         Milliseconds timeout, Done done) {
+  request.request = {abi::kAbiVersion, abi::Op::install_sockets, 0};
+  enqueue(abi::Op::install_sockets, bytes_of(request), std::move(attached), timeout,
+          std::move(done));
 }
 
 void DataplaneLink::call(abi::Op op, abi::CacheQuery query, Milliseconds timeout, Done done) {
   query.request = {abi::kAbiVersion, op, 0};
-  enqueue(op, bytes_of(query), UniqueFd(), timeout, std::move(done));
+  enqueue(op, bytes_of(query), {}, timeout, std::move(done));
 }
 
-void DataplaneLink::enqueue(abi::Op op, std::vector<std::byte> packet, UniqueFd attached,
-                            Milliseconds timeout, Done done) {
+void DataplaneLink::enqueue(abi::Op op, std::vector<std::byte> packet,
+                            std::vector<UniqueFd> attached, Milliseconds timeout, Done done) {
   if (!connected()) {
     done(Status(Code::unreachable, "data plane is not running"));
     return;
@@ -113,7 +123,7 @@ void DataplaneLink::send_next() {
     timeout_ = loop_.after(Milliseconds(0), [this] { fail("cannot send to the data plane"); });
     return;
   }
-  call.attached.reset();
+  call.attached.clear();
   timeout_ = loop_.after(call.timeout, [this] {
     timeout_ = 0;
     finish(Status(Code::timed_out, std::string("data plane did not answer ") +
@@ -127,16 +137,18 @@ bool DataplaneLink::send_packet(const Call& call) {
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (call.attached.valid()) {
+  alignas(cmsghdr) char control[CMSG_SPACE(abi::kBindsMax * sizeof(int))] = {};
+  if (!call.attached.empty()) {
     message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    message.msg_controllen = CMSG_SPACE(call.attached.size() * sizeof(int));
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = call.attached.get();
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    header->cmsg_len = CMSG_LEN(call.attached.size() * sizeof(int));
+    for (std::size_t i = 0; i < call.attached.size(); ++i) {
+      const int fd = call.attached[i].get();
+      std::memcpy(CMSG_DATA(header) + i * sizeof fd, &fd, sizeof fd);
+    }
   }
   const ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   return sent == static_cast<ssize_t>(call.packet.size());

@@ -7,7 +7,7 @@
 // given up is recognised by its sequence number and dropped.
 //
 // Threads: the event loop's. Callbacks may make new calls and may close the link.
-// Memory: a request holds its descriptor until it is sent; the queue is bounded by its callers (the
+// Memory: a request holds its descriptors until it is sent; the queue is bounded by its callers (the
 // daemon has one apply, one routes update and one call per CLI client outstanding).
 // Failure: a packet that is no reply of ours (size, version) closes the link: the two sides would
 // not agree on anything that follows.
@@ -69,6 +69,8 @@ class DataplaneLink {
   void close();
 
   void call(abi::Op op, UniqueFd attached, Milliseconds timeout, Done done);
+  void call(abi::SocketsRequest request, std::vector<UniqueFd> attached, Milliseconds timeout,
+            Done done);
   void call(abi::Op op, abi::CacheQuery query, Milliseconds timeout, Done done);
 
  private:
@@ -76,13 +78,13 @@ class DataplaneLink {
     abi::Op op;
     uint64_t sequence;
     std::vector<std::byte> packet;
-    UniqueFd attached;
+    std::vector<UniqueFd> attached;
     Milliseconds timeout;
     Done done;
   };
 
-  void enqueue(abi::Op op, std::vector<std::byte> packet, UniqueFd attached, Milliseconds timeout,
-               Done done);
+  void enqueue(abi::Op op, std::vector<std::byte> packet, std::vector<UniqueFd> attached,
+               Milliseconds timeout, Done done);
   void send_next();
   bool send_packet(const Call& call);
   void on_ready(uint32_t events);

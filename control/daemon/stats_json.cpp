@@ -100,11 +100,15 @@ Json backend_json(const abi::StatsArea& area, std::size_t index, const BackendLa
 
 }  // namespace
 
+std::string core_name(const abi::StatsArea& area, std::size_t index) {
+  return index < area.workers ? "core " + std::to_string(index) : "slow path";
+}
+
 Result<std::vector<CoreSnapshot>> read_cores(const abi::StatsArea& area) {
-  std::vector<CoreSnapshot> cores(area.workers);
+  std::vector<CoreSnapshot> cores(area.workers + 1);
   for (std::size_t i = 0; i < cores.size(); ++i) {
     if (!stats::read_page(area.cores[i], cores[i])) {
-      return Status(Code::error, "core " + std::to_string(i) +
+      return Status(Code::error, core_name(area, i) +
                                      " stopped in the middle of publishing its statistics");
     }
   }
@@ -119,6 +123,7 @@ Result<Json> stats_json(const abi::StatsArea& area, std::span<const BackendLabel
   for (std::size_t i = 0; i < cores.size(); ++i) {
     Json core = core_json(cores[i]);
     core["core"] = i;
+    core["name"] = core_name(area, i);
     core["generation"] = cores[i].generation;
     out["cores"].push_back(std::move(core));
   }

@@ -3,7 +3,7 @@
 // The statistics area as the JSON of `stats`.
 //
 //     {"generation":G, "pid":P, "started_boot_ns":N, "uptime_s":S,
-//      "cores":[{"core":0,"generation":G,"rx":N,"classes":{..},"outcomes":{..},"events":{..},
+//      "cores":[{"core":0,"name":S,"generation":G,"rx":N,"classes":{..},"outcomes":{..},"events":{..},
 //                "waiters":N,"inflight":N,"entries":N,"memory_used":N,"memory_total":N,
 //                "memory_retired":N}],
 //      "total":{the same without core and generation},
@@ -35,6 +35,8 @@ struct BackendLabel {
   bool usable = false;  // there is a route and a neighbour
 };
 
+// "core 0", ..., and behind the workers "slow path".
+std::string core_name(const abi::StatsArea& area, std::size_t index);
 Result<std::vector<stats::CoreSnapshot>> read_cores(const abi::StatsArea& area);
 
 // Without "prefilter", "pid", "started_boot_ns" and "uptime_s", which the caller adds.

@@ -65,6 +65,10 @@ void compile_settings(const Config& config, abi::ServiceSection& service) {
   service.upstream_tries_max = upstream.tries;
   service.probe_interval_ms = upstream.probe_interval_ms;
   service.down_after = upstream.down_after;
+  service.tcp = {.connections_max = config.tcp.connections,
+                 .connections_per_source_max = config.tcp.connections_per_source,
+                 .queries_per_connection_max = config.tcp.queries_per_connection,
+                 .idle_ms = config.tcp.idle_timeout_ms};
   service.idle = config.dataplane.idle;
   service.answer_rd0 = config.dns.recursion_not_desired == RecursionNotDesired::cache_only ? 1 : 0;
   service.log_level = static_cast<uint32_t>(config.logging.level);

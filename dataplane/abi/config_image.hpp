@@ -125,6 +125,17 @@ struct RuleConfig {
 static_assert(sizeof(RuleConfig) == 8 && kBindsMax <= 32 && kPoolsMax < 255);
 inline constexpr uint8_t kPoolOfBind = 0xff;
 
+// TCP clients (RFC 7766).
+struct TcpConfig {
+  uint32_t connections_max;  // 0: no service over TCP
+  uint32_t connections_per_source_max;
+  uint32_t queries_per_connection_max;  // of one connection, in work at a time
+  uint32_t idle_ms;                     // without a whole message: closed
+};
+inline constexpr uint32_t kConnectionsMax = 65'536;
+inline constexpr uint32_t kQueriesPerConnectionMax = 256;
+inline constexpr uint32_t kIdleMsMax = 600'000;
+
 struct ServiceSection {
   uint32_t binds;
   uint32_t backends;
@@ -145,6 +156,7 @@ struct ServiceSection {
   uint8_t answer_rd0;               // 0: REFUSED; 1: from the cache only
   uint8_t reserved[2];
   uint32_t log_level;
+  TcpConfig tcp;
   BindConfig bind[kBindsMax];
   BackendConfig backend[kBackendsMax];
   PoolConfig pool[kPoolsMax];

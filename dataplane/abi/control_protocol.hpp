@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "dataplane/abi/abi_base.hpp"
+#include "dataplane/abi/config_image.hpp"
 
 namespace millrace::abi {
 
@@ -24,6 +25,7 @@ enum class Op : uint32_t {
   cache_lookup = 4,    // CacheQuery; reply: CacheReply
   cache_flush = 5,     // CacheQuery; reply (CacheReply::removed) when every core has walked
   stop = 6,            // the data plane answers, then ends
+  install_sockets = 7,  // SocketsRequest, with that many descriptors
 };
 
 enum class ReplyCode : uint32_t {
@@ -39,6 +41,14 @@ struct Request {
   uint32_t abi_version;
   Op op;
   uint64_t sequence;  // echoed
+};
+
+// TCP sockets that listen, one at each address, in the order of the descriptors that come along. They
+// take the place of those before.
+struct SocketsRequest {
+  Request request;
+  uint32_t cnt;
+  Address address[kBindsMax];
 };
 
 struct Reply {

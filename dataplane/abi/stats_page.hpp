@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The statistics area: one page per core, written by that core, read by the control plane.
+// The statistics area: one page per worker and one for the slow path, written by that thread, read by the control plane.
 //
 // The data plane makes it as a memfd and hands it over with the `hello` reply; the control plane
 // maps it read-only. A page is a sequence-locked copy of the core's plain counters, made at the end
@@ -70,9 +70,9 @@ struct alignas(64) StatsArea {
   uint32_t workers;
   uint64_t started_boot_ns;  // CLOCK_BOOTTIME when the data plane started
   uint64_t reserved[5];
-  CorePage cores[kWorkersMax];
+  CorePage cores[kWorkersMax + 1];  // of the workers, and behind the last one that of the slow path
   BackendCell backends[kWorkersMax][kBackendsMax];
-  WorkerWatch watch[kWorkersMax];
+  WorkerWatch watch[kWorkersMax + 1];
 };
 static_assert(offsetof(StatsArea, cores) == 64);
 

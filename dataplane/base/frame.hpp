@@ -16,11 +16,15 @@ struct Frame {
   void* handle;     // the driver's name for this buffer
   uint16_t len;     // bytes in use from `data`
   uint16_t room;    // bytes that may be written from `data`; len <= room
-  uint8_t port;     // index of the port it came from, or is to leave by
+  uint8_t port;     // index of the port it came from, or is to leave by; or kSlowPort
   uint8_t reserved[3];
 };
 
 static_assert(sizeof(Frame) == 24 && std::is_trivially_copyable_v<Frame>);
+
+// `port` of a frame that the slow path made: it stands for a message of a TCP stream, has no headers
+// (worker/slow_frame.hpp says what it has instead) and goes back by the ring.
+inline constexpr uint8_t kSlowPort = 0xff;
 
 // Most frames that a worker takes in one step.
 inline constexpr uint32_t kBurstMax = 32;

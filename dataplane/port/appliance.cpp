@@ -51,12 +51,14 @@ Appliance::Appliance(snapshot::SealedImage config, const std::string& instance)
       boot_checksum_(snapshot::boot_checksum(*config_.as<abi::ConfigImage>())),
       secret_(make_secret()),
       regions_(config_.as<abi::ConfigImage>()->boot, instance),
-      readers_(workers_),
+      readers_(workers_ + 1),  // and the slow path, behind the workers
       ports_(config_.as<abi::ConfigImage>()->boot),
       config_board_(config_.as<abi::ConfigImage>()) {
   make_stats_area();
   make_shards();
+  for (uint32_t i = 0; i < 2 * workers_; ++i) slow_rings_.push_back(std::make_unique<WorkRing>());
   make_workers();
+  make_slow_path();
 }
 
 Appliance::~Appliance() {
@@ -81,6 +83,7 @@ void Appliance::make_stats_area() {
   const abi::BootSection& boot = config_.as<abi::ConfigImage>()->boot;
   for (uint32_t w = 0; w < workers_; ++w)
     stats_->watch[w].cpu = static_cast<uint64_t>(boot.cores[w + 1]);
+  stats_->watch[workers_].cpu = static_cast<uint64_t>(boot.cores[0]);
 }
 
 void Appliance::make_shards() {
@@ -120,6 +123,8 @@ void Appliance::make_workers() {
     to.secret = &secret_;
     to.from = &ring_from_[size_t{w} * n];
     to.to = &ring_to_[size_t{w} * n];
+    to.from_slow = slow_rings_[w].get();
+    to.to_slow = slow_rings_[n + w].get();
     to.config = &config_board_;
     to.routes = &routes_board_;
     to.stats = stats_;
@@ -133,12 +138,46 @@ void Appliance::make_workers() {
   }
 }
 
+void Appliance::make_slow_path() {
+  for (uint32_t w = 0; w < workers_; ++w) {
+    slow_to_.push_back(slow_rings_[w].get());
+    slow_from_.push_back(slow_rings_[workers_ + w].get());
+  }
+  uint8_t seed[Csprng::kSeedBytes];
+  fill_random(seed, sizeof seed);
+  slow::SlowConnections to;
+  to.workers = workers_;
+  to.shards = shard_table_.data();
+  to.shard_cnt = shard_cnt_;
+  to.secret = &secret_;
+  to.from = slow_from_.data();
+  to.to = slow_to_.data();
+  to.config = &config_board_;
+  to.page = &stats_->cores[workers_];
+  to.seed = seed;
+  slow_ = std::make_unique<slow::SlowPath>(to);
+  explicit_bzero(seed, sizeof seed);
+}
+
+void Appliance::run_slow_path() {
+  pthread_setname_np(pthread_self(), "slow-path");
+  const uint32_t reader = workers_;
+  // Relaxed: nothing is read through it; the thread that sets it joins us afterwards.
+  while (!stop_.load(std::memory_order_relaxed)) {
+    readers_.online(reader);
+    const uint32_t work = slow_->turn(clock_.now_ns());
+    readers_.offline(reader);
+    if (work == 0) slow_->wait();
+  }
+}
+
 void Appliance::start() {
   for (uint32_t w = 0; w < workers_; ++w) {
     if (rte_eal_remote_launch(run_loop, loops_[w].get(), lcore_of_worker(w)) != 0) {
       throw Failed("core of worker " + std::to_string(w) + " does not start");
     }
   }
+  slow_thread_ = std::thread([this] { run_slow_path(); });
   running_ = true;
 }
 
@@ -147,6 +186,7 @@ void Appliance::stop() {
   // Relaxed: the join below orders everything else.
   stop_.store(true, std::memory_order_relaxed);
   rte_eal_mp_wait_lcore();
+  slow_thread_.join();
   running_ = false;
 }
 
@@ -159,11 +199,13 @@ void Appliance::watch_workers() {
     // Relaxed: a figure by itself.
     watch.stuck_since_ns.store(stall.over ? 0 : stall.since_ns, std::memory_order_relaxed);
     const auto after_s = static_cast<double>(now_ns - stall.since_ns) / 1e9;
+    const std::string who =
+        stall.reader < workers_ ? "worker " + std::to_string(stall.reader) : "the slow path";
     std::fprintf(stderr,
-                 stall.over ? "worker %u (CPU %u) turns again after %.1f s\n"
-                            : "worker %u (CPU %u) has been in one turn for %.1f s; no memory is "
+                 stall.over ? "%s (CPU %u) turns again after %.1f s\n"
+                            : "%s (CPU %u) has been in one turn for %.1f s; no memory is "
                               "reclaimed meanwhile\n",
-                 stall.reader, static_cast<unsigned>(watch.cpu), after_s);
+                 who.c_str(), static_cast<unsigned>(watch.cpu), after_s);
   });
 }
 
@@ -180,11 +222,11 @@ uint64_t Appliance::routes_generation() const noexcept {
 template <class Ready>
 ControlResult Appliance::wait_for_workers(const char* what, Ready ready) {
   const uint64_t end_ns = clock_.now_ns() + kAckTimeoutNs;
-  for (uint32_t w = 0; w < workers_; ++w) {
+  for (uint32_t w = 0; w <= workers_; ++w) {
     while (!ready(w)) {
       if (clock_.now_ns() >= end_ns) {
-        return {abi::ReplyCode::timed_out, "worker " + std::to_string(w) + " has not passed " +
-                                               what + " for 3 s"};
+        const std::string who = w < workers_ ? "worker " + std::to_string(w) : "the slow path";
+        return {abi::ReplyCode::timed_out, who + " has not passed " + what + " for 3 s"};
       }
       watch_workers();
       usleep(kAckPollUs);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The whole data plane in one object: memory, ports, workers, and what the main core does to them.
+// The whole data plane in one object: memory, ports, workers, slow path, and what the main core does
+// to them.
 //
-// Threads: main only; the workers run in the lcores that start() launches.
+// Threads: main only; the workers run in the lcores that start() launches, the slow path in a thread
+// of its own on the main core's CPU.
 // Failure: the constructor throws Failed; the install functions answer a Result and change nothing
 // unless it is ok.
 
@@ -10,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "dataplane/abi/control_protocol.hpp"
@@ -21,6 +24,7 @@
 #include "dataplane/port/lcore_loop.hpp"
 #include "dataplane/port/port_set.hpp"
 #include "dataplane/port/reader_set.hpp"
+#include "dataplane/slow/slow_path.hpp"
 #include "dataplane/snapshot/sealed_image.hpp"
 #include "dataplane/worker/worker.hpp"
 
@@ -44,6 +48,10 @@ class Appliance {
   // Verifies, publishes, waits until every worker runs under it and the old one is free.
   ControlResult install_config(int fd);
   ControlResult install_routes(int fd);
+  // The sockets at which clients' TCP connections come in, in place of those before.
+  void install_sockets(std::vector<slow::Listener> listeners) {
+    slow_->listen_on(std::move(listeners));
+  }
   // Walks all shards on the cores that own them.
   ControlResult walk_cache(const abi::CacheQuery& query, bool remove, abi::CacheReply& reply);
 
@@ -61,6 +69,9 @@ class Appliance {
   void make_stats_area();
   void make_shards();
   void make_workers();
+  void make_slow_path();
+  void run_slow_path();
+  // Of the workers, then of the slow path.
   template <class Ready>
   ControlResult wait_for_workers(const char* what, Ready ready);
 
@@ -86,6 +97,10 @@ class Appliance {
   std::vector<std::unique_ptr<Mailbox>> mailboxes_;
   std::vector<std::unique_ptr<Worker>> logic_;
   std::vector<std::unique_ptr<LcoreLoop>> loops_;
+  std::vector<std::unique_ptr<WorkRing>> slow_rings_;  // [worker] from the slow path; then to it
+  std::vector<WorkRing*> slow_from_, slow_to_;         // as the slow path sees them
+  std::unique_ptr<slow::SlowPath> slow_;
+  std::thread slow_thread_;
   std::atomic<bool> stop_{false};
   uint64_t watch_due_ns_ = 0;
   bool running_ = false;

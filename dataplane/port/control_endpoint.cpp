@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "dataplane/port/eal.hpp"
 
@@ -19,17 +20,31 @@ namespace {
 
 constexpr int kWatchPeriodMs = kStallCheckPeriodNs / 1'000'000;
 
-// A request with the descriptor that came with it.
+// What a request may be.
+union Packet {
+  abi::Request request;
+  abi::CacheQuery query;
+  abi::SocketsRequest sockets;
+};
+
+// A request with the descriptors that came with it, which are closed unless they are taken out.
 struct Received {
   ssize_t bytes = 0;
-  int fd = -1;
+  std::vector<int> fds;
   bool excess = false;  // more descriptors, or more bytes, than any request has
+
+  Received() = default;
+  Received(Received&&) = default;
+  ~Received() {
+    for (const int fd : fds) close(fd);
+  }
+  int fd() const { return fds.size() == 1 ? fds.front() : -1; }
 };
 
 Received receive(int socket, void* to, std::size_t room) {
   Received got;
   iovec piece{to, room};
-  alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_SPACE((abi::kBindsMax + 1) * sizeof(int))];
   msghdr message{};
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
@@ -44,15 +59,22 @@ Received receive(int socket, void* to, std::size_t room) {
     for (std::size_t i = 0; i < fds; ++i) {
       int fd;
       std::memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
-      if (got.fd < 0) {
-        got.fd = fd;
-      } else {
-        close(fd);
-        got.excess = true;
-      }
+      got.fds.push_back(fd);
     }
   }
   return got;
+}
+
+std::size_t bytes_of(abi::Op op) {
+  switch (op) {
+    case abi::Op::cache_lookup:
+    case abi::Op::cache_flush:
+      return sizeof(abi::CacheQuery);
+    case abi::Op::install_sockets:
+      return sizeof(abi::SocketsRequest);
+    default:
+      return sizeof(abi::Request);
+  }
 }
 
 void fill(abi::Reply& reply, const abi::Request& request, const ControlResult& result) {
@@ -127,8 +149,9 @@ void ControlEndpoint::accept_one() {
 }
 
 bool ControlEndpoint::serve_one() {
-  abi::CacheQuery packet{};
-  const Received got = receive(peer_, &packet, sizeof packet);
+  Packet packet;
+  std::memset(&packet, 0, sizeof packet);
+  Received got = receive(peer_, &packet, sizeof packet);
   if (got.bytes < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   if (got.bytes <= 0) {
     close(peer_);
@@ -137,11 +160,11 @@ bool ControlEndpoint::serve_one() {
   }
   const abi::Request& request = packet.request;
   const auto bytes = static_cast<std::size_t>(got.bytes);
-  const bool walk = request.op == abi::Op::cache_lookup || request.op == abi::Op::cache_flush;
   ControlResult result{abi::ReplyCode::bad_request, "malformed request, or another ABI version"};
   bool go_on = true;
-  if (!got.excess && request.abi_version == abi::kAbiVersion &&
-      bytes == (walk ? sizeof packet : sizeof request)) {
+  const bool sockets = request.op == abi::Op::install_sockets;
+  if (!got.excess && (sockets || got.fds.size() <= 1) &&
+      request.abi_version == abi::kAbiVersion && bytes == bytes_of(request.op)) {
     switch (request.op) {
       case abi::Op::hello: {
         abi::HelloReply reply{};
@@ -152,26 +175,35 @@ bool ControlEndpoint::serve_one() {
         reply.routes_generation = appliance_.routes_generation();
         reply.boot_checksum = appliance_.boot_checksum();
         send_reply(&reply, sizeof reply, appliance_.stats_fd());
-        if (got.fd >= 0) close(got.fd);
         return true;
       }
       case abi::Op::cache_lookup:
       case abi::Op::cache_flush: {
-        if (!valid(packet)) break;
-        fold(packet);
+        if (!valid(packet.query)) break;
+        fold(packet.query);
         const auto reply = std::make_unique<abi::CacheReply>();
         fill(reply->reply, request,
-             appliance_.walk_cache(packet, request.op == abi::Op::cache_flush, *reply));
+             appliance_.walk_cache(packet.query, request.op == abi::Op::cache_flush, *reply));
         send_reply(reply.get(), sizeof *reply);
-        if (got.fd >= 0) close(got.fd);
         return true;
       }
       case abi::Op::install_config:
-        if (got.fd >= 0) result = appliance_.install_config(got.fd);
+        if (got.fd() >= 0) result = appliance_.install_config(got.fd());
         break;
       case abi::Op::install_routes:
-        if (got.fd >= 0) result = appliance_.install_routes(got.fd);
+        if (got.fd() >= 0) result = appliance_.install_routes(got.fd());
         break;
+      case abi::Op::install_sockets: {
+        if (packet.sockets.cnt != got.fds.size() || packet.sockets.cnt > abi::kBindsMax) break;
+        std::vector<slow::Listener> listeners;
+        for (uint32_t i = 0; i < packet.sockets.cnt; ++i) {
+          listeners.push_back({got.fds[i], packet.sockets.address[i]});
+        }
+        got.fds.clear();
+        appliance_.install_sockets(std::move(listeners));
+        result = {};
+        break;
+      }
       case abi::Op::stop:
         result = {};
         go_on = false;
@@ -181,7 +213,6 @@ bool ControlEndpoint::serve_one() {
   abi::Reply reply{};
   fill(reply, request, result);
   send_reply(&reply, sizeof reply);
-  if (got.fd >= 0) close(got.fd);
   return go_on;
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // millrace-dataplane: started by millraced, which hands it its first config as a descriptor.
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -29,9 +31,21 @@ int block_signals() {
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+// A connection is a descriptor. What we may not have is left: then fewer can be open at a time.
+void allow_descriptors() {
+  constexpr rlim_t kWanted = millrace::abi::kConnectionsMax + 4096;
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur >= kWanted) return;
+  const rlimit most{kWanted, std::max(kWanted, limit.rlim_max)};
+  const rlimit allowed{limit.rlim_max, limit.rlim_max};
+  if (setrlimit(RLIMIT_NOFILE, &most) != 0) setrlimit(RLIMIT_NOFILE, &allowed);
+}
+
 void run(const std::string& run_dir, int config_fd) {
   using namespace millrace;
   const int signals = block_signals();
+  allow_descriptors();
   snapshot::SealedImage config;
   std::string wrong = config.map(config_fd, sizeof(abi::ConfigImage));
   if (wrong.empty()) wrong = snapshot::verify_config(config.data(), config.size());

@@ -2,7 +2,7 @@
 #pragma once
 // The grace period of the appliance: rte_rcu_qsbr behind base/grace.hpp.
 //
-// Readers are the workers, by number. A worker reports between turns and goes offline while it
+// Readers are the workers, by number, and behind them the slow path. A worker reports between turns and goes offline while it
 // sleeps, so it holds up nobody.
 //
 // Threads: online/quiescent/offline by the reader itself; watch() by main; grace() by any writer.
@@ -46,7 +46,7 @@ class ReaderSet {
 
  private:
   rte_rcu_qsbr* qsbr_;
-  StallWatch<abi::kWorkersMax> watch_;
+  StallWatch<abi::kWorkersMax + 1> watch_;
 };
 
 }  // namespace millrace::dp

@@ -18,12 +18,18 @@ enum class ItemKind : uint8_t {
   none = 0,
   miss = 1,      // a client's query for a key that the receiver owns
   upstream = 2,  // a packet for an upstream port that the receiver owns
+  // Between a worker and the slow path; worker/slow_frame.hpp says what the frames look like.
+  reply = 3,          // to the slow path: the frame of its `miss`, with the reply; len 0: no reply
+  ask_stream = 4,     // to the slow path: a question to be asked over TCP
+  stream_answer = 5,  // to the worker: what came of `ask_stream`; len 0: nothing
+  give_back = 6,      // a frame, to the side that it belongs to
 };
 
 struct alignas(kCacheLineBytes) WorkItem {
   Frame frame;          // 24
   wire::Query query;    // 24; `upstream` uses query.packet only
-  uint64_t hash;        // of the key (`miss`), so that the receiver need not hash again
+  uint64_t hash;        // of the key (`miss`), so that the receiver need not hash again; of
+                        // `ask_stream` and `stream_answer`: which question of the worker
   uint32_t generation;  // low bits of the config that the indices are of (`miss`)
   ItemKind kind;
   uint8_t packet_cache;  // index, of the key (`miss`)

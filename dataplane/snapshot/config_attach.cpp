@@ -321,6 +321,13 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   verdict.in_range("service.idle", static_cast<uint8_t>(service.idle), 0,
                    static_cast<uint8_t>(abi::IdleMode::poll));
   verdict.flag("service.answer_rd0", service.answer_rd0);
+  const abi::TcpConfig& tcp = service.tcp;
+  verdict.in_range("service.tcp.connections_max", tcp.connections_max, 0, abi::kConnectionsMax);
+  verdict.in_range("service.tcp.connections_per_source_max", tcp.connections_per_source_max, 1,
+                   abi::kConnectionsMax);
+  verdict.in_range("service.tcp.queries_per_connection_max", tcp.queries_per_connection_max, 1,
+                   abi::kQueriesPerConnectionMax);
+  verdict.in_range("service.tcp.idle_ms", tcp.idle_ms, 100, abi::kIdleMsMax);
   verdict.in_range("service.log_level", service.log_level, 0, kLogLevelMax);
   verdict.zero("service.reserved", service.reserved);
   verdict.zero("service.reserved_end", service.reserved_end);

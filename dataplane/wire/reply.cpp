@@ -125,10 +125,12 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
   const uint32_t opt_bytes = query.has_opt ? kOptBytes : 0;
   if (body_at + opt_bytes > limits.room) return {};
   const uint32_t bytes_max =
-      std::min({query.udp_bytes_max, limits.udp_bytes_max, limits.room});
+      limits.stream ? limits.room
+                    : std::min({query.udp_bytes_max, limits.udp_bytes_max, limits.room});
   const uint32_t fixed_bytes = std::min(body_at + opt_bytes, bytes_max);
 
   const Cut cut = choose_cut(answer, bytes_max - fixed_bytes);
+  if (cut.truncated && limits.stream) return {};
   uint8_t* body = msg + body_at;
   if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);  // it may be null
   uint64_t body_sum = sum_bytes(answer.body, cut.body_bytes);

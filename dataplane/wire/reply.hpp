@@ -29,6 +29,7 @@ struct ReplyLimits {
   uint16_t udp_bytes_max;   // ours (edns_udp_bytes): also the size our OPT shows
   uint16_t room;            // bytes that may be written at `msg`
   bool trust_ad = false;    // A8: AD out = entry AD and trusted and asked for
+  bool stream = false;      // over TCP: no limit but `room`
 };
 
 struct Reply {
@@ -60,8 +61,8 @@ struct Reply {
 // `age_s`: whole seconds since insertion; every TTL shown is base - age, never below 0.
 // When it does not fit into the smallest of query.udp_bytes_max, limits.udp_bytes_max and
 // limits.room: first the additional section goes, then all records with TC=1. AD is shown only if
-// the entry has it, it is trusted, the client asked (AD or DO), and TC is 0. Over TCP the caller
-// sets query.udp_bytes_max and limits.udp_bytes_max to 65535.
+// the entry has it, it is trusted, the client asked (AD or DO), and TC is 0. Over TCP only
+// limits.room counts, and what does not fit into that has no reply (TC would say nothing there).
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
                   const ReplyLimits& limits) noexcept;
 

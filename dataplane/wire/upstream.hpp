@@ -100,4 +100,11 @@ Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
                      const abi::PacketCacheConfig& limits, AnswerScratch& scratch,
                      ParsedAnswer& parsed) noexcept;
 
+// An answer that parse_answer found too large, as it is: up to the first OPT, TSIG or SIG(0), with
+// its own TTLs and TTL offsets left out, fit to be passed on at once and never to be stored. Only
+// the frame of each record is checked, so whoever gets it must not trust more than that. False: it
+// is malformed, has TC set, or an RCODE other than NOERROR and NXDOMAIN. `view` points into `msg`.
+bool view_large_answer(const uint8_t* msg, uint16_t len, const Key& key,
+                       AnswerView& view) noexcept;
+
 }  // namespace millrace::wire

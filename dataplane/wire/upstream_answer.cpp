@@ -335,4 +335,46 @@ Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
   return judge_answer(work, names, key, scratch, parsed);
 }
 
+bool view_large_answer(const uint8_t* msg, uint16_t len, const Key& key,
+                       AnswerView& view) noexcept {
+  uint32_t at = 0;
+  Verdict verdict;
+  uint16_t id;
+  if (check_answer_head(msg, len, id) != kGoOn || load_be16(msg + kDnsQdCountAt) != 1 ||
+      (msg[kDnsFlagsAt] & kBitTc) != 0 || !match_question(msg, len, key, at, verdict)) {
+    return false;
+  }
+  const uint8_t rcode = msg[kDnsFlagsAt + 1] & kRcodeMask;
+  if (rcode != rcode::noerror && rcode != rcode::nxdomain) return false;
+  view = {};
+  view.body = msg + at;
+  view.rcode = rcode;
+  view.negative = rcode == rcode::nxdomain;
+  view.authentic_data = (msg[kDnsFlagsAt + 1] & kBitAd) != 0;
+  const uint32_t body_at = at;
+  uint32_t counts[] = {load_be16(msg + kDnsAnCountAt), load_be16(msg + kDnsNsCountAt),
+                       load_be16(msg + kDnsArCountAt)};
+  uint16_t* const kept[] = {&view.an_cnt, &view.ns_cnt, &view.ar_cnt};
+  bool cut = false;
+  for (uint32_t section = 0; section < 3; ++section) {
+    for (uint32_t i = 0; i < counts[section]; ++i) {
+      while (at < len && msg[at] != 0 && msg[at] <= kLabelBytesMax) at += 1u + msg[at];
+      if (at >= len || (msg[at] != 0 && msg[at] < 0xc0)) return false;
+      const uint32_t head = at + (msg[at] == 0 ? 1 : 2);
+      if (head + kRecordHeadBytes > len) return false;
+      const uint32_t end = head + kRecordHeadBytes + load_be16(msg + head + 8);
+      if (end > len) return false;
+      const uint16_t record_type = load_be16(msg + head);
+      cut |= record_type == type::opt || record_type == type::tsig || record_type == type::sig;
+      at = end;
+      if (cut) continue;
+      ++*kept[section];
+      view.body_bytes = static_cast<uint16_t>(end - body_at);
+      if (section == 0) view.an_end = view.body_bytes;
+      if (section < 2) view.ns_end = view.body_bytes;
+    }
+  }
+  return true;
+}
+
 }  // namespace millrace::wire

@@ -44,6 +44,8 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns) noexcept {
   pending.in_use = true;
   pending.flushed = false;
   pending.probe = false;
+  pending.on_stream = false;
+  pending.serial += 1;
   uint32_t& head = key_heads_[key_bucket(key.hash)];
   pending.chain_next = head;
   head = idx;

@@ -73,6 +73,9 @@ struct Pending {
   bool in_use;
   bool flushed;            // asked before a flush of its key: nobody joins, nothing is stored
   bool probe;              // ours, to see whether a backend is back; has no waiters
+  bool on_stream;          // the answer came truncated; it is being asked over TCP
+  uint8_t stream_try;      // whose backend is asked so
+  uint32_t serial;         // another one for each question that this record is used for
   Try tries[kTriesMax];
 };
 

@@ -10,6 +10,8 @@
 namespace millrace::dp {
 namespace {
 
+constexpr uint8_t kProtocolTcp = 6;
+
 flow::Verdict verdict_of(const abi::RuleConfig& rule, uint32_t rule_no) noexcept {
   const auto index = static_cast<uint16_t>(rule_no);
   switch (rule.action) {
@@ -71,6 +73,13 @@ flow::Verdict PolicyStage::walk(const flow::FlowKey& key) const noexcept {
     }
   }
   return {flow::Action::allow, 0, 0};
+}
+
+flow::Verdict PolicyStage::judge_stream(const abi::Address& client,
+                                        uint16_t service) const noexcept {
+  const uint32_t bits = client.family == flow::kFamily4 ? prefix_bits4_ : prefix_bits6_;
+  return walk(flow::make_flow_key(client.family, client.bytes, bits,
+                                  {service, kSlowPort, kProtocolTcp}));
 }
 
 uint32_t PolicyStage::judge(const Frame* const frames[], const wire::Query queries[], uint32_t n,

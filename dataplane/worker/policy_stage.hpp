@@ -26,6 +26,22 @@
 
 namespace millrace::dp {
 
+// kGoOn, with the pool that the query is asked of; or how it ends.
+inline abi::Outcome follow(const flow::Verdict& verdict, wire::Query& query) noexcept {
+  switch (verdict.action) {
+    case flow::Action::refuse:
+      return abi::Outcome::refused_acl;
+    case flow::Action::drop:
+      return abi::Outcome::drop_acl;
+    case flow::Action::pool:
+      query.pool = static_cast<uint8_t>(verdict.index);
+      break;
+    case flow::Action::allow:
+      break;
+  }
+  return wire::kGoOn;
+}
+
 class PolicyStage {
  public:
   // A verdict ends with its generation; this gives the room of flows back that have ended.
@@ -43,6 +59,9 @@ class PolicyStage {
   // known. n <= kBurstMax. Of a query only the packet is looked at.
   uint32_t judge(const Frame* const frames[], const wire::Query queries[], uint32_t n,
                  uint64_t now_ms, flow::Verdict verdicts[]) noexcept;
+
+  // For a client of a TCP stream; walks the rules.
+  flow::Verdict judge_stream(const abi::Address& client, uint16_t service) const noexcept;
 
   // Gives back the room of verdicts whose time is over; looks at no more than `budget`.
   void expire(uint64_t now_ms, uint32_t budget) noexcept { flows_.expire(now_ms, budget); }

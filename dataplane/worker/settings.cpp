@@ -51,6 +51,13 @@ bool Settings::apply(const abi::RoutesImage& image) noexcept {
   return true;
 }
 
+uint32_t Settings::service_at(const abi::Address& address) const noexcept {
+  for (uint32_t i = 0; i < service_.binds; ++i) {
+    if (same_address(service_.bind[i].address, address)) return i;
+  }
+  return abi::kBindsMax;
+}
+
 void Settings::derive_endpoints() noexcept {
   endpoints_ = {};
   upstream_ports_ = 0;

@@ -41,6 +41,8 @@ class Settings {
   const abi::ServiceSection& service() const noexcept { return service_; }
   const wire::Endpoints& endpoints() const noexcept { return endpoints_; }
   const abi::NextHop& hop(uint32_t backend) const noexcept { return hop_[backend]; }
+  // Index of the service at that address and port; abi::kBindsMax: none.
+  uint32_t service_at(const abi::Address& address) const noexcept;
   // Whether a usable backend is reached through this port of ours: nowhere else can an answer come.
   bool leads_upstream(uint8_t port) const noexcept {
     return port < abi::kPortsMax && (upstream_ports_ >> port & 1) != 0;

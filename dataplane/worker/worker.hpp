@@ -18,7 +18,8 @@
 //                  check ─▶ parse ─▶ store ─▶ answer all who wait
 //
 // worker_query.cpp has the upper row, worker_miss.cpp asking, worker_answer.cpp what comes back,
-// worker_upkeep.cpp what is done between bursts.
+// worker_stream.cpp what the slow path does for us and we for it, worker_upkeep.cpp what is done
+// between bursts.
 //
 // Threads: one object per core; only that core calls step(). Other cores are reached through rings,
 // the main core through the mailbox and the snapshot boards. The caller reports quiescence after
@@ -38,8 +39,6 @@
 #include "dataplane/base/key_hash.hpp"
 #include "dataplane/cache/lookup.hpp"
 #include "dataplane/cache/shard.hpp"
-#include "dataplane/ring/spsc_ring.hpp"
-#include "dataplane/ring/work_item.hpp"
 #include "dataplane/snapshot/board.hpp"
 #include "dataplane/stats/core_counters.hpp"
 #include "dataplane/worker/backend_set.hpp"
@@ -47,13 +46,13 @@
 #include "dataplane/worker/mailbox.hpp"
 #include "dataplane/worker/policy_stage.hpp"
 #include "dataplane/worker/settings.hpp"
+#include "dataplane/worker/slow_frame.hpp"
 #include "dataplane/worker/step_io.hpp"
 #include "dataplane/wire/reply.hpp"
 #include "dataplane/wire/upstream.hpp"
 
 namespace millrace::dp {
 
-using WorkRing = ring::SpscRing<ring::WorkItem>;
 using ConfigBoard = snapshot::SnapshotBoard<abi::ConfigImage>;
 using RoutesBoard = snapshot::SnapshotBoard<abi::RoutesImage>;
 
@@ -66,6 +65,8 @@ struct Connections {
   const HashSecret* secret = nullptr;
   WorkRing* const* from = nullptr;        // [workers]: rings that end here; null at [worker]
   WorkRing* const* to = nullptr;          // [workers]: rings that begin here
+  WorkRing* from_slow = nullptr;          // both or none: without a slow path nothing is asked
+  WorkRing* to_slow = nullptr;            //   over TCP
   const ConfigBoard* config = nullptr;
   const RoutesBoard* routes = nullptr;
   abi::StatsArea* stats = nullptr;
@@ -78,6 +79,11 @@ struct Connections {
 
 // The worker that writes a shard.
 inline uint32_t owner_of(uint32_t shard, uint32_t workers) noexcept { return shard % workers; }
+
+// The shard that has a key.
+inline uint32_t shard_of(uint64_t hash, uint32_t shard_cnt) noexcept {
+  return static_cast<uint32_t>(hash >> 32) & (shard_cnt - 1);
+}
 
 class Worker {
  public:
@@ -137,12 +143,19 @@ class Worker {
     sent = frame;
     sent.len = len;
   }
-  void give_back(StepIo& io, const Frame& frame) noexcept { io.done[io.done_cnt++] = frame; }
+  void give_back(StepIo& io, const Frame& frame) noexcept {
+    if (is_slow(frame)) {
+      push_to_slow(ring::ItemKind::reply, frame, 0);
+    } else {
+      io.done[io.done_cnt++] = frame;
+    }
+  }
 
   // --- worker_miss.cpp: the owner of a key asks upstream
   uint32_t drain_rings(StepIo& io) noexcept;
   void take_item(StepIo& io, const ring::WorkItem& item) noexcept;
   void take_miss(StepIo& io, const ring::WorkItem& item) noexcept;
+  bool find_service(const ring::WorkItem& item, wire::Query& query) const noexcept;
   abi::Outcome adopt(const ring::WorkItem& item, wire::Query& query, Key& key) noexcept;
   bool answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
   // Both: miss, and the client waits from now on; or the error that it is to get.
@@ -156,6 +169,13 @@ class Worker {
   void send_packet(StepIo& io, uint32_t pending, uint8_t backend) noexcept;
   uint16_t random_port() noexcept;
   void send_probes(StepIo& io) noexcept;
+
+  // --- worker_stream.cpp: what the slow path does for us
+  void push_to_slow(ring::ItemKind kind, Frame frame, uint16_t len, uint64_t about = 0) noexcept;
+  bool ask_stream(StepIo& io, uint32_t pending, uint32_t try_idx) noexcept;
+  void take_stream_answer(StepIo& io, const ring::WorkItem& item) noexcept;
+  bool finish_stream(StepIo& io, uint32_t pending, const uint8_t* msg, uint16_t len) noexcept;
+  void answer_truncated(uint32_t pending) noexcept;
 
   // --- worker_answer.cpp: what comes back
   abi::Outcome upstream_answer(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
@@ -180,9 +200,7 @@ class Worker {
   void mark_flushed_in_flight(const abi::CacheQuery& query) noexcept;
   void publish() noexcept;
 
-  uint32_t shard_of(uint64_t hash) const noexcept {
-    return static_cast<uint32_t>(hash >> 32) & (to_.shard_cnt - 1);
-  }
+  uint32_t shard_of(uint64_t hash) const noexcept { return dp::shard_of(hash, to_.shard_cnt); }
   uint32_t port_owner(uint16_t port) const noexcept {
     return static_cast<uint32_t>(port - settings_.endpoints().upstream_port_first) % to_.workers;
   }
@@ -195,6 +213,7 @@ class Worker {
   Csprng random_;
   Inflight inflight_;
   BackendSet backends_;
+  uint32_t stream_cnt_ = 0;  // ask_stream sent, stream_answer not yet come
   PolicyStage policy_;
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<wire::AnswerScratch> scratch_;
@@ -213,5 +232,19 @@ class Worker {
   uint32_t walk_shard_ = 0;
   uint64_t walk_cursor_ = 0;
 };
+
+// `write` makes the reply in the frame of a query. The question ends.
+template <class Write>
+void Worker::answer_waiters(uint32_t idx, abi::Event counted, Write write) noexcept {
+  Waiter waiter;
+  while (inflight_.take_waiter(idx, waiter)) {
+    const wire::Reply reply = write(waiter.frame.data + waiter.query.packet.dns_off, waiter.query,
+                                    limits_of(waiter.frame, waiter.query));
+    if (reply.truncated) counters_.count(abi::Event::reply_truncated);
+    counters_.count(counted);
+    queue_reply(waiter.frame, waiter.query, reply);
+  }
+  end(idx);
+}
 
 }  // namespace millrace::dp

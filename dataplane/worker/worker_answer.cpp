@@ -21,20 +21,6 @@ bool same_host(const abi::Address& a, const abi::Address& b) noexcept {
 
 }  // namespace
 
-// `write` makes the reply in the frame of a query. The question ends.
-template <class Write>
-void Worker::answer_waiters(uint32_t idx, Event counted, Write write) noexcept {
-  Waiter waiter;
-  while (inflight_.take_waiter(idx, waiter)) {
-    const wire::Reply reply = write(waiter.frame.data + waiter.query.packet.dns_off, waiter.query,
-                                    limits_of(waiter.frame, waiter.query));
-    if (reply.truncated) counters_.count(Event::reply_truncated);
-    counters_.count(counted);
-    queue_reply(waiter.frame, waiter.query, reply);
-  }
-  end(idx);
-}
-
 // The caller gives the frame back. A packet that does not match changes nothing: the question stays
 // outstanding and the right answer can still come (A55, D7).
 Outcome Worker::upstream_answer(StepIo& io, const Frame& frame,
@@ -89,7 +75,7 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
       return Outcome::up_accepted;
     case wire::Verdict::truncated:
       if (!pending.probe) counters_.count(Event::ins_skip_tc);
-      answer_waiters(idx, Event::waiter_answered, wire::write_truncated);
+      if (pending.probe || !ask_stream(io, idx, try_idx)) answer_truncated(idx);
       return Outcome::up_tc;
     default:
       if (entry.backend != kNoBackend) backends_.on_failure(entry.backend);
@@ -121,6 +107,10 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
 
 void Worker::queue_reply(Frame& frame, const wire::Query& query,
                          const wire::Reply& reply) noexcept {
+  if (is_slow(frame)) {
+    push_to_slow(ring::ItemKind::reply, frame, reply.len);
+    return;
+  }
   const bool fits =
       reply.len != 0 && wire::turn_around(frame, query.packet, reply.len, reply.sum);
   if (!fits) frame.len = 0;
@@ -142,6 +132,14 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
       inflight_.set_due(idx, end_ns);
     } else {
       end(idx);
+    }
+    return;
+  }
+  if (pending.on_stream) {
+    if (now_ns_ < end_ns) {
+      inflight_.set_due(idx, end_ns);
+    } else {
+      answer_truncated(idx);
     }
     return;
   }

@@ -44,11 +44,15 @@ uint32_t Worker::drain_rings(StepIo& io) noexcept {
   uint32_t taken = 0;
   ring::WorkItem items[kRingBudget];
   // Each turn begins with another ring, so that a busy neighbour cannot starve the others.
-  const auto first = static_cast<uint32_t>(counters_.of(Event::steps) % to_.workers);
-  for (uint32_t k = 0; k < to_.workers && taken < kRingBudget; ++k) {
-    const uint32_t from = (first + k) % to_.workers;
-    if (from == to_.worker) continue;
-    const uint32_t cnt = to_.from[from]->pop(items, kRingBudget - taken);
+  const uint32_t rings = to_.workers + 1;
+  const auto first = static_cast<uint32_t>(counters_.of(Event::steps) % rings);
+  for (uint32_t k = 0; k < rings && taken < kRingBudget; ++k) {
+    const uint32_t from = (first + k) % rings;
+    WorkRing* const ring = from == to_.workers ? to_.from_slow
+                           : from == to_.worker ? nullptr
+                                                : to_.from[from];
+    if (ring == nullptr) continue;
+    const uint32_t cnt = ring->pop(items, kRingBudget - taken);
     for (uint32_t i = 0; i < cnt; ++i) take_item(io, items[i]);
     taken += cnt;
   }
@@ -66,7 +70,13 @@ void Worker::take_item(StepIo& io, const ring::WorkItem& item) noexcept {
       counters_.count(upstream_answer(io, item.frame, item.query.packet));
       give_back(io, item.frame);
       return;
-    case ring::ItemKind::none:
+    case ring::ItemKind::stream_answer:
+      take_stream_answer(io, item);
+      return;
+    case ring::ItemKind::give_back:
+      give_back(io, item.frame);
+      return;
+    default:
       break;
   }
   MR_CHECK(item.kind == ring::ItemKind::miss);
@@ -86,6 +96,20 @@ void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
   reply_error(io, frame, query, outcome);
 }
 
+// Which service of ours the query was sent to; false: none any more.
+bool Worker::find_service(const ring::WorkItem& item, wire::Query& query) const noexcept {
+  if (is_slow(item.frame)) {
+    query.packet.service =
+        static_cast<uint8_t>(settings_.service_at(slow_head(item.frame).service));
+    return query.packet.service < settings_.endpoints().service_cnt;
+  }
+  if (wire::classify(item.frame, settings_.endpoints(), query.packet).kind == wire::Kind::query) {
+    return true;
+  }
+  query.packet = item.query.packet;
+  return false;
+}
+
 // The query and the key of a miss. If it was received under another config, it is handled under
 // ours from here on: the rules are asked again, pool and packet cache are numbered anew, and with
 // another cache the key is another and may have another owner. Not kGoOn: the query's address is
@@ -93,11 +117,7 @@ void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
 Outcome Worker::adopt(const ring::WorkItem& item, wire::Query& query, Key& key) noexcept {
   uint8_t packet_cache = item.packet_cache;
   if (item.generation != static_cast<uint32_t>(settings_.generation())) {
-    if (wire::classify(item.frame, settings_.endpoints(), query.packet).kind !=
-        wire::Kind::query) {
-      query.packet = item.query.packet;
-      return Outcome::servfail_upstream;
-    }
+    if (!find_service(item, query)) return Outcome::servfail_upstream;
     query.pool = settings_.endpoints().service[query.packet.service].pool;
     if (const Outcome ruled = judge_one(item.frame, query); ruled != wire::kGoOn) return ruled;
     packet_cache = settings_.cache_idx_of_pool(query.pool);

@@ -157,26 +157,6 @@ void Worker::take_query(StepIo& io, Frame& frame) noexcept {
   begin_lookup(frame);
 }
 
-namespace {
-
-// kGoOn, with the pool that the query is asked of; or how it ends.
-Outcome follow(const flow::Verdict& verdict, wire::Query& query) noexcept {
-  switch (verdict.action) {
-    case flow::Action::refuse:
-      return Outcome::refused_acl;
-    case flow::Action::drop:
-      return Outcome::drop_acl;
-    case flow::Action::pool:
-      query.pool = static_cast<uint8_t>(verdict.index);
-      break;
-    case flow::Action::allow:
-      break;
-  }
-  return wire::kGoOn;
-}
-
-}  // namespace
-
 void Worker::count_flows(uint32_t known, uint32_t all) noexcept {
   counters_.count(Event::flow_hit, known);
   counters_.count(Event::flow_miss, all - known);
@@ -217,6 +197,9 @@ void Worker::judge(StepIo& io) noexcept {
 // The same for a query that is not in the burst; its pool is that of its service so far.
 Outcome Worker::judge_one(const Frame& frame, wire::Query& query) noexcept {
   if (!policy_.active()) return wire::kGoOn;
+  if (is_slow(frame)) {
+    return follow(policy_.judge_stream(slow_head(frame).client, query.packet.service), query);
+  }
   const Frame* const frames[1] = {&frame};
   flow::Verdict verdict;
   count_flows(policy_.judge(frames, &query, 1, now_ms_, &verdict), 1);
@@ -305,7 +288,8 @@ void Worker::miss(StepIo& io, uint32_t i) noexcept {
 
 wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query) const noexcept {
   return {.udp_bytes_max = settings_.service().edns_udp_bytes,
-          .room = static_cast<uint16_t>(frame.room - query.packet.dns_off)};
+          .room = static_cast<uint16_t>(frame.room - query.packet.dns_off),
+          .stream = is_slow(frame)};
 }
 
 void Worker::reply_error(StepIo& io, Frame& frame, const wire::Query& query,
@@ -322,7 +306,9 @@ void Worker::reply_error(StepIo& io, Frame& frame, const wire::Query& query,
 
 void Worker::finish_reply(StepIo& io, Frame& frame, const wire::Query& query,
                           const wire::Reply& reply) noexcept {
-  if (reply.len != 0 && wire::turn_around(frame, query.packet, reply.len, reply.sum)) {
+  if (is_slow(frame)) {
+    push_to_slow(ring::ItemKind::reply, frame, reply.len);
+  } else if (reply.len != 0 && wire::turn_around(frame, query.packet, reply.len, reply.sum)) {
     send(io, frame);
   } else {
     counters_.count(Event::tx_dropped);

@@ -3,7 +3,8 @@
 
 namespace millrace::sim {
 
-Plane::Plane(const Plan& plan, Random& random) : stats_(new abi::StatsArea{}) {
+Plane::Plane(const Plan& plan, Random& random, slow::TcpUpstreams::Dial dial)
+    : stats_(new abi::StatsArea{}) {
   for (uint8_t& octet : secret_.bytes)
     octet = static_cast<uint8_t>(random.below(256));
   make_shards(plan);
@@ -13,10 +14,12 @@ Plane::Plane(const Plan& plan, Random& random) : stats_(new abi::StatsArea{}) {
   for (uint32_t a = 0; a < n; ++a) {
     for (uint32_t b = 0; b < n; ++b) {
       if (a == b) continue;
-      // The indices run through 2^32 in the middle of the run.
-      rings_.push_back(std::make_unique<dp::WorkRing>(0u - random.below(200)));
-      to_[a][b] = from_[b][a] = rings_.back().get();
+      to_[a][b] = from_[b][a] = make_ring(random);
     }
+  }
+  for (uint32_t w = 0; dial && w < n; ++w) {
+    slow_from_.push_back(make_ring(random));
+    slow_to_.push_back(make_ring(random));
   }
   for (uint32_t w = 0; w < n; ++w) {
     cores_.push_back(std::make_unique<Core>());
@@ -31,6 +34,10 @@ Plane::Plane(const Plan& plan, Random& random) : stats_(new abi::StatsArea{}) {
     to.secret = &secret_;
     to.from = from_[w].data();
     to.to = to_[w].data();
+    if (dial) {
+      to.from_slow = slow_to_[w];
+      to.to_slow = slow_from_[w];
+    }
     to.config = &config_;
     to.routes = &routes_;
     to.stats = stats_.get();
@@ -42,6 +49,39 @@ Plane::Plane(const Plan& plan, Random& random) : stats_(new abi::StatsArea{}) {
     cores_[w]->worker = std::make_unique<dp::Worker>(to);
     qsbr_.online(w);
   }
+  if (dial) make_slow_path(plan, random, std::move(dial));
+}
+
+dp::WorkRing* Plane::make_ring(Random& random) {
+  // The indices run through 2^32 in the middle of the run.
+  rings_.push_back(std::make_unique<dp::WorkRing>(0u - random.below(200)));
+  return rings_.back().get();
+}
+
+void Plane::make_slow_path(const Plan& plan, Random& random, slow::TcpUpstreams::Dial dial) {
+  uint8_t seed[Csprng::kSeedBytes];
+  for (uint8_t& octet : seed)
+    octet = static_cast<uint8_t>(random.below(256));
+  slow::SlowConnections to;
+  to.workers = plan.workers;
+  to.shards = shard_list_.data();
+  to.shard_cnt = plan.shards;
+  to.secret = &secret_;
+  to.from = slow_from_.data();
+  to.to = slow_to_.data();
+  to.config = &config_;
+  to.page = &stats_->cores[plan.workers];
+  to.seed = seed;
+  to.dial = std::move(dial);
+  slow_ = std::make_unique<slow::SlowPath>(to);
+}
+
+uint32_t Plane::slow_turn(uint64_t now_ns) {
+  const uint32_t reader = worker_cnt();
+  qsbr_.online(reader);
+  const uint32_t work = slow_->turn(now_ns);
+  qsbr_.offline(reader);
+  return work;
 }
 
 void Plane::make_shards(const Plan& plan) {

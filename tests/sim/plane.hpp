@@ -4,6 +4,7 @@
 // together in ordinary memory, with the simulator in the place of DPDK and of the main core.
 
 #include "dataplane/base/qsbr.hpp"
+#include "dataplane/slow/slow_path.hpp"
 #include "dataplane/stats/stats_page_reader.hpp"
 #include "dataplane/worker/worker.hpp"
 #include "tests/sim/frame_pool.hpp"
@@ -36,7 +37,8 @@ struct Core {
 
 class Plane {
  public:
-  Plane(const Plan& plan, Random& random);
+  // `dial`: how the slow path reaches upstreams; without it there is no slow path.
+  Plane(const Plan& plan, Random& random, slow::TcpUpstreams::Dial dial = nullptr);
 
   uint32_t worker_cnt() const { return static_cast<uint32_t>(cores_.size()); }
   Core& core(uint32_t w) { return *cores_[w]; }
@@ -49,6 +51,8 @@ class Plane {
   // One turn between reporting online and quiescent.
   void step(uint32_t w, uint64_t now_ns);
   void sleep(uint32_t w);
+  slow::SlowPath& slow() { return *slow_; }
+  uint32_t slow_turn(uint64_t now_ns);
 
   // Sums over the cores.
   uint64_t outcome(abi::Outcome which) const;
@@ -67,8 +71,10 @@ class Plane {
   using Region = std::vector<RegionBlock>;
 
   void make_shards(const Plan& plan);
+  void make_slow_path(const Plan& plan, Random& random, slow::TcpUpstreams::Dial dial);
+  dp::WorkRing* make_ring(Random& random);
 
-  Qsbr<4> qsbr_;
+  Qsbr<5> qsbr_;  // the workers, and behind them the slow path
   HashSecret secret_;
   std::vector<Region> regions_;
   std::vector<std::unique_ptr<cache::Shard>> shards_;
@@ -79,6 +85,8 @@ class Plane {
   dp::RoutesBoard routes_;
   std::unique_ptr<abi::StatsArea> stats_;
   std::vector<std::unique_ptr<Core>> cores_;
+  std::vector<dp::WorkRing*> slow_from_, slow_to_;
+  std::unique_ptr<slow::SlowPath> slow_;
 };
 
 }  // namespace millrace::sim

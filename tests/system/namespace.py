@@ -8,6 +8,7 @@ for the moment of making one, and tests talk through it like through any other.
 import contextlib
 import ctypes
 import os
+import resource
 import socket
 
 CLIENT, DUT, UPSTREAM = "mr-client", "mr-dut", "mr-up"
@@ -59,6 +60,17 @@ def tcp_socket(namespace: str, family: int) -> socket.socket:
         made = socket.socket(family, socket.SOCK_STREAM)
     made.settimeout(3)
     return made
+
+
+@contextlib.contextmanager
+def many_files(limit: int):
+    """This process may have that many descriptors open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, before[1])))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def packet_socket(namespace: str, interface: str) -> socket.socket:

@@ -48,6 +48,8 @@ const char* const kEveryField =
     "  - {name: z, sources: ['::/0'], binds: [b, a], action: drop}\n"
     "upstream: {port_range: [20000, 30000], try_timeout: 300ms, give_up: 4s, tries: 4,\n"
     "           down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
+    "tcp: {connections: 200, connections_per_source: 20, queries_per_connection: 2,\n"
+    "      idle_timeout: 3s}\n"
     "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
     "logging: {level: warning}\n";
 
@@ -93,6 +95,10 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(service.upstream_tries_max, 4u);
   EXPECT_EQ(service.down_after, 6u);
   EXPECT_EQ(service.probe_interval_ms, 7000u);
+  EXPECT_EQ(service.tcp.connections_max, 200u);
+  EXPECT_EQ(service.tcp.connections_per_source_max, 20u);
+  EXPECT_EQ(service.tcp.queries_per_connection_max, 2u);
+  EXPECT_EQ(service.tcp.idle_ms, 3000u);
   EXPECT_EQ(service.idle, abi::IdleMode::poll);
   EXPECT_EQ(service.answer_rd0, 1);
   EXPECT_EQ(service.log_level, 3u);

@@ -156,6 +156,10 @@ void RandomConfig::make_groups(Config& config) {
   upstream.down_after = between32(1, 100);
   upstream.probe_interval_ms = duration(100, 60'000, 1000);
   upstream.udp_payload_size_bytes = static_cast<uint16_t>(between(512, 1400));
+  config.tcp.connections = between32(0, abi::kConnectionsMax);
+  config.tcp.connections_per_source = between32(1, abi::kConnectionsMax);
+  config.tcp.queries_per_connection = between32(1, abi::kQueriesPerConnectionMax);
+  config.tcp.idle_timeout_ms = duration(100, abi::kIdleMsMax, 1000);
   config.edns.udp_payload_size_bytes = static_cast<uint16_t>(between(512, 1400));
   config.dns.recursion_not_desired =
       between(0, 1) == 0 ? RecursionNotDesired::refuse : RecursionNotDesired::cache_only;

@@ -148,12 +148,14 @@ class FakeRoutes final : public RouteSource {
   UniqueFd event_;
 };
 
+// Without `tcp` in `more` nothing listens.
 inline std::string config_yaml(const std::string& more = "", const std::string& dataplane = "") {
+  const std::string tcp = more.find("tcp:") == more.npos ? "tcp: {connections: 0}\n" : "";
   return "ports:\n  - name: p0\n    interface: va\n"
          "binds:\n  - name: dns\n    listen_address: 198.18.0.53\n"
          "backends:\n  - name: r1\n    address: 198.18.1.1\n"
          "dataplane:\n  hugepages: false\n" +
-         dataplane + more;
+         dataplane + tcp + more;
 }
 
 class DaemonFixture : public ::testing::Test {

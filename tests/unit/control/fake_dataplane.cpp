@@ -87,6 +87,7 @@ void make_stats(Fake& fake) {
 }
 
 void run_generation(Fake& fake) {
+  fake.stats->cores[fake.stats->workers].generation.store(fake.config.header.generation);
   for (uint32_t i = 0; i < fake.stats->workers; ++i) {
     fake.stats->cores[i].generation.store(fake.config.header.generation);
     // Seven packets: four hits, three misses of which one waits.
@@ -165,6 +166,13 @@ void install_routes(Fake& fake, const abi::Request& request, int fd) {
   send_packet(fake, &reply, sizeof reply);
 }
 
+// Of more than one socket the others are lost: the buffer for descriptors has room for one.
+void install_sockets(Fake& fake, const abi::Request& request, int fd) {
+  fake.note(fd < 0 ? "no sockets" : "sockets");
+  const auto reply = reply_to(request, abi::ReplyCode::ok, "");
+  send_packet(fake, &reply, sizeof reply);
+}
+
 // One A record, stored 40 s ago with a TTL of 300 s.
 void fill_row(abi::CacheRow& row, std::span<const uint8_t> name) {
   static constexpr uint8_t kBody[] = {0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 198, 18, 1, 1};
@@ -217,7 +225,12 @@ void hello(Fake& fake, const abi::Request& request) {
 
 // False: the end.
 bool serve_one(Fake& fake) {
-  abi::CacheQuery packet{};
+  union {
+    abi::Request request;
+    abi::CacheQuery query;
+    abi::SocketsRequest sockets;
+  } packet;
+  std::memset(&packet, 0, sizeof packet);
   iovec part{&packet, sizeof packet};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message{};
@@ -240,7 +253,8 @@ bool serve_one(Fake& fake) {
     case abi::Op::install_config: install_config(fake, packet.request, fd); break;
     case abi::Op::install_routes: install_routes(fake, packet.request, fd); break;
     case abi::Op::cache_lookup:
-    case abi::Op::cache_flush: cache(fake, packet); break;
+    case abi::Op::cache_flush: cache(fake, packet.query); break;
+    case abi::Op::install_sockets: install_sockets(fake, packet.request, fd); break;
     case abi::Op::stop:
       fake.note("stop");
       if (fake.told("stubborn")) break;

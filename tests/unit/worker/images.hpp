@@ -55,6 +55,7 @@ inline std::unique_ptr<abi::ConfigImage> make_config(uint32_t backends, uint64_t
   service.upstream_give_up_ms = 2000;
   service.upstream_tries_max = 3;
   service.probe_interval_ms = 1000;
+  service.tcp = {1000, 100, 100, 10'000};
   service.down_after = 2;
   return image;
 }

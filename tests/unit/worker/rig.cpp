@@ -26,8 +26,12 @@ sim::Plan Rig::plan_of(uint32_t workers, uint32_t pendings, uint32_t waiters) {
   return plan;
 }
 
-Rig::Rig(uint32_t workers, uint32_t backends, uint32_t pendings, uint32_t waiters)
-    : plan(plan_of(workers, pendings, waiters)), plane(plan, random), frames(4096) {
+Rig::Rig(uint32_t workers, uint32_t backends, uint32_t pendings, uint32_t waiters,
+         slow::TcpUpstreams::Dial dial)
+    : plan(plan_of(workers, pendings, waiters)),
+      plane(plan, random, dial),
+      frames(4096),
+      has_slow_path(dial != nullptr) {
   config = make_config(backends);
   publish();
 }
@@ -45,7 +49,14 @@ Rig::~Rig() {
   }
   EXPECT_EQ(frames.free_cnt(), frames.frame_cnt()) << "frames were lost";
   EXPECT_EQ(plane.rx_packets(), received_);
-  EXPECT_EQ(outcome(Outcome::miss), event(Event::waiter_answered) + event(Event::waiter_failed));
+  uint64_t misses = outcome(Outcome::miss);
+  if (has_slow_path) {
+    const auto& counters = plane.slow().counters();
+    misses += counters.of(Outcome::miss);
+    EXPECT_EQ(counters.rx_packets, counters.outcome_sum());
+    EXPECT_EQ(plane.slow().frames_out(), 0u);
+  }
+  EXPECT_EQ(misses, event(Event::waiter_answered) + event(Event::waiter_failed));
 }
 
 void Rig::publish() {
@@ -140,6 +151,7 @@ void Rig::step(uint32_t worker) {
 
 void Rig::step_all(uint32_t rounds) {
   for (uint32_t i = 0; i < rounds; ++i) {
+    if (has_slow_path) plane.slow_turn(now_ns);
     for (uint32_t w = 0; w < plan.workers; ++w)
       step(w);
   }

@@ -35,8 +35,9 @@ struct Out {
 
 class Rig {
  public:
+  // `dial`: as in sim::Plane; with it step_all() gives the slow path a turn, too.
   explicit Rig(uint32_t workers = 1, uint32_t backends = 2, uint32_t pendings = 64,
-               uint32_t waiters = 64);
+               uint32_t waiters = 64, slow::TcpUpstreams::Dial dial = nullptr);
   ~Rig();
 
   // --- config
@@ -72,6 +73,7 @@ class Rig {
   Out only_asked() const;
   void clear() { out.clear(); }
 
+  // Of the workers.
   uint64_t outcome(Outcome which) const { return plane.outcome(which); }
   uint64_t event(Event which) const { return plane.event(which); }
 
@@ -83,6 +85,7 @@ class Rig {
   std::unique_ptr<abi::RoutesImage> routes;
   std::vector<Out> out;
   uint64_t now_ns = 100'000 * kMs;
+  bool has_slow_path;
   bool stocked = true;  // whether steps get spare frames
 
  private:

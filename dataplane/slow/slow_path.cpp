@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/slow/slow_path.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "dataplane/base/check.hpp"
+#include "dataplane/slow/socket_address.hpp"
+#include "dataplane/wire/dns_format.hpp"
+
+namespace millrace::slow {
+
+using abi::Event;
+using abi::Outcome;
+
+namespace {
+
+constexpr uint32_t kEvents = 128;       // taken in one turn
+constexpr uint32_t kAccepts = 64;       // of one listener in one turn
+constexpr uint32_t kRingBudget = 64;    // items of one worker in one turn
+constexpr uint32_t kResumes = 64;       // connections in one turn
+constexpr uint64_t kPublishPeriodNs = 50'000'000;
+constexpr uint64_t kTimerPeriodNs = 50'000'000;
+// Workers cannot wake us (they make no system calls), so the rings are looked at this often: while
+// something is under way, and while nothing is.
+constexpr long kBusyWaitNs = 100'000;
+constexpr long kIdleWaitNs = 1'000'000;
+
+int make_epoll() {
+  const int fd = epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "epoll");
+  return fd;
+}
+
+}  // namespace
+
+SlowPath::SlowPath(const SlowConnections& to)
+    : to_(to),
+      epoll_(make_epoll()),
+      random_(to.seed),
+      policy_(abi::kFlowsMin, *to.secret),
+      store_(dp::kSlowQueriesMax + to.workers * dp::kStreamsPerWorkerMax),
+      clients_(epoll_, counters_,
+               [this](const ClientInfo& from, std::span<const uint8_t> message) {
+                 return take_message(from, message);
+               }),
+      upstreams_(epoll_, random_, to.dial,
+                 [this](const Asker& asker, std::span<const uint8_t> answer) {
+                   tell_answer(asker, answer);
+                 }),
+      scratch_(new uint8_t[FrameStore::kRoomBytes]) {}
+
+SlowPath::~SlowPath() {
+  for (const Listener& listener : listeners_) close(listener.fd);
+  for (const Listener& listener : next_) close(listener.fd);
+  close(epoll_);
+}
+
+uint32_t SlowPath::turn(uint64_t now_ns) {
+  now_ms_ = now_ns / 1'000'000;
+  load_config();
+  take_listeners(now_ns);
+  uint32_t work = take_events(now_ns);
+  work += drain_rings(now_ns);
+  if (clients_.waiting()) clients_.resume(kResumes, now_ns);
+  if (now_ns >= timers_due_ns_) {
+    timers_due_ns_ = now_ns + kTimerPeriodNs;
+    clients_.close_idle(now_ns);
+    upstreams_.run_timers(now_ns);
+  }
+  counters_.count(Event::steps);
+  if (now_ns >= publish_due_ns_) publish(now_ns);
+  return work;
+}
+
+void SlowPath::wait() noexcept {
+  const bool busy = queries_out_ != 0 || upstreams_.open_cnt() != 0 || clients_.waiting();
+  const timespec pause{0, busy ? kBusyWaitNs : kIdleWaitNs};
+  pollfd ready{epoll_, POLLIN, 0};
+  ppoll(&ready, 1, &pause, nullptr);
+}
+
+void SlowPath::load_config() {
+  const abi::ConfigImage* config = to_.config->load();
+  if (config == nullptr || config->header.generation == settings_.generation()) return;
+  settings_.apply(*config);
+  policy_.load(*config);
+  clients_.set_limits(config->service.tcp);
+  publish_due_ns_ = 0;
+}
+
+void SlowPath::publish(uint64_t now_ns) {
+  publish_due_ns_ = now_ns + kPublishPeriodNs;
+  stats::publish(counters_, settings_.generation(), *to_.page);
+}
+
+// --- sockets
+
+void SlowPath::listen_on(std::vector<Listener> listeners) {
+  const std::lock_guard lock(mutex_);
+  for (const Listener& listener : next_) close(listener.fd);
+  next_ = std::move(listeners);
+  next_set_ = true;
+}
+
+void SlowPath::take_listeners(uint64_t now_ns) {
+  std::vector<Listener> next;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!next_set_) return;
+    next = std::move(next_);
+    next_.clear();
+    next_set_ = false;
+  }
+  for (const Listener& listener : listeners_) {
+    accept_all(listener, now_ns);  // whoever waits there would be turned away
+    // The control plane has a copy, so closing ours alone would leave it watched.
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, listener.fd, nullptr);
+    close(listener.fd);
+  }
+  listeners_ = std::move(next);
+  for (uint32_t i = 0; i < listeners_.size(); ++i) {
+    epoll_event event{EPOLLIN, {.u64 = i}};
+    epoll_ctl(epoll_, EPOLL_CTL_ADD, listeners_[i].fd, &event);
+  }
+}
+
+uint32_t SlowPath::take_events(uint64_t now_ns) {
+  epoll_event events[kEvents];
+  const int cnt = epoll_wait(epoll_, events, kEvents, 0);
+  for (int i = 0; i < cnt; ++i) {
+    const uint64_t data = events[i].data.u64;
+    if ((data & TcpUpstreams::kTag) != 0) {
+      upstreams_.on_event(data, events[i].events, now_ns);
+    } else if ((data & TcpClients::kTag) != 0) {
+      clients_.on_event(data, events[i].events, now_ns);
+    } else if (data < listeners_.size()) {
+      accept_all(listeners_[data], now_ns);
+    }
+  }
+  return cnt > 0 ? static_cast<uint32_t>(cnt) : 0;
+}
+
+void SlowPath::accept_all(const Listener& listener, uint64_t now_ns) {
+  for (uint32_t i = 0; i < kAccepts; ++i) {
+    SocketAddress peer;
+    const int fd = accept4(listener.fd, peer.get(), peer.room(), SOCK_NONBLOCK | SOCK_CLOEXEC);
+    // With no descriptor left the connection waits in the kernel, and idle ones are closed meanwhile.
+    if (fd < 0) return;
+    clients_.adopt(fd, peer.to_abi(), listener.address, now_ns);
+  }
+}
+
+// --- clients
+
+Took SlowPath::take_message(const ClientInfo& from, std::span<const uint8_t> message) {
+  if (message.size() < wire::kDnsHeaderBytes) {
+    counters_.rx_packets += 1;
+    counters_.count(Outcome::drop_short);
+    return Took::close;
+  }
+  wire::Query query{};
+  Key key;
+  Outcome outcome = wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query, key);
+  if (outcome == wire::kGoOn) outcome = judge(from, query, key);
+  // Header and question are all that a reply takes from the query.
+  const std::size_t head_bytes =
+      wire::kDnsHeaderBytes + (query.qname_len == 0 ? 0 : query.qname_len + wire::kQuestionTailBytes);
+  std::memcpy(scratch_.get(), message.data(), head_bytes);
+  return outcome == wire::kGoOn ? look_up(from, query, key) : finish(from, outcome, query);
+}
+
+// kGoOn: the query may be looked up, and `key` is whole.
+Outcome SlowPath::judge(const ClientInfo& from, wire::Query& query, Key& key) {
+  if (!query.flag_rd && settings_.service().answer_rd0 == 0) return Outcome::refused_rd0;
+  const uint32_t service = settings_.service_at(from.service);
+  // The address was taken out of the config while the client was connected.
+  if (service >= settings_.service().binds) return Outcome::refused_acl;
+  query.packet.service = static_cast<uint8_t>(service);
+  query.pool = settings_.endpoints().service[service].pool;
+  if (policy_.active()) {
+    const flow::Verdict verdict =
+        policy_.judge_stream(from.client, static_cast<uint16_t>(service));
+    const Outcome ruled = dp::follow(verdict, query);
+    if (ruled != wire::kGoOn) return ruled;
+  }
+  key.bytes[3] = settings_.cache_idx_of_pool(query.pool);
+  key.hash = hash_key(*to_.secret, key);
+  return wire::kGoOn;
+}
+
+Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const Key& key) {
+  const uint32_t shard_no = dp::shard_of(key.hash, to_.shard_cnt);
+  const cache::ShardView* const shard = to_.shards[shard_no];
+  const Key* const keys[1] = {&key};
+  cache::Found found[1];
+  cache::lookup_burst(&shard, keys, 1, now_ms_, found);
+  if (found[0].entry == nullptr) {
+    if (!query.flag_rd) return finish(from, Outcome::refused_rd0, query);
+    return hand_to_owner(from, query, key, dp::owner_of(shard_no, to_.workers));
+  }
+  cache::touch(*found[0].entry);
+  const AnswerView view = cache::view_of(*found[0].entry);
+  if (view.failure) return finish(from, Outcome::servfail_cached, query);
+  counters_.rx_packets += 1;
+  counters_.count(Outcome::hit);
+  reply(from, wire::write_reply(scratch_.get(), query, view, found[0].age_s, limits()));
+  return Took::done;
+}
+
+Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
+                             uint32_t owner) {
+  Frame frame;
+  if (queries_out_ >= dp::kSlowQueriesMax || !store_.take(frame)) return Took::later;
+  dp::slow_head(frame) = {from.client, from.service, from.id};
+  frame.len = static_cast<uint16_t>(wire::kDnsHeaderBytes + query.qname_len +
+                                    wire::kQuestionTailBytes);
+  std::memcpy(frame.data, scratch_.get(), frame.len);
+  ring::WorkItem item{};
+  item.frame = frame;
+  item.query = query;
+  item.hash = key.hash;
+  item.kind = ring::ItemKind::miss;
+  item.packet_cache = key.bytes[3];
+  item.generation = static_cast<uint32_t>(settings_.generation());
+  push(owner, item);
+  queries_out_ += 1;
+  clients_.begin_work(from.id);
+  counters_.rx_packets += 1;
+  counters_.count(Outcome::miss);
+  return Took::done;
+}
+
+// For a query that ends here without an answer from the cache.
+Took SlowPath::finish(const ClientInfo& from, Outcome outcome, const wire::Query& query) {
+  counters_.rx_packets += 1;
+  counters_.count(outcome);
+  const abi::OutcomeClass cls = abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
+  // What is dropped over UDP has no business here, either (A104).
+  if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused) return Took::close;
+  reply(from, wire::write_error(scratch_.get(), query, outcome, limits()));
+  return Took::done;
+}
+
+void SlowPath::reply(const ClientInfo& from, const wire::Reply& reply) {
+  if (reply.len != 0) clients_.reply(from.id, {scratch_.get(), reply.len});
+}
+
+// --- rings
+
+void SlowPath::push(uint32_t worker, const ring::WorkItem& item) {
+  MR_CHECK(to_.to[worker]->push(item));  // slow_frame.hpp has the sum
+  counters_.count(Event::ring_sent);
+}
+
+uint32_t SlowPath::drain_rings(uint64_t now_ns) {
+  uint32_t taken = 0;
+  ring::WorkItem items[kRingBudget];
+  for (uint32_t worker = 0; worker < to_.workers; ++worker) {
+    const uint32_t cnt = to_.from[worker]->pop(items, kRingBudget);
+    for (uint32_t i = 0; i < cnt; ++i) take_item(worker, items[i], now_ns);
+    taken += cnt;
+  }
+  if (taken != 0) counters_.count(Event::ring_received, taken);
+  return taken;
+}
+
+void SlowPath::take_item(uint32_t worker, const ring::WorkItem& item, uint64_t now_ns) {
+  switch (item.kind) {
+    case ring::ItemKind::reply:
+      queries_out_ -= 1;
+      clients_.end_work(dp::slow_head(item.frame).owner, {item.frame.data, item.frame.len});
+      store_.give(item.frame);
+      return;
+    case ring::ItemKind::ask_stream:
+      ask_upstream(worker, item, now_ns);
+      return;
+    case ring::ItemKind::give_back:
+      store_.give(item.frame);
+      return;
+    default:
+      MR_CHECK(false);
+  }
+}
+
+void SlowPath::ask_upstream(uint32_t worker, const ring::WorkItem& item, uint64_t now_ns) {
+  abi::Address to;
+  std::memcpy(&to, item.frame.data, sizeof to);
+  upstreams_.ask({worker, item.hash}, to,
+                 {item.frame.data + dp::kAskMessageAt, item.frame.data + item.frame.len}, now_ns,
+                 uint64_t{settings_.service().upstream_give_up_ms} * 1'000'000);
+  ring::WorkItem back{};
+  back.frame = item.frame;
+  back.kind = ring::ItemKind::give_back;
+  push(worker, back);
+}
+
+void SlowPath::tell_answer(const Asker& asker, std::span<const uint8_t> answer) {
+  ring::WorkItem item{};
+  item.kind = ring::ItemKind::stream_answer;
+  item.hash = asker.question;
+  if (!answer.empty()) {
+    MR_CHECK(store_.take(item.frame));  // one for each question that a worker may ask
+    item.frame.len = static_cast<uint16_t>(answer.size());
+    std::memcpy(item.frame.data, answer.data(), answer.size());
+  }
+  push(asker.worker, item);
+}
+
+}  // namespace millrace::slow

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker and the slow path: questions of clients that came over TCP, and questions of ours whose
+// answer came truncated and is asked for again over TCP (RFC 5625 section 4.4.1, RFC 9715).
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/base/check.hpp"
+#include "dataplane/worker/worker.hpp"
+
+namespace millrace::dp {
+
+using abi::Event;
+using abi::Outcome;
+
+namespace {
+
+// Names a question beyond the life of its record.
+uint64_t name_of(uint32_t idx, const Pending& pending) noexcept {
+  return uint64_t{pending.serial} << 32 | idx;
+}
+
+}  // namespace
+
+void Worker::push_to_slow(ring::ItemKind kind, Frame frame, uint16_t len,
+                          uint64_t about) noexcept {
+  ring::WorkItem item{};
+  item.frame = frame;
+  item.frame.len = len;
+  item.hash = about;
+  item.kind = kind;
+  MR_CHECK(to_.to_slow->push(item));  // slow_frame.hpp has the sum
+  counters_.count(Event::ring_sent);
+}
+
+// False: it cannot be asked now. The question stays open, with its clients, until the answer comes
+// or the time of the question is over.
+bool Worker::ask_stream(StepIo& io, uint32_t idx, uint32_t try_idx) noexcept {
+  Pending& pending = inflight_.at(idx);
+  if (pending.on_stream) return true;
+  if (to_.to_slow == nullptr) return false;
+  if (stream_cnt_ >= kStreamsPerWorkerMax || io.stock_cnt == 0) {
+    counters_.count(Event::up_stream_full);
+    return false;
+  }
+  Frame frame = io.stock[--io.stock_cnt];
+  const Key& key = pending.key;
+  std::memcpy(frame.data, &pending.tries[try_idx].target, sizeof(abi::Address));
+  const uint16_t len = wire::write_upstream_query(
+      frame.data + kAskMessageAt, 0, key.bytes + kKeyHeadBytes,
+      static_cast<uint8_t>(key.len - kKeyHeadBytes), load_be16(key.bytes),
+      (key.bytes[2] & kKeyFlagDo) != 0, (key.bytes[2] & kKeyFlagCd) != 0,
+      settings_.service().upstream_edns_udp_bytes);
+  push_to_slow(ring::ItemKind::ask_stream, frame, static_cast<uint16_t>(kAskMessageAt + len),
+               name_of(idx, pending));
+  counters_.count(Event::up_stream_sent);
+  stream_cnt_ += 1;
+  pending.on_stream = true;
+  pending.stream_try = static_cast<uint8_t>(try_idx);
+  const uint64_t end_ns =
+      pending.started_ns + uint64_t{settings_.service().upstream_give_up_ms} * 1'000'000;
+  inflight_.set_due(idx, std::max(end_ns, now_ns_));
+  return true;
+}
+
+void Worker::take_stream_answer(StepIo& io, const ring::WorkItem& item) noexcept {
+  stream_cnt_ -= 1;
+  const auto idx = static_cast<uint32_t>(item.hash);
+  const Pending& pending = inflight_.at(idx);
+  const bool came = item.frame.len != 0;
+  counters_.count(came ? Event::up_stream_answered : Event::up_stream_failed);
+  // Otherwise its time was over, or another answer came first.
+  if (pending.in_use && pending.on_stream && name_of(idx, pending) == item.hash &&
+      (!came || !finish_stream(io, idx, item.frame.data, item.frame.len))) {
+    answer_truncated(idx);
+  }
+  if (item.frame.handle != nullptr) push_to_slow(ring::ItemKind::give_back, item.frame, 0);
+}
+
+// False: what came is no answer to this question.
+bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_t len) noexcept {
+  Pending& pending = inflight_.at(idx);
+  wire::ParsedAnswer parsed;
+  const wire::Verdict verdict =
+      wire::parse_answer(msg, len, pending.key, settings_.service().packet_cache[pending.key.bytes[3]],
+                         *scratch_, parsed);
+  const auto write = [&parsed](uint8_t* to, const wire::Query& query,
+                               const wire::ReplyLimits& room) noexcept {
+    return wire::write_reply(to, query, parsed.view, 0, room);
+  };
+  switch (verdict) {
+    case wire::Verdict::answer:
+      store(pending, parsed);
+      answer_waiters(idx, Event::waiter_answered, write);
+      return true;
+    case wire::Verdict::truncated:
+      // Too large to be kept: passed on as it is. With TC over TCP it is nothing of the kind.
+      if (!wire::view_large_answer(msg, len, pending.key, parsed.view)) return false;
+      counters_.count(Event::ins_skip_size);
+      answer_waiters(idx, Event::waiter_answered, write);
+      return true;
+    case wire::Verdict::failure: {
+      const uint8_t backend = pending.tries[pending.stream_try].backend;
+      if (backend != kNoBackend) backends_.on_failure(backend);
+      pending.on_stream = false;
+      pending.failure_cnt += 1;
+      retry_or_fail(io, idx);
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+// There is an answer, and we could not get all of it.
+void Worker::answer_truncated(uint32_t idx) noexcept {
+  answer_waiters(
+      idx, Event::waiter_answered,
+      [](uint8_t* to, const wire::Query& query, const wire::ReplyLimits& limits) noexcept {
+        return limits.stream ? wire::write_error(to, query, Outcome::servfail_upstream, limits)
+                             : wire::write_truncated(to, query, limits);
+      });
+}
+
+}  // namespace millrace::dp

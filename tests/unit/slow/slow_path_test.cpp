@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// Queries over TCP, from the message to the reply.
+#include "tests/unit/slow/slow_rig.hpp"
+
+#include <set>
+
+namespace millrace::test {
+namespace {
+
+TEST(SlowPath, A100_miss_then_hit) {
+  SlowRig rig;
+  auto client = rig.client();
+  client->send_message(rig.query("WwW.example", 0x1234));
+  rig.run();
+  EXPECT_TRUE(client->messages().empty());
+  const Out asked = rig.rig.only_asked();
+  EXPECT_EQ(rig.outcome(Outcome::miss), 1u);
+  rig.answer_all();
+  auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 1u);
+  ReadMessage reply = rig.read(replies[0]);
+  EXPECT_EQ(reply.id, 0x1234);
+  EXPECT_TRUE(reply.has(kFlagQr | kFlagRa));
+  EXPECT_EQ(reply.questions.at(0).name, Name("WwW.example").bytes());
+  EXPECT_EQ(reply.count(Section::answer), 1u);
+
+  rig.rig.jump_ms(100'000);
+  client = rig.client();
+  client->send_message(rig.query("www.EXAMPLE", 0x4321));
+  rig.run(1);
+  replies = client->messages();
+  ASSERT_EQ(replies.size(), 1u);
+  reply = rig.read(replies[0]);
+  EXPECT_EQ(reply.id, 0x4321);
+  EXPECT_EQ(reply.records.at(0).ttl, 200u);
+  EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
+  EXPECT_TRUE(rig.rig.asked().empty());
+}
+
+// One entry serves both transports (A92): what was asked over TCP is a hit over UDP, cut there.
+TEST(SlowPath, A92_whole_over_tcp_and_cut_over_udp) {
+  SlowRig rig;
+  auto client = rig.client();
+  client->send_message(rig.query("big.example", 1, kTypeTxt));
+  rig.run();
+  const Out asked = rig.rig.only_asked();
+  auto answer = rig.rig.answer_to(asked);
+  for (int i = 0; i < 8; ++i)
+    answer.answer(Name::pointer(12), kTypeTxt, 300, rdata_txt(std::string(120, char('a' + i))));
+  rig.rig.answer(asked, answer);
+  rig.rig.clear();
+  rig.run();
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(rig.read(replies[0]).count(Section::answer), 8u);
+  EXPECT_FALSE(rig.read(replies[0]).has(kFlagTc));
+
+  rig.rig.ask("big.example", 5000, 0, kTypeTxt);
+  rig.run(1);
+  EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+  EXPECT_EQ(rig.rig.outcome(Outcome::hit), 1u);
+  client->send_message(rig.query("big.example", 2, kTypeTxt));
+  rig.run(1);
+  EXPECT_EQ(client->messages().size(), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
+}
+
+TEST(SlowPath, A72_opt_only_for_who_sent_one_and_of_our_size) {
+  SlowRig rig;
+  auto client = rig.client();
+  client->send_message(rig.query("www.example"));
+  rig.run();
+  rig.answer_all();
+  EXPECT_EQ(rig.read(client->messages().at(0)).opt(), nullptr);
+  client->send_message(DnsBuilder().id(9).rd().question("www.example", kTypeA).opt().build());
+  rig.run(1);
+  const ReadMessage reply = rig.read(client->messages().at(0));
+  ASSERT_NE(reply.opt(), nullptr);
+  EXPECT_EQ(reply.opt()->cls, 1232);
+}
+
+// RFC 7766 section 7: one slow question holds up none of the others.
+TEST(SlowPath, A102_pipelining_out_of_order) {
+  SlowRig rig;
+  auto client = rig.client();
+  client->send_message(rig.query("known.example"));
+  rig.run();
+  rig.answer_all();
+  client->messages();
+  Bytes burst = Peer::framed(rig.query("slow.example", 1000));
+  for (uint16_t id = 0; id < 99; ++id) {
+    const Bytes one = Peer::framed(rig.query("known.example", id));
+    burst.insert(burst.end(), one.begin(), one.end());
+  }
+  client->send_bytes(burst);
+  rig.run(1);
+  std::set<uint16_t> ids;
+  for (const Bytes& reply : client->messages())
+    ids.insert(rig.read(reply).id);
+  EXPECT_EQ(ids.size(), 99u);
+  EXPECT_FALSE(ids.contains(1000));
+  rig.answer_all();
+  const auto late = client->messages();
+  ASSERT_EQ(late.size(), 1u);
+  EXPECT_EQ(rig.read(late[0]).id, 1000);
+}
+
+TEST(SlowPath, A102_answers_a_client_that_has_shut_down_its_side) {
+  SlowRig rig;
+  auto client = rig.client();
+  client->send_message(rig.query("www.example"));
+  client->shut_down();
+  rig.run();
+  EXPECT_EQ(rig.slow().client_cnt(), 1u);
+  rig.answer_all();
+  EXPECT_EQ(client->messages().size(), 1u);
+  EXPECT_TRUE(client->closed());
+  EXPECT_EQ(rig.slow().client_cnt(), 0u);
+}
+
+// RFC 7766 section 6.2.4: nothing is sent to a connection that is gone, nor to its successor.
+TEST(SlowPath, A60_answer_for_a_connection_that_is_gone) {
+  SlowRig rig;
+  auto client = rig.client();
+  client->send_message(rig.query("www.example"));
+  rig.run();
+  client->hang_up();
+  rig.run(1);
+  EXPECT_EQ(rig.slow().client_cnt(), 0u);
+  auto next = rig.client();  // in the same slot
+  rig.answer_all();
+  EXPECT_TRUE(next->messages().empty());
+  EXPECT_EQ(rig.slow().frames_out(), 0u);
+  next->send_message(rig.query("www.example"));
+  rig.run(1);
+  EXPECT_EQ(next->messages().size(), 1u);
+}
+
+TEST(SlowPath, ErrorsAreAnsweredAsOverUdp) {
+  SlowRig rig;
+  auto client = rig.client();
+  const auto ask = [&](const DnsBuilder& query) {
+    client->send_message(query.build());
+    rig.run(1);
+    const auto replies = client->messages();
+    EXPECT_EQ(replies.size(), 1u);
+    return replies.empty() ? ReadMessage{} : rig.read(replies[0]);
+  };
+  const ReadMessage notimp = ask(DnsBuilder().id(5).opcode(2).question("a.example", kTypeA));
+  EXPECT_EQ(notimp.rcode(), 4);
+  EXPECT_TRUE(notimp.questions.empty());
+  EXPECT_EQ(ask(DnsBuilder().id(5).rd().question("a.example", kTypeA, kClassCh)).rcode(), 5);
+  const ReadMessage badvers = ask(
+      DnsBuilder().id(5).rd().question("a.example", kTypeA).opt({.flag_do = true, .version = 1}));
+  EXPECT_EQ(badvers.opt()->ttl >> 24, 1u);
+  EXPECT_EQ(ask(DnsBuilder().id(5).question("a.example", kTypeA)).rcode(), 5);
+  EXPECT_EQ(rig.outcome(Outcome::notimp), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::badvers), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::refused_rd0), 1u);
+  EXPECT_TRUE(rig.rig.asked().empty());
+}
+
+TEST(SlowPath, A104_what_is_no_query_ends_the_connection) {
+  const Bytes response = DnsBuilder().id(5).response().question("a.example", kTypeA).build();
+  for (const Bytes& bad : {Bytes{}, Bytes(11, 0), response}) {
+    SlowRig rig;
+    auto client = rig.client();
+    client->send_message(bad);
+    rig.run(1);
+    EXPECT_TRUE(client->messages().empty());
+    EXPECT_TRUE(client->closed());
+    EXPECT_EQ(rig.event(Event::tcp_closed_error), 1u);
+  }
+}
+
+TEST(SlowPath, A112_access_rules_hold) {
+  SlowRig rig;
+  add_rule(rig.rig.service(), abi::RuleAction::refuse, {"198.18.0.9/32"});
+  add_rule(rig.rig.service(), abi::RuleAction::drop, {"198.18.0.10/32"});
+  rig.rig.publish();
+  rig.run();
+  auto refused = rig.client("198.18.0.9");
+  auto dropped = rig.client("198.18.0.10");
+  auto served = rig.client("198.18.0.11");
+  for (Peer* peer : {refused.get(), dropped.get(), served.get()})
+    peer->send_message(rig.query("www.example"));
+  rig.run();
+  EXPECT_EQ(rig.read(refused->messages().at(0)).rcode(), 5);
+  EXPECT_TRUE(dropped->closed());
+  EXPECT_EQ(rig.rig.asked().size(), 1u);
+  rig.answer_all();
+  EXPECT_EQ(served->messages().size(), 1u);
+}
+
+// The config changes while a question is between the slow path and its owner: the owner judges it
+// under the one that it runs.
+TEST(SlowPath, QueryUnderAnotherGeneration) {
+  SlowRig rig;
+  auto client = rig.client();
+  auto other = rig.client("198.18.0.10");
+  client->send_message(rig.query("www.example"));
+  other->send_message(rig.query("other.example"));
+  rig.rig.plane.slow_turn(rig.rig.now_ns);  // in the ring
+  add_rule(rig.rig.service(), abi::RuleAction::refuse, {"198.18.0.10/32"});
+  rig.rig.publish();
+  rig.run();
+  EXPECT_EQ(rig.read(other->messages().at(0)).rcode(), 5);
+  EXPECT_EQ(rig.rig.asked().size(), 1u);
+  rig.answer_all();
+  EXPECT_EQ(client->messages().size(), 1u);
+}
+
+TEST(SlowPath, FailureIsServfailAndRemembered) {
+  SlowRig rig;
+  auto client = rig.client();
+  client->send_message(rig.query("www.example"));
+  rig.rig.wait_ms(2100);
+  auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(rig.read(replies[0]).rcode(), 2);
+  rig.rig.clear();
+  client->send_message(rig.query("www.example"));
+  rig.run(1);
+  EXPECT_EQ(rig.read(client->messages().at(0)).rcode(), 2);
+  EXPECT_EQ(rig.outcome(Outcome::servfail_cached), 1u);
+  EXPECT_TRUE(rig.rig.asked().empty());
+}
+
+// More questions at once than there are frames: all are answered in the end, by back-pressure and
+// not by SERVFAIL.
+TEST(SlowPath, MoreQuestionsThanFrames) {
+  SlowRig rig(2);
+  rig.rig.service().tcp.queries_per_connection_max = 256;
+  rig.rig.publish();
+  rig.run();
+  std::vector<std::unique_ptr<Peer>> clients;
+  constexpr uint32_t kEach = 200;
+  for (uint32_t c = 0; c < 5; ++c) {
+    clients.push_back(rig.client("198.18.0." + std::to_string(20 + c)));
+    for (uint32_t i = 0; i < kEach; ++i) {
+      clients.back()->send_message(
+          rig.query("n" + std::to_string(i) + "c" + std::to_string(c) + ".example",
+                    static_cast<uint16_t>(i)));
+    }
+  }
+  std::vector<std::size_t> come(clients.size(), 0);
+  for (int round = 0; round < 60; ++round) {
+    rig.run(2);
+    rig.rig.jump_ms(1);
+    EXPECT_LE(rig.slow().frames_out(), dp::kSlowQueriesMax);
+    // What was asked is answered within a burst's worth a round.
+    std::vector<Out> asked = rig.rig.asked();
+    rig.rig.clear();
+    for (const Out& one : asked) {
+      rig.rig.answer(one, rig.rig.data_for(one));
+      if (rig.rig.plane.core(one.worker).io.rx_cnt == kBurstMax) rig.rig.step(one.worker);
+    }
+    for (std::size_t c = 0; c < clients.size(); ++c)
+      come[c] += clients[c]->messages().size();
+  }
+  for (const std::size_t one : come)
+    EXPECT_EQ(one, kEach);
+  EXPECT_GT(rig.event(Event::tcp_waited), 0u);
+}
+
+}  // namespace
+}  // namespace millrace::test

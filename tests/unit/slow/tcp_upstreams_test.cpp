@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions whose answer came truncated, asked again over TCP.
+#include "tests/unit/slow/slow_rig.hpp"
+
+namespace millrace::test {
+namespace {
+
+class StreamTest : public testing::Test {
+ protected:
+  // A question of a client over UDP that the upstream answers with TC.
+  Out ask_and_truncate(const std::string& name = "big.example", uint16_t port = 5000) {
+    rig.rig.ask(name, port, 0, kTypeTxt);
+    rig.run(1);
+    const Out asked = rig.rig.asked().back();
+    rig.rig.answer(asked, rig.rig.answer_to(asked).add_flags(kFlagTc));
+    rig.rig.clear();
+    rig.run(3);
+    return asked;
+  }
+  // The question that came to an upstream over TCP.
+  Bytes asked_over_tcp(std::size_t upstream = 0) {
+    EXPECT_LT(upstream, rig.upstreams.size());
+    if (upstream >= rig.upstreams.size()) return {};
+    const auto come = rig.upstreams[upstream]->messages();
+    EXPECT_EQ(come.size(), 1u);
+    return come.empty() ? Bytes{} : come[0];
+  }
+  static DnsBuilder answer_to(const Bytes& query) {
+    const ReadMessage message = SlowRig::read(query);
+    return DnsBuilder()
+        .id(message.id)
+        .response()
+        .rd()
+        .question(Name::wire(message.questions.at(0).name), kTypeTxt);
+  }
+  static DnsBuilder texts_for(const Bytes& query, int records, std::size_t bytes = 200) {
+    DnsBuilder answer = answer_to(query);
+    for (int i = 0; i < records; ++i) {
+      std::string text(bytes, 'x');
+      text.replace(0, 5, std::to_string(10'000 + i));
+      answer.answer(Name::pointer(12), kTypeTxt, 300, rdata_txt(text));
+    }
+    return answer;
+  }
+
+  SlowRig rig;
+};
+
+TEST_F(StreamTest, A71_truncated_answer_is_asked_again_over_tcp) {
+  ask_and_truncate();
+  EXPECT_TRUE(rig.rig.replies().empty());
+  const Bytes query = asked_over_tcp();
+  const ReadMessage read = rig.read(query);
+  EXPECT_TRUE(read.has(kFlagRd));
+  EXPECT_NE(read.opt(), nullptr);
+  rig.upstreams[0]->send_message(texts_for(query, 3).opt().build());
+  rig.run();
+  EXPECT_EQ(rig.rig.only_reply().message.count(Section::answer), 0u);  // 600 octets and no EDNS
+  EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+  // It is in the cache, whole, for whoever comes over TCP.
+  auto client = rig.client();
+  client->send_message(rig.query("big.example", 1, kTypeTxt));
+  rig.run(1);
+  EXPECT_EQ(rig.read(client->messages().at(0)).count(Section::answer), 3u);
+  EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
+  EXPECT_EQ(rig.rig.event(Event::up_stream_answered), 1u);
+  EXPECT_EQ(rig.rig.event(Event::cache_insert), 1u);
+}
+
+TEST_F(StreamTest, A23_without_tcp_the_client_gets_tc_and_nothing_is_stored) {
+  rig.reachable = false;
+  ask_and_truncate();
+  rig.rig.wait_ms(100);
+  EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+  EXPECT_EQ(rig.rig.event(Event::up_stream_failed), 1u);
+  EXPECT_EQ(rig.rig.event(Event::cache_insert), 0u);
+  rig.rig.clear();
+  rig.rig.ask("big.example", 5001, 0, kTypeTxt);
+  rig.run(1);
+  EXPECT_EQ(rig.rig.asked().size(), 1u);
+}
+
+// Over TCP there is no TC: a client there gets SERVFAIL.
+TEST_F(StreamTest, WithoutTcpUpstreamATcpClientGetsServfail) {
+  rig.reachable = false;
+  auto client = rig.client();
+  client->send_message(rig.query("big.example", 1, kTypeTxt));
+  rig.run();
+  const Out asked = rig.rig.only_asked();
+  rig.rig.answer(asked, rig.rig.answer_to(asked).add_flags(kFlagTc));
+  rig.rig.wait_ms(100);
+  EXPECT_EQ(rig.read(client->messages().at(0)).rcode(), 2);
+}
+
+TEST_F(StreamTest, SilenceOverTcpEndsWithTheQuestion) {
+  ask_and_truncate();
+  asked_over_tcp();
+  rig.rig.wait_ms(2200);
+  EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+  EXPECT_EQ(rig.slow().asking_cnt(), 0u);
+}
+
+// Servers close connections that were idle, at times just when a question comes (RFC 7766 section
+// 6.2.4).
+TEST_F(StreamTest, A105_closed_connection_is_tried_once_more) {
+  ask_and_truncate();
+  asked_over_tcp();
+  rig.upstreams[0]->hang_up();
+  rig.run();
+  ASSERT_EQ(rig.upstreams.size(), 2u);
+  const Bytes again = asked_over_tcp(1);
+  rig.upstreams[1]->send_message(texts_for(again, 1).build());
+  rig.run();
+  EXPECT_EQ(rig.rig.only_reply().message.count(Section::answer), 1u);
+  // Not for ever.
+  ask_and_truncate("other.example", 5001);
+  asked_over_tcp(1);
+  rig.upstreams[1]->hang_up();
+  rig.run();
+  rig.upstreams[2]->messages();
+  rig.upstreams[2]->hang_up();
+  rig.run();
+  EXPECT_EQ(rig.upstreams.size(), 3u);
+  EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+}
+
+TEST_F(StreamTest, A105_connection_is_kept_and_shared) {
+  ask_and_truncate("one.example", 5000);
+  ask_and_truncate("two.example", 5001);
+  ASSERT_EQ(rig.upstreams.size(), 1u);
+  const auto queries = rig.upstreams[0]->messages();
+  ASSERT_EQ(queries.size(), 2u);
+  EXPECT_NE(rig.read(queries[0]).id, rig.read(queries[1]).id);
+  // In the other order.
+  rig.upstreams[0]->send_message(texts_for(queries[1], 1).build());
+  rig.upstreams[0]->send_message(texts_for(queries[0], 2).build());
+  rig.run();
+  ASSERT_EQ(rig.rig.replies().size(), 2u);
+  for (const Out& reply : rig.rig.replies()) {
+    const bool one = reply.name() == std::string("\3one\7example\0", 13);
+    EXPECT_EQ(reply.message.count(Section::answer), one ? 2u : 1u);
+  }
+}
+
+// Another question, or an id of nobody: no answer to ours.
+TEST_F(StreamTest, A55_answer_to_another_question) {
+  ask_and_truncate();
+  const Bytes query = asked_over_tcp();
+  const ReadMessage read = rig.read(query);
+  const auto other = [&read](uint16_t id) {
+    return DnsBuilder()
+        .id(id)
+        .response()
+        .question("evil.example", kTypeTxt)
+        .answer(Name::pointer(12), kTypeTxt, 300, rdata_txt("x"))
+        .build();
+  };
+  rig.upstreams[0]->send_message(other(static_cast<uint16_t>(read.id + 1)));
+  rig.run();
+  EXPECT_TRUE(rig.rig.replies().empty());
+  rig.upstreams[0]->send_message(other(read.id));
+  rig.run();
+  EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+  EXPECT_EQ(rig.rig.event(Event::cache_insert), 0u);
+}
+
+// 60 000 octets are too many for an entry; the client over TCP gets them all the same.
+TEST_F(StreamTest, A33_large_answer_is_passed_on_and_not_kept) {
+  auto client = rig.client();
+  client->send_message(DnsBuilder().id(3).rd().question("big.example", kTypeTxt).opt().build());
+  rig.run();
+  const Out asked = rig.rig.only_asked();
+  rig.rig.answer(asked, rig.rig.answer_to(asked).add_flags(kFlagTc));
+  rig.run();
+  const Bytes query = asked_over_tcp();
+  const Bytes large = texts_for(query, 280).opt({.udp_bytes = 4096}).build();
+  ASSERT_GT(large.size(), 59'000u);
+  rig.upstreams[0]->send_message(large);
+  rig.run(6);
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 1u);
+  const ReadMessage reply = rig.read(replies[0]);
+  EXPECT_EQ(reply.count(Section::answer), 280u);
+  EXPECT_EQ(reply.opt()->cls, 1232);
+  EXPECT_EQ(reply.records.at(279).rdata, rig.read(large).records.at(279).rdata);
+  EXPECT_EQ(rig.rig.event(Event::cache_insert), 0u);
+}
+
+// The 65th truncated answer at a time is passed on as it is.
+TEST_F(StreamTest, QuestionsOverTcpAreBounded) {
+  for (uint32_t i = 0; i < dp::kStreamsPerWorkerMax; ++i) {
+    ask_and_truncate("n" + std::to_string(i) + ".example", static_cast<uint16_t>(5000 + i));
+    ASSERT_TRUE(rig.rig.replies().empty()) << i;
+  }
+  ask_and_truncate("last.example", 6000);
+  EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+  EXPECT_EQ(rig.rig.event(Event::up_stream_full), 1u);
+  rig.rig.clear();
+  for (const auto& upstream : rig.upstreams) {
+    for (const Bytes& query : upstream->messages())
+      upstream->send_message(texts_for(query, 1).build());
+  }
+  rig.run(10);
+  EXPECT_EQ(rig.rig.replies().size(), dp::kStreamsPerWorkerMax);
+}
+
+TEST_F(StreamTest, ConnectionThatNobodyUsesIsClosed) {
+  ask_and_truncate();
+  rig.upstreams[0]->send_message(texts_for(asked_over_tcp(), 1).build());
+  rig.run();
+  for (int i = 0; i < 250; ++i) {
+    rig.rig.jump_ms(50);
+    rig.run(1);
+  }
+  EXPECT_TRUE(rig.upstreams[0]->closed());
+}
+
+}  // namespace
+}  // namespace millrace::test
