@@ -7,8 +7,8 @@
 // given up is recognised by its sequence number and dropped.
 //
 // Threads: the event loop's. Callbacks may make new calls and may close the link.
-// Memory: a request holds its descriptors until it is sent; the queue is bounded by its callers (the
-// daemon has one apply, one routes update and one call per CLI client outstanding).
+// Memory: a request holds its descriptors until it is sent; the queue is bounded by its callers
+// (the daemon has one apply, one routes update and one call per CLI client outstanding).
 // Failure: a packet that is no reply of ours (size, version) closes the link: the two sides would
 // not agree on anything that follows.
 

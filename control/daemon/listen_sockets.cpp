@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/daemon/listen_sockets.hpp"
 
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 namespace millrace::ctl {
 namespace {
@@ -60,9 +60,9 @@ std::vector<std::string> ListenSockets::use(const Config& config) {
   for (const Bind& bind : config.binds) {
     if (config.tcp.connections == 0) break;
     const abi::Address address = bind.listen_address.to_abi();
-    const auto known =
-        std::find_if(sockets_.begin(), sockets_.end(),
-                     [&](const Socket& socket) { return same(socket.address, address); });
+    const auto known = std::find_if(sockets_.begin(), sockets_.end(), [&](const Socket& socket) {
+      return same(socket.address, address);
+    });
     if (known != sockets_.end()) {
       next.push_back(std::move(*known));
       sockets_.erase(known);

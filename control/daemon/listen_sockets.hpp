@@ -10,12 +10,12 @@
 // Threads: the event loop's. Failure: an address where nobody can listen is named by use(), and the
 // others are served.
 
-#include <string>
-#include <vector>
-
 #include "control/config/model.hpp"
 #include "control/daemon/unique_fd.hpp"
 #include "dataplane/abi/control_protocol.hpp"
+
+#include <string>
+#include <vector>
 
 namespace millrace::ctl {
 

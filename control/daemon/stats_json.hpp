@@ -3,9 +3,9 @@
 // The statistics area as the JSON of `stats`.
 //
 //     {"generation":G, "pid":P, "started_boot_ns":N, "uptime_s":S,
-//      "cores":[{"core":0,"name":S,"generation":G,"rx":N,"classes":{..},"outcomes":{..},"events":{..},
-//                "waiters":N,"inflight":N,"entries":N,"memory_used":N,"memory_total":N,
-//                "memory_retired":N}],
+//      "cores":[{"core":0,"name":S,"generation":G,"rx":N,"classes":{..},"outcomes":{..},
+//                "events":{..},"waiters":N,"inflight":N,"entries":N,"memory_used":N,
+//                "memory_total":N,"memory_retired":N}],
 //      "total":{the same without core and generation},
 //      "identity":{"rx":N,"sum":N,"holds":true,"misses":N,"misses_accounted":N,"misses_hold":true},
 //      "backends":[{"name","address","up","sent","answered","timeouts","failures","rtt_us",

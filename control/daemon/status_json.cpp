@@ -72,7 +72,9 @@ void add_data_plane(Daemon& daemon, Json& out) {
   uint64_t entries = 0, used = 0, total = 0, retired = 0, no_memory = 0;
   for (std::size_t i = 0; i < cores.value().size(); ++i) {
     const auto& core = cores.value()[i];
-    plane["cores"].push_back({{"core", i}, {"name", core_name(*info->stats, i)}, {"generation", core.generation}});
+    plane["cores"].push_back({{"core", i},
+                              {"name", core_name(*info->stats, i)},
+                              {"generation", core.generation}});
     entries += core.entries;
     used += core.memory_used;
     total += core.memory_total;

@@ -43,8 +43,8 @@ struct Request {
   uint64_t sequence;  // echoed
 };
 
-// TCP sockets that listen, one at each address, in the order of the descriptors that come along. They
-// take the place of those before.
+// TCP sockets that listen, one at each address, in the order of the descriptors that come along.
+// They take the place of those before.
 struct SocketsRequest {
   Request request;
   uint32_t cnt;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The statistics area: one page per worker and one for the slow path, written by that thread, read by the control plane.
+// The statistics area: one page per worker and one for the slow path, written by that thread, read
+// by the control plane.
 //
 // The data plane makes it as a memfd and hands it over with the `hello` reply; the control plane
 // maps it read-only. A page is a sequence-locked copy of the core's plain counters, made at the end

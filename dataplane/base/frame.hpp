@@ -22,8 +22,8 @@ struct Frame {
 
 static_assert(sizeof(Frame) == 24 && std::is_trivially_copyable_v<Frame>);
 
-// `port` of a frame that the slow path made: it stands for a message of a TCP stream, has no headers
-// (worker/slow_frame.hpp says what it has instead) and goes back by the ring.
+// `port` of a frame that the slow path made: a message of a TCP stream, without headers
+// (worker/slow_frame.hpp says what it has instead), which goes back by the ring.
 inline constexpr uint8_t kSlowPort = 0xff;
 
 // Most frames that a worker takes in one step.

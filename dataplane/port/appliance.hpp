@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The whole data plane in one object: memory, ports, workers, slow path, and what the main core does
-// to them.
+// The whole data plane in one object: memory, ports, workers, slow path, and what the main core
+// does to them.
 //
-// Threads: main only; the workers run in the lcores that start() launches, the slow path in a thread
-// of its own on the main core's CPU.
+// Threads: main only; the workers run in the lcores that start() launches, the slow path in a
+// thread of its own on the main core's CPU.
 // Failure: the constructor throws Failed; the install functions answer a Result and change nothing
 // unless it is ok.
 

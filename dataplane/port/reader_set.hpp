@@ -2,8 +2,8 @@
 #pragma once
 // The grace period of the appliance: rte_rcu_qsbr behind base/grace.hpp.
 //
-// Readers are the workers, by number, and behind them the slow path. A worker reports between turns and goes offline while it
-// sleeps, so it holds up nobody.
+// Readers are the workers, by number, and behind them the slow path. A reader reports between turns
+// and goes offline while it sleeps, so it holds up nobody.
 //
 // Threads: online/quiescent/offline by the reader itself; watch() by main; grace() by any writer.
 // Cost: a report is two loads and a store, 1.2-1.4 ns here.

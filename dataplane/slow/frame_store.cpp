@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/slow/frame_store.hpp"
 
-#include <sys/mman.h>
+#include "dataplane/base/check.hpp"
+#include "dataplane/worker/slow_frame.hpp"
 
 #include <new>
 
-#include "dataplane/base/check.hpp"
-#include "dataplane/worker/slow_frame.hpp"
+#include <sys/mman.h>
 
 namespace millrace::slow {
 namespace {
@@ -24,10 +24,13 @@ FrameStore::FrameStore(uint32_t frames) : frames_(frames) {
   if (at == MAP_FAILED) throw std::bad_alloc();
   memory_ = static_cast<std::byte*>(at);
   free_.reserve(frames);
-  for (uint32_t i = frames; i-- > 0;) free_.push_back(i);
+  for (uint32_t i = frames; i-- > 0;)
+    free_.push_back(i);
 }
 
-FrameStore::~FrameStore() { munmap(memory_, frames_ * kStrideBytes); }
+FrameStore::~FrameStore() {
+  munmap(memory_, frames_ * kStrideBytes);
+}
 
 bool FrameStore::take(Frame& frame) noexcept {
   if (free_.empty()) return false;

@@ -12,11 +12,11 @@
 // last is taken first, so a quiet appliance holds a few. Failure: the constructor throws
 // std::bad_alloc; take() answers false when all are out.
 
+#include "dataplane/base/frame.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
-
-#include "dataplane/base/frame.hpp"
 
 namespace millrace::slow {
 

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/slow/slow_path.hpp"
 
-#include <poll.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "dataplane/base/check.hpp"
+#include "dataplane/slow/socket_address.hpp"
+#include "dataplane/wire/dns_format.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
 
-#include "dataplane/base/check.hpp"
-#include "dataplane/slow/socket_address.hpp"
-#include "dataplane/wire/dns_format.hpp"
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace millrace::slow {
 
@@ -22,10 +22,10 @@ using abi::Outcome;
 
 namespace {
 
-constexpr uint32_t kEvents = 128;       // taken in one turn
-constexpr uint32_t kAccepts = 64;       // of one listener in one turn
-constexpr uint32_t kRingBudget = 64;    // items of one worker in one turn
-constexpr uint32_t kResumes = 64;       // connections in one turn
+constexpr uint32_t kEvents = 128;     // taken in one turn
+constexpr uint32_t kAccepts = 64;     // of one listener in one turn
+constexpr uint32_t kRingBudget = 64;  // items of one worker in one turn
+constexpr uint32_t kResumes = 64;     // connections in one turn
 constexpr uint64_t kPublishPeriodNs = 50'000'000;
 constexpr uint64_t kTimerPeriodNs = 50'000'000;
 // Workers cannot wake us (they make no system calls), so the rings are looked at this often: while
@@ -58,8 +58,10 @@ SlowPath::SlowPath(const SlowConnections& to)
       scratch_(new uint8_t[FrameStore::kRoomBytes]) {}
 
 SlowPath::~SlowPath() {
-  for (const Listener& listener : listeners_) close(listener.fd);
-  for (const Listener& listener : next_) close(listener.fd);
+  for (const Listener& listener : listeners_)
+    close(listener.fd);
+  for (const Listener& listener : next_)
+    close(listener.fd);
   close(epoll_);
 }
 
@@ -105,7 +107,8 @@ void SlowPath::publish(uint64_t now_ns) {
 
 void SlowPath::listen_on(std::vector<Listener> listeners) {
   const std::lock_guard lock(mutex_);
-  for (const Listener& listener : next_) close(listener.fd);
+  for (const Listener& listener : next_)
+    close(listener.fd);
   next_ = std::move(listeners);
   next_set_ = true;
 }
@@ -152,7 +155,8 @@ void SlowPath::accept_all(const Listener& listener, uint64_t now_ns) {
   for (uint32_t i = 0; i < kAccepts; ++i) {
     SocketAddress peer;
     const int fd = accept4(listener.fd, peer.get(), peer.room(), SOCK_NONBLOCK | SOCK_CLOEXEC);
-    // With no descriptor left the connection waits in the kernel, and idle ones are closed meanwhile.
+    // With no descriptor left the connection waits in the kernel, and idle ones are closed
+    // meanwhile.
     if (fd < 0) return;
     clients_.adopt(fd, peer.to_abi(), listener.address, now_ns);
   }
@@ -168,11 +172,13 @@ Took SlowPath::take_message(const ClientInfo& from, std::span<const uint8_t> mes
   }
   wire::Query query{};
   Key key;
-  Outcome outcome = wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query, key);
+  Outcome outcome =
+      wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query, key);
   if (outcome == wire::kGoOn) outcome = judge(from, query, key);
   // Header and question are all that a reply takes from the query.
   const std::size_t head_bytes =
-      wire::kDnsHeaderBytes + (query.qname_len == 0 ? 0 : query.qname_len + wire::kQuestionTailBytes);
+      wire::kDnsHeaderBytes +
+      (query.qname_len == 0 ? 0 : query.qname_len + wire::kQuestionTailBytes);
   std::memcpy(scratch_.get(), message.data(), head_bytes);
   return outcome == wire::kGoOn ? look_up(from, query, key) : finish(from, outcome, query);
 }
@@ -186,8 +192,7 @@ Outcome SlowPath::judge(const ClientInfo& from, wire::Query& query, Key& key) {
   query.packet.service = static_cast<uint8_t>(service);
   query.pool = settings_.endpoints().service[service].pool;
   if (policy_.active()) {
-    const flow::Verdict verdict =
-        policy_.judge_stream(from.client, static_cast<uint16_t>(service));
+    const flow::Verdict verdict = policy_.judge_stream(from.client, static_cast<uint16_t>(service));
     const Outcome ruled = dp::follow(verdict, query);
     if (ruled != wire::kGoOn) return ruled;
   }
@@ -220,8 +225,8 @@ Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, c
   Frame frame;
   if (queries_out_ >= dp::kSlowQueriesMax || !store_.take(frame)) return Took::later;
   dp::slow_head(frame) = {from.client, from.service, from.id};
-  frame.len = static_cast<uint16_t>(wire::kDnsHeaderBytes + query.qname_len +
-                                    wire::kQuestionTailBytes);
+  frame.len =
+      static_cast<uint16_t>(wire::kDnsHeaderBytes + query.qname_len + wire::kQuestionTailBytes);
   std::memcpy(frame.data, scratch_.get(), frame.len);
   ring::WorkItem item{};
   item.frame = frame;
@@ -265,7 +270,8 @@ uint32_t SlowPath::drain_rings(uint64_t now_ns) {
   ring::WorkItem items[kRingBudget];
   for (uint32_t worker = 0; worker < to_.workers; ++worker) {
     const uint32_t cnt = to_.from[worker]->pop(items, kRingBudget);
-    for (uint32_t i = 0; i < cnt; ++i) take_item(worker, items[i], now_ns);
+    for (uint32_t i = 0; i < cnt; ++i)
+      take_item(worker, items[i], now_ns);
     taken += cnt;
   }
   if (taken != 0) counters_.count(Event::ring_received, taken);

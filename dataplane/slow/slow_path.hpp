@@ -19,12 +19,6 @@
 // call or two per message; it is not the hot path and may lock and allocate.
 // Failure: the constructor throws std::system_error; after that every fault ends one connection.
 
-#include <cstdint>
-#include <memory>
-#include <mutex>
-#include <span>
-#include <vector>
-
 #include "dataplane/base/csprng.hpp"
 #include "dataplane/base/key_hash.hpp"
 #include "dataplane/slow/frame_store.hpp"
@@ -32,6 +26,12 @@
 #include "dataplane/slow/tcp_upstreams.hpp"
 #include "dataplane/stats/core_counters.hpp"
 #include "dataplane/worker/worker.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
 
 namespace millrace::slow {
 

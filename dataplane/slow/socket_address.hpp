@@ -2,12 +2,12 @@
 #pragma once
 // abi::Address as the socket calls have it, and back.
 
-#include <netinet/in.h>
-#include <sys/socket.h>
+#include "dataplane/abi/abi_base.hpp"
 
 #include <cstring>
 
-#include "dataplane/abi/abi_base.hpp"
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 namespace millrace::slow {
 

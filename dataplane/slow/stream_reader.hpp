@@ -5,14 +5,15 @@
 //
 // Threads: one. Memory: of a stream that stands between two messages none; else what has come of
 // the next one, at most 64 KiB, and what came in the same read behind a message that had to wait.
-// Cost: whole messages are not copied. Failure: none; every stream of octets is a stream of messages.
+// Cost: whole messages are not copied. Failure: none; every stream of octets is a stream of
+// messages.
+
+#include "dataplane/base/byte_order.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
-
-#include "dataplane/base/byte_order.hpp"
 
 namespace millrace::slow {
 

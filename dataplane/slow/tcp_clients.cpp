@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/slow/tcp_clients.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 namespace millrace::slow {
 
@@ -19,7 +19,7 @@ namespace {
 
 constexpr uint32_t kSerialMask = 0x3fff'ffff;
 constexpr uint32_t kIdleBudget = 256;  // connections closed in one turn
-constexpr uint32_t kBusySkip = 16;     // that many with work are passed over in search of an idle one
+constexpr uint32_t kBusySkip = 16;  // that many with work are passed over in search of an idle one
 
 }  // namespace
 
@@ -119,7 +119,8 @@ void TcpClients::adopt(int fd, const abi::Address& client, const abi::Address& s
        own = sources_.find(source)) {
     make_room(own->second, kOfSource);
   }
-  while (cnt_ >= limits_.connections_max) make_room(all_, kOfAll);
+  while (cnt_ >= limits_.connections_max)
+    make_room(all_, kOfAll);
 
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -240,9 +241,9 @@ void TcpClients::begin_work(ClientId id) noexcept {
 void TcpClients::reply(ClientId id, std::span<const uint8_t> message) {
   Connection& connection = *connections_[slot_of(id)];
   if (connection.unsent_at > kUnsentStopBytes) {
-    connection.unsent.erase(connection.unsent.begin(),
-                            connection.unsent.begin() +
-                                static_cast<std::ptrdiff_t>(connection.unsent_at));
+    connection.unsent.erase(
+        connection.unsent.begin(),
+        connection.unsent.begin() + static_cast<std::ptrdiff_t>(connection.unsent_at));
     connection.unsent_at = 0;
   }
   const uint8_t length[kLengthBytes] = {static_cast<uint8_t>(message.size() >> 8),
@@ -265,9 +266,9 @@ void TcpClients::end_work(ClientId id, std::span<const uint8_t> message) {
 
 void TcpClients::flush(Connection& connection) noexcept {
   while (connection.unsent_at < connection.unsent.size()) {
-    const ssize_t sent = send(connection.fd, connection.unsent.data() + connection.unsent_at,
-                              connection.unsent.size() - connection.unsent_at,
-                              MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent =
+        send(connection.fd, connection.unsent.data() + connection.unsent_at,
+             connection.unsent.size() - connection.unsent_at, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) {
       if (errno != EAGAIN && errno != EINTR) connection.broken = true;
       return;

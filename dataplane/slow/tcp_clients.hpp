@@ -17,8 +17,12 @@
 // bytes of replies pile up is closed.
 //
 // Threads: one. Memory: about 300 bytes for an idle connection, and bounded for a busy one by the
-// numbers here. Failure: of a connection, which is then closed; the descriptor is ours from adopt on.
-// Sources: RFC 7766, RFC 9210.
+// numbers here. Failure: of a connection, which is then closed; the descriptor is ours from adopt
+// on. Sources: RFC 7766, RFC 9210.
+
+#include "dataplane/abi/config_image.hpp"
+#include "dataplane/slow/stream_reader.hpp"
+#include "dataplane/stats/core_counters.hpp"
 
 #include <compare>
 #include <cstddef>
@@ -29,10 +33,6 @@
 #include <memory>
 #include <span>
 #include <vector>
-
-#include "dataplane/abi/config_image.hpp"
-#include "dataplane/slow/stream_reader.hpp"
-#include "dataplane/stats/core_counters.hpp"
 
 namespace millrace::slow {
 
@@ -120,11 +120,11 @@ class TcpClients {
     std::size_t unsent_at = 0;
     uint64_t active_ns = 0;  // when it came, or its last whole message
     uint32_t in_work = 0;
-    uint32_t watched = 0;      // epoll events
-    bool peer_done = false;    // it has shut down its side
-    bool held = false;         // a whole message waits in `reader`
-    bool in_waiting = false;   // stands in waiting_
-    bool broken = false;       // to be closed as soon as nobody is using it
+    uint32_t watched = 0;     // epoll events
+    bool peer_done = false;   // it has shut down its side
+    bool held = false;        // a whole message waits in `reader`
+    bool in_waiting = false;  // stands in waiting_
+    bool broken = false;      // to be closed as soon as nobody is using it
     Link link[kLists];
   };
 

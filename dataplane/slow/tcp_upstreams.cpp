@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/slow/tcp_upstreams.hpp"
 
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "dataplane/slow/socket_address.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
-#include "dataplane/slow/socket_address.hpp"
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace millrace::slow {
 namespace {
@@ -52,12 +52,13 @@ uint64_t TcpUpstreams::data_of(const Connection& connection) const noexcept {
 }
 
 uint32_t TcpUpstreams::connection_cnt() const noexcept {
-  return static_cast<uint32_t>(std::count_if(connections_.get(), connections_.get() + kConnectionsMax,
+  return static_cast<uint32_t>(std::count_if(connections_.get(),
+                                             connections_.get() + kConnectionsMax,
                                              [](const Connection& c) { return c.fd >= 0; }));
 }
 
-void TcpUpstreams::ask(const Asker& asker, const abi::Address& to,
-                       std::span<const uint8_t> message, uint64_t now_ns, uint64_t timeout_ns) {
+void TcpUpstreams::ask(const Asker& asker, const abi::Address& to, std::span<const uint8_t> message,
+                       uint64_t now_ns, uint64_t timeout_ns) {
   open_cnt_ += 1;
   place({asker, now_ns + timeout_ns, false, {message.begin(), message.end()}}, to, now_ns);
 }
@@ -163,7 +164,8 @@ void TcpUpstreams::flush(Connection& connection) {
   const ssize_t sent = send(connection.fd, connection.unsent.data(), connection.unsent.size(),
                             MSG_DONTWAIT | MSG_NOSIGNAL);
   // An error comes again as an event.
-  if (sent > 0) connection.unsent.erase(connection.unsent.begin(), connection.unsent.begin() + sent);
+  if (sent > 0)
+    connection.unsent.erase(connection.unsent.begin(), connection.unsent.begin() + sent);
 }
 
 void TcpUpstreams::watch(Connection& connection) {
@@ -204,7 +206,8 @@ void TcpUpstreams::fail(Ask ask) {
 void TcpUpstreams::run_timers(uint64_t now_ns) {
   std::vector<Ask> failed;
   failed.swap(failed_);
-  for (Ask& ask : failed) fail(std::move(ask));
+  for (Ask& ask : failed)
+    fail(std::move(ask));
   for (uint32_t i = 0; i < kConnectionsMax; ++i) {
     Connection& connection = connections_[i];
     if (connection.fd < 0) continue;
@@ -217,7 +220,8 @@ void TcpUpstreams::run_timers(uint64_t now_ns) {
       late.push_back(std::move(ask->second));
       ask = connection.asks.erase(ask);
     }
-    for (Ask& ask : late) fail(std::move(ask));
+    for (Ask& ask : late)
+      fail(std::move(ask));
     // One that never got through must not be chosen again.
     const bool useless = connection.asks.empty() && !connection.connected;
     if (useless || (connection.asks.empty() && now_ns - connection.used_ns >= kIdleNs)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// TCP connections to upstreams: questions go out on one that is open, several at a time, and answers
-// come back in any order (RFC 7766 section 6.2.1).
+// TCP connections to upstreams: questions go out on one that is open, several at a time, and
+// answers come back in any order (RFC 7766 section 6.2.1).
 //
 //   ask ─▶ connection to that address, with the fewest questions ─▶ answer ─▶ `done`
 //              │ closed with questions open
@@ -15,6 +15,10 @@
 // Failure: `done` is called exactly once for each ask(), at the latest after the timeout, and never
 // from within ask(). Sources: RFC 7766, RFC 9210.
 
+#include "dataplane/abi/abi_base.hpp"
+#include "dataplane/base/csprng.hpp"
+#include "dataplane/slow/stream_reader.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,10 +26,6 @@
 #include <span>
 #include <unordered_map>
 #include <vector>
-
-#include "dataplane/abi/abi_base.hpp"
-#include "dataplane/base/csprng.hpp"
-#include "dataplane/slow/stream_reader.hpp"
 
 namespace millrace::slow {
 

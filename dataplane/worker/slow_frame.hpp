@@ -17,19 +17,20 @@
 // Neither ring can be full: what may be under way is bounded by these numbers, and a frame that
 // goes back makes room before the next one can come.
 
-#include <cstdint>
-
 #include "dataplane/abi/abi_base.hpp"
 #include "dataplane/base/frame.hpp"
 #include "dataplane/ring/spsc_ring.hpp"
 #include "dataplane/ring/work_item.hpp"
 
+#include <cstdint>
+
 namespace millrace::dp {
 
 using WorkRing = ring::SpscRing<ring::WorkItem>;
 
-inline constexpr uint32_t kSlowQueriesMax = 384;     // frames of clients, at all workers together
-inline constexpr uint32_t kStreamsPerWorkerMax = 64;  // questions that one worker has asked over TCP
+inline constexpr uint32_t kSlowQueriesMax = 384;  // frames of clients, at all workers together
+inline constexpr uint32_t kStreamsPerWorkerMax =
+    64;  // questions that one worker has asked over TCP
 static_assert(kSlowQueriesMax + 2 * kStreamsPerWorkerMax <= WorkRing::kCapacity);
 
 // What the slow path knows of the message behind it. The worker only reads.
@@ -43,7 +44,9 @@ static_assert(sizeof(SlowHead) == 48);
 inline SlowHead& slow_head(const Frame& frame) noexcept {
   return *reinterpret_cast<SlowHead*>(frame.data - sizeof(SlowHead));
 }
-inline bool is_slow(const Frame& frame) noexcept { return frame.port == kSlowPort; }
+inline bool is_slow(const Frame& frame) noexcept {
+  return frame.port == kSlowPort;
+}
 
 inline constexpr uint16_t kAskMessageAt = sizeof(abi::Address);
 

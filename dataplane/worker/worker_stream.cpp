@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker and the slow path: questions of clients that came over TCP, and questions of ours whose
 // answer came truncated and is asked for again over TCP (RFC 5625 section 4.4.1, RFC 9715).
-#include <algorithm>
-#include <cstring>
-
 #include "dataplane/base/check.hpp"
 #include "dataplane/worker/worker.hpp"
+
+#include <algorithm>
+#include <cstring>
 
 namespace millrace::dp {
 
@@ -21,8 +21,7 @@ uint64_t name_of(uint32_t idx, const Pending& pending) noexcept {
 
 }  // namespace
 
-void Worker::push_to_slow(ring::ItemKind kind, Frame frame, uint16_t len,
-                          uint64_t about) noexcept {
+void Worker::push_to_slow(ring::ItemKind kind, Frame frame, uint16_t len, uint64_t about) noexcept {
   ring::WorkItem item{};
   item.frame = frame;
   item.frame.len = len;
@@ -81,8 +80,8 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
   Pending& pending = inflight_.at(idx);
   wire::ParsedAnswer parsed;
   const wire::Verdict verdict =
-      wire::parse_answer(msg, len, pending.key, settings_.service().packet_cache[pending.key.bytes[3]],
-                         *scratch_, parsed);
+      wire::parse_answer(msg, len, pending.key,
+                         settings_.service().packet_cache[pending.key.bytes[3]], *scratch_, parsed);
   const auto write = [&parsed](uint8_t* to, const wire::Query& query,
                                const wire::ReplyLimits& room) noexcept {
     return wire::write_reply(to, query, parsed.view, 0, room);

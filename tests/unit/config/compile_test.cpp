@@ -95,10 +95,6 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(service.upstream_tries_max, 4u);
   EXPECT_EQ(service.down_after, 6u);
   EXPECT_EQ(service.probe_interval_ms, 7000u);
-  EXPECT_EQ(service.tcp.connections_max, 200u);
-  EXPECT_EQ(service.tcp.connections_per_source_max, 20u);
-  EXPECT_EQ(service.tcp.queries_per_connection_max, 2u);
-  EXPECT_EQ(service.tcp.idle_ms, 3000u);
   EXPECT_EQ(service.idle, abi::IdleMode::poll);
   EXPECT_EQ(service.answer_rd0, 1);
   EXPECT_EQ(service.log_level, 3u);
@@ -123,6 +119,16 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(cache.negative_ttl_s_max, 540u);
   EXPECT_EQ(cache.failure_ttl_s, 10u);
   EXPECT_EQ(cache.entry_bytes_max, 2048u);
+}
+
+TEST(Compile, FillsTheLimitsOfTcp) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const abi::TcpConfig tcp = compiled(*loaded.config, 7)->service.tcp;
+  EXPECT_EQ(tcp.connections_max, 200u);
+  EXPECT_EQ(tcp.connections_per_source_max, 20u);
+  EXPECT_EQ(tcp.queries_per_connection_max, 2u);
+  EXPECT_EQ(tcp.idle_ms, 3000u);
 }
 
 TEST(Compile, FillsTheAccessRules) {

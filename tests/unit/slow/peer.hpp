@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The other end of a TCP connection, in the test's own thread: a socket pair, and framing of its own.
+// The other end of a TCP connection, in the test's own thread: a socket pair, and framing of its
+// own.
 
 #include "tests/support/packet_builder.hpp"
-
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <optional>
 #include <vector>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace millrace::test {
 
 class Peer {
  public:
-  Peer() {
-    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds_), 0);
-  }
+  Peer() { EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds_), 0); }
   ~Peer() {
     hang_up();
     if (fds_[1] >= 0) close(fds_[1]);

@@ -15,7 +15,7 @@ namespace millrace::test {
 class SlowRig {
  public:
   explicit SlowRig(uint32_t workers = 1)
-      : rig(workers, 2, 1024, 1024, [this](const abi::Address& to) { return dial(to); }) {
+      : rig(workers, 1, 1024, 1024, [this](const abi::Address& to) { return dial(to); }) {
     rig.plane.slow_turn(rig.now_ns);
   }
 

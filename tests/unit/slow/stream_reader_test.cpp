@@ -20,7 +20,8 @@ TEST(StreamReader, A101_any_segmentation) {
     for (int i = 0; i < messages; ++i) {
       const int longest = round % 10 == 0 ? 65'535 : 300;
       Bytes message(std::uniform_int_distribution<std::size_t>(0, longest)(random));
-      for (uint8_t& octet : message) octet = static_cast<uint8_t>(random());
+      for (uint8_t& octet : message)
+        octet = static_cast<uint8_t>(random());
       const Bytes bytes = Peer::framed(message);
       stream.insert(stream.end(), bytes.begin(), bytes.end());
       sent.push_back(message);
