@@ -8,7 +8,7 @@
 // policy.
 //
 //   cache                            policy                          entry
-//   inserts      -- add ---------->  links the record into a queue
+//   inserts      -- add ---------->  links the record into a queue; known? it may -- mark -->
 //   needs memory -- pick --------->  looks at entries  -- take_mark -->  visited? then 0
 //   removes it   -- remove ------->  unlinks the record
 //
@@ -17,16 +17,13 @@
 //
 // Threads: the owner's, but for `visited`. Memory: the policy's own state is trivially copyable and
 // all zeroes at first; it lies where the cache puts it (the shard: in its region, so it survives
-// attach()) and names things by Ref only. Some policies also want a table, kTableBytesPerBucket for
-// each bucket of the index, 64-byte aligned, all zeroes at first.
+// attach()) and names things by Ref only.
 // Cost: add, remove and candidate O(1); pick looks at no more than kPolicySteps entries.
 
 #include "dataplane/cache/region_layout.hpp"
-#include "dataplane/cache/slot.hpp"
 
 #include <atomic>
 #include <concepts>
-#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -34,6 +31,12 @@ namespace millrace::cache {
 
 // After so many second chances in one pick, the entry that is looked at goes whatever its mark.
 inline constexpr uint32_t kPolicySteps = 32;
+
+// What pick() chose and how many entries it looked at for it, the chosen one included.
+struct Picked {
+  Ref ref;
+  uint32_t looks;
+};
 
 // What a policy may ask of the cache it works for.
 template <class Items>
@@ -43,16 +46,16 @@ concept PolicyItems = std::is_trivially_copyable_v<Items> && requires(const Item
   // Was the entry used since this was last asked? Then it counts as not used from now on.
   { items.take_mark(ref) }
   noexcept->std::same_as<bool>;
-  // Where the key of a live entry belongs: first bucket and tag. The same key, the same place.
-  { items.place(ref) }
-  noexcept->std::same_as<Place>;
+  // It counts as used.
+  { items.mark(ref) }
+  noexcept;
 };
 
 // For the concept below and nothing else.
 struct AnyPolicyItems {
   Record& record(Ref) const noexcept;
   bool take_mark(Ref) const noexcept;
-  Place place(Ref) const noexcept;
+  void mark(Ref) const noexcept;
 };
 static_assert(PolicyItems<AnyPolicyItems>);
 
@@ -61,23 +64,22 @@ template <class Policy>
 concept EvictionPolicy = std::is_trivially_copyable_v<typename Policy::QueueState> &&
     requires(typename Policy::template On<AnyPolicyItems> queues,
              const typename Policy::template On<AnyPolicyItems> seen, AnyPolicyItems items,
-             typename Policy::QueueState* states, std::byte* table, uint32_t queue, Ref ref) {
+             typename Policy::QueueState* states, uint32_t queue, Ref ref, bool known) {
   // Written into the region, so that no other policy takes up its queues.
   { Policy::kId } -> std::convertible_to<uint32_t>;
   { Policy::kHeadsPerQueue } -> std::convertible_to<uint32_t>;
-  { Policy::kTableBytesPerBucket } -> std::convertible_to<std::size_t>;
   typename Policy::template On<AnyPolicyItems>;
   requires std::constructible_from < typename Policy::template On<AnyPolicyItems>,
-  const AnyPolicyItems&, typename Policy::QueueState*, std::byte* > ;
-  // `ref` is in no queue; its entry can be found.
-  { queues.add(queue, ref) }
+  const AnyPolicyItems&, typename Policy::QueueState* > ;
+  // `ref` is in no queue. `known`: the key was here before, not long ago (ghost.hpp).
+  { queues.add(queue, ref, known) }
   noexcept;
   // `ref` is in `queue`.
   { queues.remove(queue, ref) }
   noexcept;
   // The entry that is to go, still in the queue; the caller removes it. kNoRef: queue is empty.
   { queues.pick(queue) }
-  noexcept->std::same_as<Ref>;
+  noexcept->std::same_as<Picked>;
   // The entry that pick would look at first; kNoRef: the queue is empty.
   { seen.candidate(queue) }
   noexcept->std::same_as<Ref>;

@@ -4,7 +4,7 @@
 //
 //   page 0            header, list heads, state of the owner
 //   pages 1..         index: one bucket of 8 slots for every 768 bytes of the region
-//   then              table of the eviction policy, if it has one (eviction_policy.hpp)
+//   then              ghost (ghost.hpp)
 //   the rest          slab pages: records, then entries
 //
 //   page 0                                    slab page
@@ -22,8 +22,8 @@
 // head, and 0 is "none" where a list is not circular.
 //
 // Memory: the caller owns the region; it must be 64-byte aligned. It never grows; slab pages are
-// not touched before they are used. An entry of one 128-byte object takes 128 + 20 (record) + 13
-// (index and headers) bytes.
+// not touched before they are used. An entry of one 128-byte object takes 128 + 20 (record) + 15
+// (index, ghost and headers) bytes.
 // Failure: layout_of says what is wrong with a size.
 // Limits: kRegionBytesMin leaves a page or so to each size class; 2^32 entry units give 256 GiB.
 
@@ -41,7 +41,7 @@ inline constexpr std::size_t kRegionBytesMin = std::size_t{512} << 10;
 inline constexpr std::size_t kRegionBytesMax = std::size_t{1} << 38;
 inline constexpr std::size_t kRegionBytesPerBucket = 768;
 inline constexpr uint64_t kRegionMagic = 0x726873656c6c696d;  // "millshr" and a byte of 'r'
-inline constexpr uint32_t kRegionVersion = 2;
+inline constexpr uint32_t kRegionVersion = 3;
 
 inline constexpr uint32_t kPageBytes = 16384;
 inline constexpr uint32_t kEntryUnitBytes = kCacheLineBytes;
@@ -115,10 +115,10 @@ struct alignas(kCacheLineBytes) RegionHeader {
   uint32_t page_bytes;
   uint32_t bucket_cnt;
   uint32_t first_slab_page;
-  uint32_t page_cnt;           // all pages, page 0 included
-  uint32_t policy_id;          // EvictionPolicy under which the queues were kept
-  uint32_t first_policy_page;  // == first_slab_page: the policy has no table
-  uint32_t reserved[4];        // 0
+  uint32_t page_cnt;  // all pages, page 0 included
+  uint32_t policy_id;  // EvictionPolicy under which the queues were kept
+  uint32_t first_ghost_page;
+  uint32_t reserved[4];  // 0
 };
 static_assert(sizeof(RegionHeader) == kCacheLineBytes);
 static_assert(std::has_unique_object_representations_v<RegionHeader>);
@@ -189,14 +189,12 @@ constexpr uint32_t class_cost_bytes(uint32_t size_class) noexcept {
 struct RegionLayout {
   uint32_t page_cnt;
   uint32_t bucket_cnt;
-  uint32_t first_policy_page;  // == first_slab_page: the policy has no table
+  uint32_t first_ghost_page;
   uint32_t first_slab_page;
 };
 
-// Fills `layout` for a policy whose table takes so many bytes for each bucket of the index; returns
-// an empty view, or what is wrong with `bytes`.
-std::string_view layout_of(std::size_t bytes, std::size_t policy_bytes_per_bucket,
-                           RegionLayout& layout) noexcept;
+// Fills `layout`; returns an empty view, or what is wrong with `bytes`.
+std::string_view layout_of(std::size_t bytes, RegionLayout& layout) noexcept;
 
 // A mapped region: turns names into addresses.
 struct Region {

@@ -7,75 +7,22 @@
 //                             +-- not used      |     +-- not used --> gone
 //                                   |           |
 //                                   v           |
-//                                 gone, but its key stays in the ghost; comes back --> main
+//                                  gone         +-- comes back while it is remembered
 //
 // What is asked for once leaves by the small list soon, and does not push out what is asked for
 // again. (Yang et al., SOSP 2023; here with one bit of use instead of two, for a reader's store
 // must not depend on what it read beyond zero or not.) The small list yields while it holds more
-// than a tenth of its queue, else the main one does.
+// than a tenth of its queue, else the main one does. The ghost is the cache's (ghost.hpp).
 //
-// The ghost is a table of lines, one for 8 buckets of the index, shared by all queues:
-//
-//    0      2                                                         64
-//    +------+---------------------------------------------------------+
-//    | next | 31 fingerprints: the low 16 bits of the key's tag       |
-//    +------+---------------------------------------------------------+
-//
-// each a FIFO of its own: `next` is overwritten next. A key's line follows from its first bucket.
-// So it remembers 3.9 keys for each bucket of the index; a shard of answers of 100 bytes holds 4.8
-// entries for each, and the paper's ghost has as many keys as the main list has entries. A tag of 0
-// in its low bits is remembered as 1; a stranger is taken for a known key once in 2000 insertions.
-//
-// Memory: 8 bytes for each queue, 8 bytes for each bucket of the index (1.7 for an entry of such a
-// shard; 1 % of the region), one bit in each record.
-// Cost: beyond the lists', add reads one line of the ghost and pick writes one.
+// Memory: 8 bytes for each queue, one bit in each record.
 
 #include "dataplane/cache/eviction_policy.hpp"
 
-#include <algorithm>
-#include <bit>
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 namespace millrace::cache {
-
-inline constexpr uint32_t kGhostsPerLine = 31;
-inline constexpr uint32_t kBucketsPerGhostLine = 8;
-
-struct alignas(kCacheLineBytes) GhostLine {
-  uint16_t next;
-  uint16_t fingerprints[kGhostsPerLine];  // 0: none
-};
-static_assert(sizeof(GhostLine) == kCacheLineBytes);
-static_assert(std::has_unique_object_representations_v<GhostLine>);
-
-// The place of the fingerprint in the line; kGhostsPerLine: it is not there.
-inline uint32_t find_ghost(const GhostLine& line, uint16_t fingerprint) noexcept {
-#if defined(__SSE2__)
-  const auto* lanes = reinterpret_cast<const __m128i*>(&line);
-  const __m128i wanted = _mm_set1_epi16(static_cast<short>(fingerprint));
-  const auto match16 = [&](uint32_t at) noexcept {
-    return static_cast<uint32_t>(_mm_movemask_epi8(
-        _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(lanes + at), wanted),
-                        _mm_cmpeq_epi16(_mm_load_si128(lanes + at + 1), wanted))));
-  };
-  // Bit 0 would be `next`. Without a match 31 zeroes remain above it.
-  const uint32_t matches = (match16(0) | match16(2) << 16) >> 1;
-  return static_cast<uint32_t>(std::countr_zero(matches | 1u << kGhostsPerLine));
-#else
-  uint32_t i = 0;
-  while (i < kGhostsPerLine && line.fingerprints[i] != fingerprint)
-    ++i;
-  return i;
-#endif
-}
 
 struct S3Fifo {
   static constexpr uint32_t kId = 2;
   static constexpr uint32_t kHeadsPerQueue = 2;
-  static constexpr std::size_t kTableBytesPerBucket = sizeof(GhostLine) / kBucketsPerGhostLine;
   static constexpr uint32_t kSmallDivisor = 10;
 
   struct QueueState {
@@ -90,10 +37,9 @@ struct S3Fifo {
 template <PolicyItems Items>
 class S3Fifo::On {
  public:
-  On(const Items& items, QueueState* queues, std::byte* table) noexcept
-      : items_(items), queues_(queues), ghost_(reinterpret_cast<GhostLine*>(table)) {}
+  On(const Items& items, QueueState* queues) noexcept : items_(items), queues_(queues) {}
 
-  void add(uint32_t queue, Ref ref) noexcept { link(queue, ref, forget(items_.place(ref))); }
+  void add(uint32_t queue, Ref ref, bool known) noexcept { link(queue, ref, known); }
 
   void remove(uint32_t queue, Ref ref) noexcept {
     unlink_from_queue(items_, ref);
@@ -105,16 +51,16 @@ class S3Fifo::On {
     return items_.record(head_of(queue, !small_yields(queue))).queue_prev;
   }
 
-  Ref pick(uint32_t queue) noexcept {
+  Picked pick(uint32_t queue) noexcept {
     Ref ref = candidate(queue);
-    if (ref == kNoRef) return kNoRef;
-    for (uint32_t step = 0; step < kPolicySteps && items_.take_mark(ref); ++step) {
+    if (ref == kNoRef) return Picked{kNoRef, 0};
+    uint32_t step = 0;
+    for (; step < kPolicySteps && items_.take_mark(ref); ++step) {
       remove(queue, ref);
       link(queue, ref, true);
       ref = candidate(queue);
     }
-    if (!items_.record(ref).in_main) remember(items_.place(ref));
-    return ref;
+    return Picked{ref, step + 1};
   }
 
   uint32_t cnt(uint32_t queue) const noexcept {
@@ -137,31 +83,8 @@ class S3Fifo::On {
     ++(main ? queues_[queue].main_cnt : queues_[queue].small_cnt);
   }
 
-  static uint16_t fingerprint_of(const Place& place) noexcept {
-    return std::max(static_cast<uint16_t>(place.tag), uint16_t{1});
-  }
-  GhostLine& line_of(const Place& place) const noexcept {
-    return ghost_[place.bucket_idx / kBucketsPerGhostLine];
-  }
-
-  void remember(const Place& place) noexcept {
-    GhostLine& line = line_of(place);
-    line.fingerprints[line.next] = fingerprint_of(place);
-    line.next = static_cast<uint16_t>(line.next + 1u < kGhostsPerLine ? line.next + 1 : 0);
-  }
-
-  // True when the key was in the ghost; it no longer is.
-  bool forget(const Place& place) noexcept {
-    GhostLine& line = line_of(place);
-    const uint32_t i = find_ghost(line, fingerprint_of(place));
-    if (i == kGhostsPerLine) return false;
-    line.fingerprints[i] = 0;
-    return true;
-  }
-
   const Items items_;
   QueueState* const queues_;
-  GhostLine* const ghost_;
 };
 
 static_assert(EvictionPolicy<S3Fifo>);

@@ -23,9 +23,9 @@
 // it has.
 //
 // Budgets: failures may hold at most 1/16 of the slab's memory and negative answers 3/16, so
-// together a quarter (set_budgets). At its budget a kind evicts its own; under it, all kinds of a
-// size class give way by age. So a flood of one kind can never take more than its share from the
-// others. Memory that is retired but not yet free counts against the share.
+// together a quarter (set_budgets). At its budget a kind evicts its own; under it, the policy looks
+// through all kinds of a size class equally often. So a flood of one kind can never take more than
+// its share from the others. Memory that is retired but not yet free counts against the share.
 //
 // Stale entries: with a share and a window for them, a positive or negative entry whose time is
 // over stays where it is for the window, for whoever serves stale answers (RFC 8767). The wheel
@@ -164,7 +164,7 @@ class BasicShard : public ShardView {
   uint32_t evict_from_buckets(uint32_t first, uint32_t second, Kind kind, uint64_t now_ms) noexcept;
   void count_spill(uint32_t bucket_idx, int change) noexcept;
   void publish(uint32_t slot_no, const Place& place, Ref ref, uint32_t entry_bytes) noexcept;
-  void link(Ref ref, uint32_t slot_no, const Entry& entry, uint64_t now_ms) noexcept;
+  void link(Ref ref, uint32_t slot_no, const Entry& entry, bool known, uint64_t now_ms) noexcept;
   bool gives_way_to_failure(const Entry& there, uint64_t now_ms) const noexcept;
   // shard_remove.cpp
   void remove_entry(Ref ref) noexcept;
@@ -173,6 +173,7 @@ class BasicShard : public ShardView {
   uint64_t due_of(Ref ref) const noexcept;
   bool may_be_stale(const Entry& entry, uint64_t now_ms) const noexcept;
   bool keep_stale(Ref ref, uint64_t now_ms) noexcept;
+  void give_way(uint32_t slot_no) noexcept;
   void remove_slot(uint32_t slot_no) noexcept;
   void retire(Ref ref) noexcept;
   void free_object(Ref ref) noexcept;
@@ -182,15 +183,17 @@ class BasicShard : public ShardView {
   void hold_budget(uint32_t size_class, Kind kind, uint64_t now_ms) noexcept;
   uint32_t bounded_queue(uint32_t size_class, Kind kind) const noexcept;
   bool evict_from(uint32_t queue, uint64_t now_ms) noexcept;
+  void enqueue(uint32_t queue, Ref ref, bool known, uint64_t now_ms) noexcept;
   void make_room(uint32_t size_class, uint64_t now_ms) noexcept;
-  uint32_t oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexcept;
+  uint32_t next_queue(uint32_t size_class) const noexcept;
+  uint64_t turned_in_window(uint32_t size_class) const noexcept;
   void rebalance(uint32_t size_class, uint64_t now_ms) noexcept;
   void take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcept;
   void start_drain(uint32_t page_no, uint32_t for_class, uint64_t now_ms) noexcept;
   void step_drain(uint64_t now_ms) noexcept;
 
   ShardState<Policy>* state_ = nullptr;
-  std::byte* policy_table_ = nullptr;
+  std::byte* ghost_table_ = nullptr;
   GracePeriod grace_{};
   uint64_t wheel_quiet_until_ms_ = 0;  // owner only: until then a turn would find nothing
 };

@@ -17,7 +17,7 @@ std::string_view check_header(const RegionHeader& header, std::size_t bytes,
   if (header.policy_id != policy_id) return "the region was kept under another eviction policy";
   if (header.region_bytes != bytes) return "the region was formatted with another size";
   if (header.page_bytes != kPageBytes || header.bucket_cnt != layout.bucket_cnt ||
-      header.first_policy_page != layout.first_policy_page ||
+      header.first_ghost_page != layout.first_ghost_page ||
       header.first_slab_page != layout.first_slab_page || header.page_cnt != layout.page_cnt) {
     return "the region's header contradicts its size";
   }
@@ -50,13 +50,12 @@ std::string_view BasicShard<Policy>::format(void* region, std::size_t bytes,
                                             uint32_t shard_idx) noexcept {
   RegionLayout layout;
   if (const auto wrong = check_address(region); !wrong.empty()) return wrong;
-  if (const auto wrong = layout_of(bytes, Policy::kTableBytesPerBucket, layout); !wrong.empty())
-    return wrong;
+  if (const auto wrong = layout_of(bytes, layout); !wrong.empty()) return wrong;
   const Region view{static_cast<std::byte*>(region)};
   format_heads(view);
   format_index(view, layout.bucket_cnt);
-  std::memset(view.page(layout.first_policy_page), 0,
-              std::size_t{layout.first_slab_page - layout.first_policy_page} * kPageBytes);
+  std::memset(view.page(layout.first_ghost_page), 0,
+              std::size_t{layout.first_slab_page - layout.first_ghost_page} * kPageBytes);
   auto& state = *new (view.base + kStateOffset) ShardState<Policy>{};
   state.slab.untouched_page = layout.first_slab_page;
   state.slab.end_page = layout.page_cnt;
@@ -70,7 +69,7 @@ std::string_view BasicShard<Policy>::format(void* region, std::size_t bytes,
   header.page_bytes = kPageBytes;
   header.bucket_cnt = layout.bucket_cnt;
   header.policy_id = Policy::kId;
-  header.first_policy_page = layout.first_policy_page;
+  header.first_ghost_page = layout.first_ghost_page;
   header.first_slab_page = layout.first_slab_page;
   header.page_cnt = layout.page_cnt;
   view.header() = header;
@@ -82,8 +81,7 @@ std::string_view BasicShard<Policy>::attach(void* region, std::size_t bytes,
                                             GracePeriod grace) noexcept {
   RegionLayout layout;
   if (const auto wrong = check_address(region); !wrong.empty()) return wrong;
-  if (const auto wrong = layout_of(bytes, Policy::kTableBytesPerBucket, layout); !wrong.empty())
-    return wrong;
+  if (const auto wrong = layout_of(bytes, layout); !wrong.empty()) return wrong;
   if (grace.start == nullptr || grace.passed == nullptr) return "the grace period has no functions";
   const Region view{static_cast<std::byte*>(region)};
   if (const auto wrong = check_header(view.header(), bytes, layout, Policy::kId); !wrong.empty())
@@ -92,7 +90,7 @@ std::string_view BasicShard<Policy>::attach(void* region, std::size_t bytes,
   buckets_ = reinterpret_cast<Bucket*>(view.page(1));
   bucket_cnt_ = layout.bucket_cnt;
   state_ = reinterpret_cast<ShardState<Policy>*>(view.base + kStateOffset);
-  policy_table_ = view.page(layout.first_policy_page);
+  ghost_table_ = view.page(layout.first_ghost_page);
   grace_ = grace;
   wheel_quiet_until_ms_ = 0;
   Limbo(region_, state_->limbo).take_all([this](Ref ref) noexcept { free_object(ref); });

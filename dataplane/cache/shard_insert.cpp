@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Insert: find the slot, write the entry, publish it.
 #include "dataplane/base/check.hpp"
+#include "dataplane/cache/ghost.hpp"
 #include "dataplane/cache/key_compare.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/shard_state.hpp"
@@ -85,7 +86,7 @@ uint32_t BasicShard<Policy>::evict_from_buckets(uint32_t first, uint32_t second,
   }
   if (victim == kNoSlot) return kNoSlot;
   ++(lowest == 0 ? state_->gauges.expired : state_->gauges.evicted);
-  remove_slot(victim);
+  give_way(victim);
   return victim;
 }
 
@@ -124,12 +125,12 @@ void BasicShard<Policy>::publish(uint32_t slot_no, const Place& place, Ref ref,
 }
 
 template <EvictionPolicy Policy>
-void BasicShard<Policy>::link(Ref ref, uint32_t slot_no, const Entry& entry,
+void BasicShard<Policy>::link(Ref ref, uint32_t slot_no, const Entry& entry, bool known,
                               uint64_t now_ms) noexcept {
   const uint32_t size_class = region_.page_header(ref_page(ref)).size_class;
   const Kind kind = kind_of(entry);
   region_.record(ref).set_bucket(slot_no / kSlotsPerBucket);
-  queues(now_ms).add(queue_no(size_class, kind), ref);
+  enqueue(queue_no(size_class, kind), ref, known, now_ms);
   TimerWheel<Region>(region_, state_->wheel).add(ref, due_tick_of(entry), now_ms / 1000);
   ++state_->slab.classes[size_class].live;
   ++state_->gauges.entries;
@@ -175,7 +176,8 @@ InsertResult BasicShard<Policy>::insert(const Key& key, const AnswerView& answer
     return InsertResult::no_memory;
   }
   publish(slot_no, place, ref, shape.bytes);
-  link(ref, slot_no, entry, now_ms);
+  const bool known = replaces || Ghost(ghost_table_).take(place);
+  link(ref, slot_no, entry, known, now_ms);
   return replaces ? InsertResult::replaced : InsertResult::stored;
 }
 

@@ -60,11 +60,11 @@ uint32_t BasicShard<Policy>::bounded_queue(uint32_t size_class, Kind kind) const
 
 template <EvictionPolicy Policy>
 bool BasicShard<Policy>::evict_from(uint32_t queue, uint64_t now_ms) noexcept {
-  const Ref victim = queues(now_ms).pick(queue);
+  auto queues = this->queues(now_ms);
+  const auto [victim, looks] = queues.pick(queue);
   if (victim == kNoRef) return false;
+  state_->turned[queue] += looks * kRound / queues.cnt(queue);
   ++(is_fresh(entry_of(victim), now_ms) ? state_->gauges.evicted : state_->gauges.expired);
-  const uint32_t size_class = region_.page_header(ref_page(victim)).size_class;
-  state_->slab.classes[size_class].evicted_bytes += class_cost_bytes(size_class);
   remove_entry(victim);
   return true;
 }
@@ -103,64 +103,77 @@ void BasicShard<Policy>::make_room(uint32_t size_class, uint64_t now_ms) noexcep
   for (uint32_t i = 0; i < kEvictionsPerInsert; ++i) {
     const uint32_t reserve = std::clamp(of_class.live / kReserveDivisor, 1u, kReserveMax);
     if (state_->slab.unused_pages > 0 || of_class.free + of_class.retired >= reserve) return;
-    uint64_t born_ms;
-    const uint32_t queue = oldest_queue(size_class, born_ms);
+    const uint32_t queue = next_queue(size_class);
     if (queue == kQueues) {
       take_page_from_richest(size_class, now_ms);
       return;
     }
     evict_from(queue, now_ms);
-    if (of_class.evicted_bytes < kPageBytes) continue;
-    of_class.evicted_bytes = 0;
-    rebalance(size_class, now_ms);
+    if (turned_in_window(size_class) >= kWindowMin) rebalance(size_class, now_ms);
   }
 }
 
-// The queue of the class that is to give way: of stale entries, else the one whose next candidate
-// is the oldest; kQueues: the class has no entries.
+// A queue that was empty begins where the others of its class are.
 template <EvictionPolicy Policy>
-uint32_t BasicShard<Policy>::oldest_queue(uint32_t size_class, uint64_t& born_ms) const noexcept {
-  const auto queues = this->queues(0);
-  uint32_t oldest = kQueues;
-  born_ms = UINT64_MAX;
-  for (uint32_t kind = kKinds; kind-- > 0;) {
-    const uint32_t queue = queue_no(size_class, static_cast<Kind>(kind));
-    const Ref ref = queues.candidate(queue);
-    if (ref == kNoRef || born_ms_of(entry_of(ref)) >= born_ms) continue;
-    oldest = queue;
-    born_ms = born_ms_of(entry_of(ref));
-    if (kind == static_cast<uint32_t>(Kind::stale)) break;
+void BasicShard<Policy>::enqueue(uint32_t queue, Ref ref, bool known, uint64_t now_ms) noexcept {
+  auto queues = this->queues(now_ms);
+  if (queues.cnt(queue) == 0) {
+    const uint32_t first = queue - queue % kKinds;
+    for (uint32_t other = first; other < first + kKinds; ++other) {
+      if (queues.cnt(other) > 0)
+        state_->turned[queue] = std::max(state_->turned[queue], state_->turned[other]);
+    }
   }
-  return oldest;
+  queues.add(queue, ref, known);
 }
 
-// A class that has just evicted a page's worth compares the age of what goes next with the others'.
-// If somewhere candidates are more than twice as old, memory is worth more here: a page moves. The
-// ages are smoothed: SIEVE's hand stands among the oldest now and among the newest later, in each
-// class at another time, and says nothing at any one moment.
+// The queue of the class that is to give way: of stale entries, else the one in which the policy
+// has come round the least, so that all kinds are looked through equally often and an entry of
+// each has the same time to be used in; kQueues: the class has no entries.
+template <EvictionPolicy Policy>
+uint32_t BasicShard<Policy>::next_queue(uint32_t size_class) const noexcept {
+  const auto queues = this->queues(0);
+  const uint32_t stale = queue_no(size_class, Kind::stale);
+  if (queues.cnt(stale) > 0) return stale;
+  uint32_t next = kQueues;
+  for (uint32_t queue = stale; queue-- > queue_no(size_class, Kind::positive);) {
+    if (queues.cnt(queue) == 0) continue;
+    if (next == kQueues || state_->turned[queue] < state_->turned[next]) next = queue;
+  }
+  return next;
+}
+
+template <EvictionPolicy Policy>
+uint64_t BasicShard<Policy>::turned_in_window(uint32_t size_class) const noexcept {
+  const uint32_t queue = next_queue(size_class);
+  if (queue == kQueues) return 0;
+  const uint64_t turned = state_->turned[queue];
+  const uint64_t from = state_->slab.classes[size_class].compared_at;
+  return turned > from ? turned - from : 0;
+}
+
+// Memory is worth the same in two classes if the policy comes round in them equally fast. Where it
+// comes round more than twice as fast as elsewhere, a page moves there.
 template <EvictionPolicy Policy>
 void BasicShard<Policy>::rebalance(uint32_t size_class, uint64_t now_ms) noexcept {
+  const uint64_t own = turned_in_window(size_class);
   uint32_t donor = kClasses;
-  uint64_t oldest_ms = 0;
+  uint64_t least = UINT64_MAX;
   for (uint32_t i = 0; i < kClasses; ++i) {
-    ClassState& of_class = state_->slab.classes[i];
-    uint64_t born_ms;
-    if (oldest_queue(i, born_ms) == kQueues) {
-      of_class.candidate_age_ms = 0;
-      continue;
-    }
-    uint64_t& age_ms = of_class.candidate_age_ms;
-    const uint64_t now_aged_ms = now_ms > born_ms ? now_ms - born_ms : 0;
-    age_ms = age_ms == 0 ? now_aged_ms : age_ms - age_ms / kAgeWindow + now_aged_ms / kAgeWindow;
-    if (i == size_class || of_class.pages < 2 || age_ms < oldest_ms) continue;
+    const ClassState& of_class = state_->slab.classes[i];
+    if (i == size_class || of_class.pages < 2 || of_class.live == 0) continue;
+    const uint64_t turned = turned_in_window(i);
+    if (turned >= least) continue;
     donor = i;
-    oldest_ms = age_ms;
+    least = turned;
   }
-  const uint64_t own_ms = state_->slab.classes[size_class].candidate_age_ms;
-  if (state_->drain.page_no != 0 || donor == kClasses || oldest_ms <= 2 * own_ms + 1000) return;
-  uint64_t born_ms;
-  const uint32_t queue = oldest_queue(donor, born_ms);
-  start_drain(ref_page(queues(now_ms).candidate(queue)), size_class, now_ms);
+  const bool worth_more = donor != kClasses && own > 2 * least + kWindowMin;
+  const bool moves = worth_more && state_->drain.page_no == 0;
+  if (!moves && own < kWindowMax) return;
+  for (uint32_t i = 0; i < kClasses; ++i)
+    state_->slab.classes[i].compared_at += turned_in_window(i);
+  if (!moves) return;
+  start_drain(ref_page(queues(now_ms).candidate(next_queue(donor))), size_class, now_ms);
 }
 
 // For a class that has nothing to evict.
@@ -174,9 +187,7 @@ void BasicShard<Policy>::take_page_from_richest(uint32_t size_class, uint64_t no
     if (richest == kClasses || of_class.pages > state_->slab.classes[richest].pages) richest = i;
   }
   if (richest == kClasses) return;
-  uint64_t born_ms;
-  const uint32_t queue = oldest_queue(richest, born_ms);
-  start_drain(ref_page(queues(now_ms).candidate(queue)), size_class, now_ms);
+  start_drain(ref_page(queues(now_ms).candidate(next_queue(richest))), size_class, now_ms);
 }
 
 template <EvictionPolicy Policy>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ways out: remove, expire, retire, reclaim.
 #include "dataplane/base/check.hpp"
+#include "dataplane/cache/ghost.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/shard_state.hpp"
 
@@ -29,9 +30,19 @@ void BasicShard<Policy>::remove_slot(uint32_t slot_no) noexcept {
   retire(region_.ref_of(slot_entry_no(word)));
 }
 
+// For want of memory, or since its time is over: if the key comes back soon, it is known. An entry
+// stores no hash, but the slot that names it knows the tag and the first bucket.
+template <EvictionPolicy Policy>
+void BasicShard<Policy>::give_way(uint32_t slot_no) noexcept {
+  // Relaxed: the owner wrote it.
+  const SlotWord word = slot(slot_no).load(std::memory_order_relaxed);
+  Ghost(ghost_table_).put(place_of_slot(word, slot_no / kSlotsPerBucket, bucket_cnt_));
+  remove_slot(slot_no);
+}
+
 template <EvictionPolicy Policy>
 void BasicShard<Policy>::remove_entry(Ref ref) noexcept {
-  remove_slot(items(0).slot_of(ref));
+  give_way(items(0).slot_of(ref));
 }
 
 // No slot names the entry any more.
@@ -109,9 +120,8 @@ bool BasicShard<Policy>::keep_stale(Ref ref, uint64_t now_ms) noexcept {
   const Kind kind = kind_of(entry_of(ref));
   const auto from = static_cast<uint32_t>(kind);
   const auto to = static_cast<uint32_t>(Kind::stale);
-  auto queues = this->queues(now_ms);
-  queues.remove(queue_no(size_class, kind), ref);
-  queues.add(queue_no(size_class, Kind::stale), ref);
+  queues(now_ms).remove(queue_no(size_class, kind), ref);
+  enqueue(queue_no(size_class, Kind::stale), ref, false, now_ms);
   record.stale = 1;
   --state_->gauges.entries_of_kind[from];
   ++state_->gauges.entries_of_kind[to];

@@ -23,8 +23,10 @@ inline constexpr uint32_t kFreedPerReclaim = 256;
 // Of its live objects a class keeps this part free or in the limbo, so that inserts need not wait.
 inline constexpr uint32_t kReserveDivisor = 256;
 inline constexpr uint32_t kReserveMax = 16;
-// Over how many comparisons a class's age is smoothed: about a round of SIEVE's hand.
-inline constexpr uint64_t kAgeWindow = 16;
+// Of a queue, how far the policy has looked through it: a whole round.
+inline constexpr uint64_t kRound = uint64_t{1} << 32;
+inline constexpr uint64_t kWindowMin = kRound / 4;
+inline constexpr uint64_t kWindowMax = kRound * 2;
 // A kind evicts its own when this part of its budget is left: room for what is in the limbo.
 inline constexpr uint64_t kBudgetMarginDivisor = 8;
 
@@ -48,6 +50,7 @@ struct ShardState {
   LimboState limbo;
   DrainState drain;
   typename Policy::QueueState queues[kQueues];
+  uint64_t turned[kQueues];  // how far the policy has looked through the queue, in kRound
   Budgets budgets;
   uint64_t retired_bytes_of_kind[kKinds];
   ShardGauges gauges;
@@ -68,7 +71,6 @@ inline constexpr uint32_t kNoSlot = UINT32_MAX;
 struct ShardItems {
   Region region;
   const Bucket* buckets;
-  uint32_t bucket_cnt;
   uint64_t now_ms;
 
   Record& record(Ref ref) const noexcept { return region.record(ref); }
@@ -79,14 +81,8 @@ struct ShardItems {
     return (is_fresh(entry, now_ms) || region.record(ref).stale) && take_mark_of(entry.visited);
   }
 
-  // An entry stores no hash; the slot that names it knows the tag and the first bucket.
-  Place place(Ref ref) const noexcept {
-    const uint32_t slot_no = slot_of(ref);
-    const uint32_t bucket_idx = slot_no / kSlotsPerBucket;
-    // Relaxed: the owner wrote it.
-    const SlotWord word =
-        buckets[bucket_idx].slots[slot_no % kSlotsPerBucket].load(std::memory_order_relaxed);
-    return place_of_slot(word, bucket_idx, bucket_cnt);
+  void mark(Ref ref) const noexcept {
+    touch(*reinterpret_cast<const Entry*>(region.object(region.entry_no(ref))));
   }
 
   // bucket * 8 + slot of a live entry.
@@ -99,12 +95,12 @@ static_assert(PolicyItems<ShardItems>);
 
 template <EvictionPolicy Policy>
 ShardItems BasicShard<Policy>::items(uint64_t now_ms) const noexcept {
-  return ShardItems{region_, buckets_, bucket_cnt_, now_ms};
+  return ShardItems{region_, buckets_, now_ms};
 }
 
 template <EvictionPolicy Policy>
 auto BasicShard<Policy>::queues(uint64_t now_ms) const noexcept {
-  return typename Policy::template On<ShardItems>(items(now_ms), state_->queues, policy_table_);
+  return typename Policy::template On<ShardItems>(items(now_ms), state_->queues);
 }
 
 }  // namespace millrace::cache

@@ -7,7 +7,8 @@
 //
 // The hand stands still while nothing is evicted. It passes over entries that were used since it
 // last came by and unmarks them; the first that was not used goes, and the hand stays there.
-// Entries are never moved. (Zhang et al., NSDI 2024.)
+// Entries are never moved. (Zhang et al., NSDI 2024; not from there: what comes back while the
+// ghost remembers it is marked from the start, and so stays for one round of the hand more.)
 //
 // Memory: 8 bytes for each queue, nothing for each entry beyond its links.
 
@@ -18,7 +19,6 @@ namespace millrace::cache {
 struct Sieve {
   static constexpr uint32_t kId = 1;
   static constexpr uint32_t kHeadsPerQueue = 1;
-  static constexpr std::size_t kTableBytesPerBucket = 0;
 
   struct QueueState {
     Ref hand;  // kNoRef: at the oldest
@@ -32,11 +32,11 @@ struct Sieve {
 template <PolicyItems Items>
 class Sieve::On {
  public:
-  On(const Items& items, QueueState* queues, std::byte*) noexcept
-      : items_(items), queues_(queues) {}
+  On(const Items& items, QueueState* queues) noexcept : items_(items), queues_(queues) {}
 
-  void add(uint32_t queue, Ref ref) noexcept {
+  void add(uint32_t queue, Ref ref, bool known) noexcept {
     link_newest(items_, queue, ref);
+    if (known) items_.mark(ref);
     ++queues_[queue].cnt;
   }
 
@@ -53,15 +53,16 @@ class Sieve::On {
     return hand != kNoRef ? hand : items_.record(queue).queue_prev;
   }
 
-  Ref pick(uint32_t queue) noexcept {
+  Picked pick(uint32_t queue) noexcept {
     Ref ref = candidate(queue);
-    if (ref == kNoRef) return kNoRef;
-    for (uint32_t step = 0; step < kPolicySteps && items_.take_mark(ref); ++step) {
+    if (ref == kNoRef) return Picked{kNoRef, 0};
+    uint32_t step = 0;
+    for (; step < kPolicySteps && items_.take_mark(ref); ++step) {
       ref = items_.record(ref).queue_prev;
       if (is_head(ref)) ref = items_.record(queue).queue_prev;
     }
     queues_[queue].hand = ref;
-    return ref;
+    return Picked{ref, step + 1};
   }
 
   uint32_t cnt(uint32_t queue) const noexcept { return queues_[queue].cnt; }

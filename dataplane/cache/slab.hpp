@@ -19,13 +19,13 @@
 namespace millrace::cache {
 
 struct ClassState {
-  uint32_t room_page;         // first page in service with room; 0: none
-  uint32_t pages;             // in service
-  uint32_t free;              // objects in them that are neither live nor retired
-  uint32_t live;              // entries; kept by Shard
-  uint32_t retired;           // objects in the limbo; kept by Shard
-  uint32_t evicted_bytes;     // since the shares of the classes were last compared
-  uint64_t candidate_age_ms;  // of what is next to go, smoothed; kept by Shard; 0: no entries
+  uint32_t room_page;    // first page in service with room; 0: none
+  uint32_t pages;        // in service
+  uint32_t free;         // objects in them that are neither live nor retired
+  uint32_t live;         // entries; kept by Shard
+  uint32_t retired;      // objects in the limbo; kept by Shard
+  uint32_t reserved;
+  uint64_t compared_at;  // how far the class had turned when its window began; kept by Shard
 };
 
 struct SlabState {

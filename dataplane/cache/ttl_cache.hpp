@@ -12,6 +12,7 @@
 //   eviction_policy.hpp  what goes when memory is short: the seam
 //   sieve.hpp            one policy
 //   s3_fifo.hpp          another
+//   ghost.hpp            which keys left lately
 //   limbo.hpp            what waits for readers
 //   shard_state.hpp      the owner's state in the region
 //

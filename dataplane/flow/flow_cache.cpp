@@ -42,8 +42,6 @@ std::string_view check_memory(const void* memory) noexcept {
 // The flows as wheel and policy see them.
 struct FlowItems {
   FlowEntry* entries;
-  const Bucket* buckets;
-  uint32_t bucket_cnt;
   uint64_t generation;
   uint64_t now_ms;
 
@@ -58,25 +56,18 @@ struct FlowItems {
     return marked;
   }
 
-  Place place(Ref ref) const noexcept {
-    const uint32_t bucket_idx = entries[ref].record.bucket;
-    const Bucket& bucket = buckets[bucket_idx];
-    // Relaxed: one thread.
-    const SlotWord word =
-        bucket.slots[cache::slot_of_entry(bucket, ref)].load(std::memory_order_relaxed);
-    return cache::place_of_slot(word, bucket_idx, bucket_cnt);
-  }
+  void mark(Ref ref) const noexcept { entries[ref].visited = 1; }
 };
 static_assert(cache::PolicyItems<FlowItems>);
 
 template <cache::EvictionPolicy Policy>
 FlowItems BasicFlowCache<Policy>::items(uint64_t now_ms) const noexcept {
-  return FlowItems{entries_, buckets_, bucket_cnt_, state_->generation, now_ms};
+  return FlowItems{entries_, state_->generation, now_ms};
 }
 
 template <cache::EvictionPolicy Policy>
 auto BasicFlowCache<Policy>::queues(uint64_t now_ms) const noexcept {
-  return typename Policy::template On<FlowItems>(items(now_ms), &state_->queue, table_);
+  return typename Policy::template On<FlowItems>(items(now_ms), &state_->queue);
 }
 
 template <cache::EvictionPolicy Policy>
@@ -101,7 +92,6 @@ std::string_view BasicFlowCache<Policy>::format(void* memory, std::size_t bytes,
   state->untouched = kHeads;
   for (uint32_t i = 0; i < offsets.bucket_cnt; ++i)
     new (base + offsets.buckets + i * sizeof(Bucket)) Bucket{};
-  std::memset(base + offsets.table, 0, offsets.entries - offsets.table);
   auto* const entries = reinterpret_cast<FlowEntry*>(base + offsets.entries);
   for (Ref head = 0; head < kHeads; ++head)
     (new (entries + head) FlowEntry{})->record = cache::list_head(head);
@@ -135,7 +125,6 @@ std::string_view BasicFlowCache<Policy>::attach(void* memory, std::size_t bytes,
   auto* const base = static_cast<std::byte*>(memory);
   state_ = reinterpret_cast<FlowState<Policy>*>(base + sizeof(FlowHeader));
   buckets_ = reinterpret_cast<Bucket*>(base + offsets.buckets);
-  table_ = base + offsets.table;
   entries_ = reinterpret_cast<FlowEntry*>(base + offsets.entries);
   secret_ = &secret;
   bucket_cnt_ = offsets.bucket_cnt;
@@ -277,7 +266,7 @@ uint32_t BasicFlowCache<Policy>::evict_from_buckets(const uint32_t bucket_idx[2]
 template <cache::EvictionPolicy Policy>
 Ref BasicFlowCache<Policy>::allocate(uint64_t now_ms) noexcept {
   if (state_->free == kNoRef && state_->untouched == kHeads + flows_) {
-    const Ref victim = queues(now_ms).pick(kQueue);
+    const Ref victim = queues(now_ms).pick(kQueue).ref;
     MR_DCHECK(victim != kNoRef);
     const uint32_t bucket_idx = entries_[victim].record.bucket;
     give_way(bucket_idx * kSlotsPerBucket + cache::slot_of_entry(buckets_[bucket_idx], victim),
@@ -334,7 +323,7 @@ void BasicFlowCache<Policy>::insert(const FlowKey& key, const Verdict& verdict, 
     publish(slot_no, place, ref);
     entries_[ref].key = key;
     entries_[ref].visited = 0;
-    queues(now_ms).add(kQueue, ref);
+    queues(now_ms).add(kQueue, ref, false);
     ++state_->gauges.inserted;
     ++state_->gauges.flows;
   }

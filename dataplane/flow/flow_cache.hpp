@@ -15,9 +15,9 @@
 //
 // Threads: one, the worker whose cache it is.
 // Memory: handed in by the caller, bytes_for() of it, aligned to 64; offsets only; never grows. A
-// flow takes 64 bytes and 13 or 15 of index and table. Entries are not touched before they are
-// used. Cost: a hit reads the bucket and the entry, two lines, and stores a byte if it was 0; a
-// miss reads the bucket. insert touches the bucket, the entry and four neighbours in lists. All is
+// flow takes 64 bytes and 13 of index. Entries are not touched before they are used.
+// Cost: a hit reads the bucket and the entry, two lines, and stores a byte if it was 0; a miss
+// reads the bucket. insert touches the bucket, the entry and four neighbours in lists. All is
 // O(1): insert evicts one entry at most, after at most kPolicySteps looks; expire looks at no more
 // than its budget. Failure: format() and attach() say what is wrong with the memory. insert()
 // always finds room: when the cache or both of a key's buckets are full, something else goes.
@@ -109,7 +109,6 @@ class BasicFlowCache {
 
   FlowState<Policy>* state_ = nullptr;
   cache::Bucket* buckets_ = nullptr;
-  std::byte* table_ = nullptr;
   FlowEntry* entries_ = nullptr;
   const HashSecret* secret_ = nullptr;
   uint32_t bucket_cnt_ = 0;

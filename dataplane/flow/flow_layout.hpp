@@ -5,7 +5,6 @@
 //   0      FlowHeader            64
 //   64     FlowState             of the owner, in whole lines
 //   .      Bucket[b]             64 b, b = n / 5 + 1, so 5 of 8 slots are used when it is full
-//   .      table of the policy   if it has one, in whole lines
 //   .      FlowEntry[256 + n]    64 (256 + n)
 //
 //   FlowEntry, one line
@@ -93,7 +92,6 @@ struct alignas(kCacheLineBytes) FlowState {
 
 struct FlowOffsets {
   std::size_t buckets;
-  std::size_t table;
   std::size_t entries;
   std::size_t bytes;  // of everything
   uint32_t bucket_cnt;
@@ -105,10 +103,7 @@ constexpr FlowOffsets flow_offsets(uint32_t flows) noexcept {
   FlowOffsets offsets{};
   offsets.bucket_cnt = flows / kFlowsPerBucket + 1;
   offsets.buckets = sizeof(FlowHeader) + sizeof(FlowState<Policy>);
-  offsets.table = offsets.buckets + offsets.bucket_cnt * sizeof(cache::Bucket);
-  const std::size_t table_bytes = offsets.bucket_cnt * Policy::kTableBytesPerBucket;
-  offsets.entries =
-      offsets.table + (table_bytes + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
+  offsets.entries = offsets.buckets + offsets.bucket_cnt * sizeof(cache::Bucket);
   offsets.bytes = offsets.entries + (std::size_t{cache::kHeads} + flows) * sizeof(FlowEntry);
   return offsets;
 }

@@ -175,20 +175,12 @@ class ShardProbe {
   uint32_t spills(uint32_t bucket_idx) const {
     return slot_spills(shard_.bucket(bucket_idx).slots[0].load());
   }
-  // How many of the entries that can be found stand in a main queue (S3Fifo's).
-  uint32_t in_main() const {
-    uint32_t cnt = 0;
-    for (const auto& queue : state_.queues)
-      cnt += queue.main_cnt;
-    return cnt;
-  }
-  // Does the policy learn from the slot where the key of an entry belongs?
-  bool knows_place(const Key& key, const Entry* entry) const {
+  // Does the policy treat the entry as one whose key was known when it came?
+  bool counts_as_known(const Entry* entry) const {
+    if constexpr (std::is_same_v<Policy, Sieve>) return entry->visited.load() != 0;
     const auto entry_no = static_cast<uint32_t>(
         (reinterpret_cast<const std::byte*>(entry) - region_.base) / kEntryUnitBytes);
-    const Place told = shard_.items(0).place(region_.ref_of(entry_no));
-    const Place place = place_of(key.hash, shard_.bucket_cnt());
-    return told.bucket_idx == place.bucket_idx && told.tag == place.tag;
+    return region_.record(region_.ref_of(entry_no)).in_main;
   }
   bool draining() const { return state_.drain.page_no != 0; }
 

@@ -15,13 +15,11 @@ namespace {
 
 constexpr uint32_t kItems = 400;
 constexpr uint32_t kQueueCnt = 3;
-constexpr uint32_t kBucketCnt = 64;
 
 // Item i has Ref kHeads + i.
 struct Memory {
   std::vector<Record> records = std::vector<Record>(kHeads + kItems);
   std::vector<uint8_t> marks = std::vector<uint8_t>(kHeads + kItems);
-  std::vector<Place> places = std::vector<Place>(kHeads + kItems);
   uint32_t marks_asked = 0;
 };
 
@@ -33,14 +31,17 @@ struct Items {
     ++memory->marks_asked;
     return std::exchange(memory->marks[ref], uint8_t{0}) != 0;
   }
-  Place place(Ref ref) const noexcept { return memory->places[ref]; }
+  void mark(Ref ref) const noexcept { memory->marks[ref] = 1; }
 };
 
 struct SieveModel {
   std::list<Ref> items;  // oldest first
   std::list<Ref>::iterator hand = items.end();
 
-  void add(Ref ref, Memory&) { items.push_back(ref); }
+  void add(Ref ref, bool known, Memory& memory) {
+    items.push_back(ref);
+    memory.marks[ref] = known;
+  }
   void remove(Ref ref) {
     const auto at = std::find(items.begin(), items.end(), ref);
     if (hand == at) ++hand;
@@ -60,19 +61,8 @@ struct SieveModel {
 
 struct S3FifoModel {
   std::deque<Ref> small, main;  // oldest first
-  // A FIFO for each line, shared by the queues: the last 31 places, 0 where one was taken again.
-  std::vector<std::deque<uint16_t>>* ghost;
 
-  static uint16_t fingerprint(const Place& place) {
-    const auto low = static_cast<uint16_t>(place.tag);
-    return low == 0 ? uint16_t{1} : low;
-  }
-  void add(Ref ref, Memory& memory) {
-    auto& line = (*ghost)[memory.places[ref].bucket_idx / kBucketsPerGhostLine];
-    const auto known = std::find(line.begin(), line.end(), fingerprint(memory.places[ref]));
-    if (known != line.end()) *known = 0;
-    (known != line.end() ? main : small).push_back(ref);
-  }
+  void add(Ref ref, bool known, Memory&) { (known ? main : small).push_back(ref); }
   void remove(Ref ref) {
     std::erase(small, ref);
     std::erase(main, ref);
@@ -83,7 +73,6 @@ struct S3FifoModel {
       auto& queue = from_small ? small : main;
       const Ref ref = queue.front();
       if (i == kPolicySteps || memory.marks[ref] == 0) {
-        if (from_small) remember(memory.places[ref]);
         return ref;
       }
       memory.marks[ref] = 0;
@@ -91,11 +80,6 @@ struct S3FifoModel {
       main.push_back(ref);
     }
     return kNoRef;
-  }
-  void remember(const Place& place) {
-    auto& line = (*ghost)[place.bucket_idx / kBucketsPerGhostLine];
-    line.push_back(fingerprint(place));
-    if (line.size() > kGhostsPerLine) line.pop_front();
   }
   std::size_t cnt() const { return small.size() + main.size(); }
 };
@@ -112,15 +96,11 @@ struct ModelOf<S3Fifo> {
 template <class Policy>
 class Rig {
  public:
-  explicit Rig(uint64_t seed) : random_(seed), table_(kBucketCnt / kBucketsPerGhostLine) {
+  explicit Rig(uint64_t seed) : random_(seed) {
     for (Ref head = 0; head < kHeads; ++head)
       memory_.records[head] = list_head(head);
     for (uint32_t i = 0; i < kItems; ++i)
       free_.push_back(kHeads + i);
-    if constexpr (std::is_same_v<Policy, S3Fifo>) {
-      for (auto& model : models_)
-        model.ghost = &ghost_;
-    }
   }
 
   void step() {
@@ -139,15 +119,11 @@ class Rig {
     const Ref ref = free_[at];
     free_.erase(free_.begin() + static_cast<std::ptrdiff_t>(at));
     memory_.marks[ref] = 0;
-    // Few keys, so that many come back while the ghost knows them; one has a tag that is all
-    // zeroes.
-    const uint64_t number = (ref - kHeads) * 3 + random_() % 3;
-    const uint64_t key = number * 0x9e3779b97f4a7c15u;
-    memory_.places[ref] =
-        Place{static_cast<uint32_t>(key >> 40) % kBucketCnt,
-              number == 7 ? 0 : static_cast<uint32_t>(key >> 8) & ((1u << kTagBits) - 1)};
-    policy_.add(queue, ref);
-    models_[queue].add(ref, memory_);
+    const bool known = random_() % 3 == 0;
+    policy_.add(queue, ref, known);
+    const uint8_t marked = std::exchange(memory_.marks[ref], uint8_t{0});
+    models_[queue].add(ref, known, memory_);
+    ASSERT_EQ(marked, memory_.marks[ref]);
     held_[queue].push_back(ref);
   }
 
@@ -167,8 +143,11 @@ class Rig {
     const bool marked = candidate != kNoRef && memory_.marks[candidate] != 0;
     const std::vector<uint8_t> marks = memory_.marks;
     memory_.marks_asked = 0;
-    const Ref ref = policy_.pick(queue);
+    const auto [ref, looks] = policy_.pick(queue);
     ASSERT_LE(memory_.marks_asked, kPolicySteps);
+    // After so many marks the next entry goes unasked.
+    const bool unasked = memory_.marks_asked == kPolicySteps && looks > kPolicySteps;
+    ASSERT_EQ(looks, memory_.marks_asked + unasked);
     const std::vector<uint8_t> marks_after = memory_.marks;
     memory_.marks = marks;
     ASSERT_EQ(ref, models_[queue].pick(memory_));
@@ -188,11 +167,8 @@ class Rig {
  private:
   std::mt19937_64 random_;
   Memory memory_;
-  std::vector<GhostLine> table_;
   typename Policy::QueueState states_[kQueueCnt] = {};
-  typename Policy::template On<Items> policy_{Items{&memory_}, states_,
-                                              reinterpret_cast<std::byte*>(table_.data())};
-  std::vector<std::deque<uint16_t>> ghost_{kBucketCnt / kBucketsPerGhostLine};
+  typename Policy::template On<Items> policy_{Items{&memory_}, states_};
   typename ModelOf<Policy>::Type models_[kQueueCnt];
   std::vector<Ref> held_[kQueueCnt];
   std::vector<Ref> free_;
@@ -217,7 +193,7 @@ void run_against_model() {
 TEST(Sieve, AgreesWithAListAndAHand) {
   run_against_model<Sieve>();
 }
-TEST(S3Fifo, AgreesWithTwoQueuesAndAGhost) {
+TEST(S3Fifo, AgreesWithTwoQueues) {
   run_against_model<S3Fifo>();
 }
 

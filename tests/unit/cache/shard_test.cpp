@@ -53,7 +53,7 @@ TYPED_TEST(ShardTest, FormatStaysWithinTheRegion) {
 
 TYPED_TEST(ShardTest, LargestRegionStaysWithinItsNumbers) {
   RegionLayout layout;
-  ASSERT_EQ(layout_of(kRegionBytesMax, TypeParam::kTableBytesPerBucket, layout), "");
+  ASSERT_EQ(layout_of(kRegionBytesMax, layout), "");
   EXPECT_EQ(uint64_t{layout.page_cnt} * kPageBytes, kRegionBytesMax);
   EXPECT_LE(layout.page_cnt, 1u << 24) << "a page number must fit a Ref";
   EXPECT_LT(layout.bucket_cnt, kBucketOfRetired);
