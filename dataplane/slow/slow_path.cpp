@@ -155,9 +155,11 @@ void SlowPath::accept_all(const Listener& listener, uint64_t now_ns) {
   for (uint32_t i = 0; i < kAccepts; ++i) {
     SocketAddress peer;
     const int fd = accept4(listener.fd, peer.get(), peer.room(), SOCK_NONBLOCK | SOCK_CLOEXEC);
-    // With no descriptor left the connection waits in the kernel, and idle ones are closed
-    // meanwhile.
-    if (fd < 0) return;
+    if (fd < 0) {
+      // No descriptor is left for it: the longest idle gives way, as at a limit of ours.
+      if (errno == EMFILE || errno == ENFILE) clients_.close_longest_idle();
+      return;
+    }
     clients_.adopt(fd, peer.to_abi(), listener.address, now_ns);
   }
 }

@@ -155,6 +155,10 @@ void TcpClients::close(uint32_t slot) {
   cnt_ -= 1;
 }
 
+void TcpClients::close_longest_idle() {
+  if (cnt_ != 0) make_room(all_, kOfAll);
+}
+
 void TcpClients::close_idle(uint64_t now_ns) {
   const uint64_t idle_ns = uint64_t{limits_.idle_ms} * 1'000'000;
   for (uint32_t i = 0; i < kIdleBudget && all_.first != kNobody; ++i) {

@@ -83,6 +83,7 @@ class TcpClients {
   // Gives messages that had to wait another try, of at most that many connections.
   void resume(uint32_t connections, uint64_t now_ns);
   void close_idle(uint64_t now_ns);
+  void close_longest_idle();
 
   uint32_t cnt() const noexcept { return cnt_; }
   bool waiting() const noexcept { return !waiting_.empty(); }

@@ -2,7 +2,9 @@
 // Connections of clients: limits, order of closing, back-pressure.
 #include "tests/unit/slow/slow_rig.hpp"
 
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 namespace millrace::test {
 namespace {
@@ -155,6 +157,35 @@ TEST_F(TcpClientsTest, SlowReaderStopsItself) {
     rig.run(1);
   }
   EXPECT_EQ(come, sent);
+}
+
+// With no descriptor left for the next client, the longest idle makes room for it.
+TEST_F(TcpClientsTest, NoDescriptorLeft) {
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t bytes = sizeof at;
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&at), bytes), 0);
+  ASSERT_EQ(listen(listener, 4), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&at), &bytes), 0);
+  rig.slow().listen_on({{listener, address_of(kServiceV4, 53)}});
+  rig.run(1);
+  auto idle = rig.client();
+  const int client = socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&at), bytes), 0);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const int next = dup(client);
+  close(next);  // now the lowest that is free
+  const rlimit full{static_cast<rlim_t>(next), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &full), 0);
+  rig.run(3);
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_TRUE(idle->closed());
+  EXPECT_EQ(rig.slow().client_cnt(), 1u);
+  EXPECT_EQ(rig.event(Event::tcp_accepted), 2u);
+  close(client);
 }
 
 // They come and go, and leave nothing behind.
