@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Loads and stores of network-order integers at any address.
+// Loads and stores of integers at any address: in network order, and as they stand in memory.
 //
-// Costs one unaligned move and one byte swap. Never reads past the integer.
+// Costs one unaligned move, and one byte swap for network order. Never reads past the integer.
 
 #include <cstdint>
 #include <cstring>
 
 namespace millrace {
 
-inline uint16_t load_be16(const uint8_t* from) noexcept {
-  uint16_t raw;
+template <class Word>
+[[gnu::always_inline]] inline Word load_raw(const uint8_t* from) noexcept {
+  Word raw;
   std::memcpy(&raw, from, sizeof raw);
-  return __builtin_bswap16(raw);
+  return raw;
+}
+
+inline uint16_t load_be16(const uint8_t* from) noexcept {
+  return __builtin_bswap16(load_raw<uint16_t>(from));
 }
 
 inline uint32_t load_be32(const uint8_t* from) noexcept {
-  uint32_t raw;
-  std::memcpy(&raw, from, sizeof raw);
-  return __builtin_bswap32(raw);
+  return __builtin_bswap32(load_raw<uint32_t>(from));
 }
 
 inline uint64_t load_be64(const uint8_t* from) noexcept {
-  uint64_t raw;
-  std::memcpy(&raw, from, sizeof raw);
-  return __builtin_bswap64(raw);
+  return __builtin_bswap64(load_raw<uint64_t>(from));
 }
 
 inline void store_be16(uint8_t* to, uint16_t value) noexcept {

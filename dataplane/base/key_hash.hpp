@@ -17,8 +17,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
+#include "dataplane/base/byte_order.hpp"
 #include "dataplane/base/key.hpp"
 
 namespace millrace {
@@ -37,12 +37,6 @@ inline uint64_t fold_product(uint64_t a, uint64_t b) noexcept {
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-inline uint64_t load_word(const uint8_t* from) noexcept {
-  uint64_t word;
-  std::memcpy(&word, from, sizeof word);
-  return word;
-}
-
 }  // namespace detail
 
 // Reads whole blocks of 32 octets: `bytes` has zeroes from `len` up to the next multiple of 32.
@@ -50,17 +44,17 @@ inline uint64_t load_word(const uint8_t* from) noexcept {
 inline uint64_t hash_blocks(const HashSecret& secret, const uint8_t* bytes,
                             std::size_t len) noexcept {
   using detail::fold_product;
-  using detail::load_word;
+  constexpr auto word = load_raw<uint64_t>;
   const uint8_t* mask = secret.bytes + 16;
   const auto block = [bytes, mask](std::size_t at) noexcept {
-    return fold_product(load_word(bytes + at) ^ load_word(mask + at),
-                        load_word(bytes + at + 8) ^ load_word(mask + at + 8)) +
-           fold_product(load_word(bytes + at + 16) ^ load_word(mask + at + 16),
-                        load_word(bytes + at + 24) ^ load_word(mask + at + 24));
+    return fold_product(word(bytes + at) ^ word(mask + at),
+                        word(bytes + at + 8) ^ word(mask + at + 8)) +
+           fold_product(word(bytes + at + 16) ^ word(mask + at + 16),
+                        word(bytes + at + 24) ^ word(mask + at + 24));
   };
   uint64_t sum = block(0);
   for (std::size_t at = 32; at < len; at += 32) [[unlikely]] sum += block(at);
-  return fold_product(sum ^ load_word(secret.bytes), len ^ load_word(secret.bytes + 8));
+  return fold_product(sum ^ word(secret.bytes), len ^ word(secret.bytes + 8));
 }
 
 inline uint64_t hash_key(const HashSecret& secret, const Key& key) noexcept {

@@ -12,6 +12,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "dataplane/base/byte_order.hpp"
 #include "dataplane/cache/entry.hpp"
 
 namespace millrace::cache {
@@ -20,11 +21,7 @@ namespace detail {
 
 template <class Word>
 inline bool differ(const uint8_t* a, const uint8_t* b) noexcept {
-  Word word_a;
-  Word word_b;
-  std::memcpy(&word_a, a, sizeof word_a);
-  std::memcpy(&word_b, b, sizeof word_b);
-  return word_a != word_b;
+  return load_raw<Word>(a) != load_raw<Word>(b);
 }
 
 inline bool differ16(const uint8_t* a, const uint8_t* b) noexcept {

@@ -9,7 +9,8 @@
 // Cost: one addition with carry per eight octets. Never reads past `bytes`.
 
 #include <cstdint>
-#include <cstring>
+
+#include "dataplane/base/byte_order.hpp"
 
 namespace millrace::wire {
 
@@ -34,72 +35,31 @@ inline uint64_t sum_add32(uint64_t sum, const uint8_t* from) noexcept {
       : [from] "r"(from), "m"(*reinterpret_cast<const Block*>(from))
       : "cc");
 #else
-  for (uint32_t at = 0; at < 32; at += 8) {
-    uint64_t word;
-    std::memcpy(&word, from + at, sizeof word);
-    sum = sum_add(sum, word);
-  }
+  for (uint32_t at = 0; at < 32; at += 8) sum = sum_add(sum, load_raw<uint64_t>(from + at));
 #endif
   return sum;
 }
 
-inline uint64_t sum_bytes(const uint8_t* from, uint32_t bytes, uint64_t sum = 0) noexcept {
-  uint64_t other = 0;  // a second chain, so that additions need not wait for each other
-  uint64_t word;
-  for (; bytes >= 16; bytes -= 16, from += 16) {
-    std::memcpy(&word, from, 8);
-    sum = sum_add(sum, word);
-    std::memcpy(&word, from + 8, 8);
-    other = sum_add(other, word);
+// With few branches: whole blocks of 32, then a jump by how many words are left.
+[[gnu::always_inline]] inline uint64_t sum_bytes(const uint8_t* from, uint32_t bytes,
+                                                 uint64_t sum = 0) noexcept {
+  if (bytes < 8) [[unlikely]] {
+    uint64_t tail = 0;
+    while (bytes > 0) tail = tail << 8 | from[--bytes];
+    return sum_add(sum, tail);
   }
-  sum = sum_add(sum, other);
-  if ((bytes & 8) != 0) {
-    std::memcpy(&word, from, 8);
-    sum = sum_add(sum, word);
-    from += 8;
-  }
-  // What is left ends a message: shorter than a word, so it stands alone behind zeroes.
-  uint64_t tail = 0;
-  uint32_t shift = 0;
-  if ((bytes & 4) != 0) {
-    uint32_t four;
-    std::memcpy(&four, from, 4);
-    tail = four;
-    shift = 32;
-    from += 4;
-  }
-  if ((bytes & 2) != 0) {
-    uint16_t two;
-    std::memcpy(&two, from, 2);
-    tail |= static_cast<uint64_t>(two) << shift;
-    shift += 16;
-    from += 2;
-  }
-  if ((bytes & 1) != 0) tail |= static_cast<uint64_t>(*from) << shift;
-  return sum_add(sum, tail);
-}
-
-// The same for at least eight octets, with few branches: whole blocks of 32, then a jump by how
-// many words are left.
-[[gnu::always_inline]] inline uint64_t sum_message(const uint8_t* from, uint32_t bytes,
-                                                   uint64_t sum = 0) noexcept {
-  const auto word_at = [](const uint8_t* at) noexcept {
-    uint64_t word;
-    std::memcpy(&word, at, sizeof word);
-    return word;
-  };
   const uint8_t* const end = from + bytes;
   while (end - from > 32) {
     sum = sum_add32(sum, from);
     from += 32;
   }
   const auto left = static_cast<uint32_t>(end - from);
-  if (left > 24) sum = sum_add(sum, word_at(from + 16));
-  if (left > 16) sum = sum_add(sum, word_at(from + 8));
-  if (left > 8) sum = sum_add(sum, word_at(from));
+  if (left > 24) sum = sum_add(sum, load_raw<uint64_t>(from + 16));
+  if (left > 16) sum = sum_add(sum, load_raw<uint64_t>(from + 8));
+  if (left > 8) sum = sum_add(sum, load_raw<uint64_t>(from));
   // The last one to eight octets, at the end of a load whose other octets are shifted out. These
   // may lie in front of `from`, never in front of the message.
-  return sum_add(sum, word_at(end - 8) >> (-(left * 8) & 63));
+  return sum_add(sum, load_raw<uint64_t>(end - 8) >> (-(left * 8) & 63));
 }
 
 // The share in a longer sum of a part that begins at an odd offset: its octets change places in

@@ -178,9 +178,7 @@ Outcome read_ipv6(const Frame& frame, Packet& packet, IpView& ip) noexcept {
 
 bool is_martian_ipv6(const uint8_t* source) noexcept {
   if (source[0] == 0xff) return true;
-  uint64_t high;
-  std::memcpy(&high, source, sizeof high);
-  if (high != 0) return false;
+  if (load_be64(source) != 0) return false;
   const uint32_t third = load_be32(source + 8);
   const uint32_t fourth = load_be32(source + 12);
   return third == 0xffff || (third == 0 && fourth <= 1);
@@ -295,7 +293,7 @@ abi::Address address_at(const Frame& frame, const Packet& packet, uint32_t v4_at
     std::memcpy(address.bytes, head + v4_at, kIpv4AddressBytes);
   }
   address.family = packet.v6 ? 6 : 4;
-  std::memcpy(&address.port_be, frame.data + packet.l4_off + port_at, sizeof address.port_be);
+  address.port_be = load_raw<uint16_t>(frame.data + packet.l4_off + port_at);
   return address;
 }
 
@@ -316,13 +314,12 @@ void Endpoints::index() noexcept {
     add_own(address);
     if (address.family == 6) {
       Plain6& at = plain6[plain6_cnt++];
-      std::memcpy(&at.high, address.bytes, sizeof at.high);
-      std::memcpy(&at.low, address.bytes + sizeof at.high, sizeof at.low);
+      at.high = load_raw<uint64_t>(address.bytes);
+      at.low = load_raw<uint64_t>(address.bytes + sizeof at.high);
       at.port_be = address.port_be;
       at.service = static_cast<uint8_t>(i);
     } else {
-      uint32_t target;
-      std::memcpy(&target, address.bytes, sizeof target);
+      const auto target = load_raw<uint32_t>(address.bytes);
       plain4[plain4_cnt++] = {target | uint64_t{address.port_be} << 48, i};
     }
   }

@@ -76,12 +76,10 @@ inline uint32_t ip_udp_bytes(bool v6) noexcept {
 }
 
 inline void swap_macs(uint8_t* eth) noexcept {
-  uint32_t target, source;  // the first four octets of each
-  uint16_t target_end, source_end;
-  std::memcpy(&target, eth, sizeof target);
-  std::memcpy(&target_end, eth + 4, sizeof target_end);
-  std::memcpy(&source, eth + kMacBytes, sizeof source);
-  std::memcpy(&source_end, eth + kMacBytes + 4, sizeof source_end);
+  const auto target = load_raw<uint32_t>(eth);
+  const auto target_end = load_raw<uint16_t>(eth + 4);
+  const auto source = load_raw<uint32_t>(eth + kMacBytes);
+  const auto source_end = load_raw<uint16_t>(eth + kMacBytes + 4);
   std::memcpy(eth, &source, sizeof source);
   std::memcpy(eth + 4, &source_end, sizeof source_end);
   std::memcpy(eth + kMacBytes, &target, sizeof target);
@@ -92,16 +90,12 @@ inline void swap_macs(uint8_t* eth) noexcept {
 inline Flow reversed_flow(const Frame& frame, const Packet& packet) noexcept {
   Flow flow;
   const uint8_t* head = frame.data + packet.l3_off;
-  uint32_t ports;
-  std::memcpy(&ports, frame.data + packet.l4_off, sizeof ports);
-  flow.ports = std::rotl(ports, 16);
+  flow.ports = std::rotl(load_raw<uint32_t>(frame.data + packet.l4_off), 16);
   if (packet.v6) {
     std::memcpy(flow.addresses, head + kIpv6TargetAt, kIpv6AddressBytes);
     std::memcpy(flow.addresses + 2, head + kIpv6SourceAt, kIpv6AddressBytes);
   } else {
-    uint64_t addresses;
-    std::memcpy(&addresses, head + kIpv4SourceAt, sizeof addresses);
-    flow.addresses[0] = std::rotl(addresses, 32);
+    flow.addresses[0] = std::rotl(load_raw<uint64_t>(head + kIpv4SourceAt), 32);
   }
   return flow;
 }

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "dataplane/base/byte_order.hpp"
 #include "dataplane/base/key.hpp"
 #include "dataplane/wire/checksum.hpp"
 #include "dataplane/wire/dns_format.hpp"
@@ -46,13 +47,6 @@ constexpr uint64_t in_memory(uint64_t value, uint32_t at, uint32_t bytes) noexce
   return raw;
 }
 
-template <class Word>
-inline Word load_raw(const uint8_t* from) noexcept {
-  Word raw;
-  std::memcpy(&raw, from, sizeof raw);
-  return raw;
-}
-
 // The UDP header and what it encloses, at `udp`; the IP layer leaves `room` octets for it.
 // 0: not plain.
 [[gnu::always_inline]] inline uint32_t plain_udp(const uint8_t* udp, uint32_t room, bool v6,
@@ -62,7 +56,7 @@ inline Word load_raw(const uint8_t* from) noexcept {
   if (bytes < kPlainUdpBytesMin || bytes > room || load_be16(udp) < 1024) return 0;
   if (load_raw<uint16_t>(udp + kUdpChecksumAt) == 0) return v6 ? 0 : bytes;
   const uint64_t pseudo = in_memory(kProtocolUdp, 1, 1) + bytes_be + addresses_sum;
-  return sum_is_whole(sum_message(udp, bytes, pseudo)) ? bytes : 0;
+  return sum_is_whole(sum_bytes(udp, bytes, pseudo)) ? bytes : 0;
 }
 
 // Written as one word.
@@ -132,7 +126,6 @@ inline Word load_raw(const uint8_t* from) noexcept {
 [[gnu::always_inline]] inline bool plain_packet(const Frame& frame, const Endpoints& ours,
                                                 Packet& packet) noexcept {
   using detail::in_memory;
-  using detail::load_raw;
   constexpr uint32_t kHeadBytes = kEthBytes + kIpv6Bytes + kUdpBytes;
   // Nothing that is a query is shorter than the headers of IPv6.
   if (frame.len < kHeadBytes || frame.room < kHeadBytes + detail::kPlainReadBytes) return false;
@@ -217,7 +210,7 @@ inline bool is_plain_type(uint32_t qtype) noexcept {
   ++at;
   const uint32_t name_bytes = at - kDnsHeaderBytes;
   if (label != 0 || name_bytes > kNameBytesMax || at + kQuestionTailBytes > len) return false;
-  const auto tail = detail::load_raw<uint32_t>(msg + at);  // QTYPE, QCLASS
+  const auto tail = load_raw<uint32_t>(msg + at);  // QTYPE, QCLASS
   const auto qtype = __builtin_bswap16(static_cast<uint16_t>(tail));
   if (tail >> 16 != detail::in_memory(kClassIn, 0, 2) || !detail::is_plain_type(qtype)) {
     return false;

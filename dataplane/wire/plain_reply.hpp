@@ -57,7 +57,7 @@ inline void copy_body(uint8_t* to, const uint8_t* from, uint32_t bytes) noexcept
   uint32_t old_counts;
   std::memcpy(&front, msg, sizeof front);
   std::memcpy(&old_counts, msg + kDnsNsCountAt, sizeof old_counts);
-  uint64_t sum = sum_message(msg + kDnsNsCountAt, body_at - kDnsNsCountAt);
+  uint64_t sum = sum_bytes(msg + kDnsNsCountAt, body_at - kDnsNsCountAt);
   const bool ad = answer.authentic_data && limits.trust_ad && (query.flag_ad || query.flag_do);
   front = (front & 0x1001'ffff) | 0x8080'0000u |
           uint32_t{answer.rcode | (ad ? uint32_t{kBitAd} : 0u)} << 24;
@@ -71,7 +71,7 @@ inline void copy_body(uint8_t* to, const uint8_t* from, uint32_t bytes) noexcept
 
   uint8_t* body = msg + body_at;
   detail::copy_body(body, answer.body, answer.body_bytes);
-  uint64_t body_sum = sum_message(answer.body, answer.body_bytes);
+  uint64_t body_sum = sum_bytes(answer.body, answer.body_bytes);
   if (age_s != 0) body_sum = age_ttls(body, answer, answer.body_bytes, age_s, body_sum);
   sum = sum_add(sum, sum_at(body_at, body_sum));
   if (query.has_opt) {

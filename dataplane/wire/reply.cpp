@@ -26,9 +26,7 @@ uint64_t write_header(uint8_t* msg, const Query& query, uint8_t rcode, bool tc, 
                                          (query.flag_rd ? kBitRd : 0));
   const auto low = static_cast<uint8_t>(kBitRa | (ad ? kBitAd : 0) | (query.flag_cd ? kBitCd : 0) |
                                         (rcode & kRcodeMask));
-  uint16_t id;
-  std::memcpy(&id, msg, sizeof id);
-  const uint32_t front = id | uint32_t{high} << 16 | uint32_t{low} << 24;
+  const uint32_t front = load_raw<uint16_t>(msg) | uint32_t{high} << 16 | uint32_t{low} << 24;
   const uint64_t back = uint64_t{counts.qd} << 48 | uint64_t{counts.an} << 32 |
                         uint64_t{counts.ns} << 16 | counts.ar;
   std::memcpy(msg, &front, sizeof front);
