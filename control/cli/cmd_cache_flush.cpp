@@ -2,8 +2,8 @@
 #include <cstdio>
 #include <memory>
 
+#include "control/base/counted.hpp"
 #include "control/cli/session.hpp"
-#include "control/cli/table.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -29,7 +29,7 @@ void flush(Session& session, const FlushOptions& options) {
   if (!reply.status.ok()) return session.fail(reply);
   if (session.json) return session.print_json(reply.data);
   const auto removed = reply.data.value("removed", uint64_t{0});
-  std::printf("%s removed\n", count_text(removed, "entry", "entries").c_str());
+  std::printf("%s removed\n", ctl::counted(removed, "entry", "entries").c_str());
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 #include <cstdio>
 #include <memory>
 
+#include "control/base/counted.hpp"
 #include "control/cli/session.hpp"
-#include "control/cli/table.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -52,7 +52,7 @@ void lookup(Session& session, const LookupOptions& options) {
   const auto total = reply.data.value("rows_total", std::size_t{0});
   if (total > rows.size()) {
     std::printf("; and %s\n",
-                count_text(total - rows.size(), "more entry", "more entries").c_str());
+                ctl::counted(total - rows.size(), "more entry", "more entries").c_str());
   }
 }
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "control/base/counted.hpp"
 #include "control/cli/session.hpp"
 #include "control/cli/table.hpp"
 #include "control/config/yaml_tree.hpp"
@@ -68,7 +69,7 @@ void apply(Session& session, const ApplyOptions& options) {
     std::printf("nothing to change; generation %llu runs\n", printed);
   } else if (options.dry_run) {
     std::printf("%s, not applied; generation %llu runs\n",
-                count_text(changes.size(), "change", "changes").c_str(), printed);
+                ctl::counted(changes.size(), "change", "changes").c_str(), printed);
   } else {
     std::printf("generation %llu runs on all cores after %.1f ms\n", printed,
                 reply.data.value("elapsed_ms", 0.0));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
 
+#include "control/base/counted.hpp"
 #include "control/cli/session.hpp"
 #include "control/cli/table.hpp"
 
@@ -20,7 +21,7 @@ void print_data_plane(const Json& plane) {
                 plane.value("adopted", false) ? ", adopted" : "");
   }
   const auto restarts = plane.value("restarts", 0u);
-  if (restarts != 0) std::printf(", %s", count_text(restarts, "restart", "restarts").c_str());
+  if (restarts != 0) std::printf(", %s", ctl::counted(restarts, "restart", "restarts").c_str());
   std::printf("\n");
 }
 
@@ -62,7 +63,7 @@ void print_cache(const Json& cache) {
   const auto refused = cache.value("no_memory", uint64_t{0});
   if (refused == 0) return;
   std::printf("            %s not stored, because no memory could be freed in time\n",
-              count_text(refused, "answer", "answers").c_str());
+              ctl::counted(refused, "answer", "answers").c_str());
 }
 
 void print_tables(const Json& data) {

@@ -23,7 +23,6 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-std::string count_text(uint64_t count, const char* one, const char* many);  // "1 entry"
 std::string bytes_text(uint64_t bytes);    // "64.0 MiB"
 std::string seconds_text(double seconds);  // "2d 3h", "41s"
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "control/base/counted.hpp"
 #include "control/config/load.hpp"
 #include "control/daemon/read_text.hpp"
 #include "control/daemon/verbs.hpp"
@@ -32,14 +33,10 @@ uint64_t boot_checksum(const Applied& applied) {
 }
 
 template <class Image>
-Result<UniqueFd> sealed(const Image& image, const char* name) {
-  auto made = make_sealed_memfd(&image, sizeof image, name);
+Result<UniqueFd> sealed(const Image& image) {
+  auto made = make_sealed_memfd(&image, sizeof image, "millrace-image");
   if (!made.ok()) return made.status();
   return UniqueFd(made.value());
-}
-
-std::string counted(std::size_t count, const std::string& noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
 std::string keys_needing_restart(const std::vector<Change>& changes) {
@@ -77,7 +74,7 @@ Daemon::Daemon(EventLoop& loop, DaemonOptions options, PrefilterControl& prefilt
            [this](const std::string& why) { on_down(why); }}),
       routes_(loop, routes,
               [this](const abi::RoutesImage& image, RouteKeeper::Published done) {
-                publish_routes(image, std::move(done));
+                install(abi::Op::install_routes, image, std::move(done));
               }),
       server_(loop, options_.supervisor.run_dir + "/millraced.sock",
               [this](const nlohmann::json& request, const ControlServer::Respond& respond) {
@@ -195,7 +192,7 @@ void Daemon::reinstall_current() {
   auto next =
       std::make_shared<Applied>(compile_next(current_->config, current_->yaml, current_->source));
   next->since = current_->since;
-  install(*next, [this, next](const Status& status) {
+  install(abi::Op::install_config, next->image, [this, next](const Status& status) {
     if (!status.ok()) {
       log::error("data plane did not take generation " + std::to_string(next->generation()) +
                  ": " + status.message());
@@ -226,19 +223,11 @@ void Daemon::on_down(const std::string& why) {
   shut_down();
 }
 
-void Daemon::install(const Applied& what, std::function<void(Status)> done) {
-  auto fd = sealed(what.image, "millrace-config");
+template <class Image>
+void Daemon::install(abi::Op op, const Image& image, std::function<void(Status)> done) {
+  auto fd = sealed(image);
   if (!fd.ok()) return done(fd.status());
-  supervisor_.link().call(abi::Op::install_config, std::move(fd).value(), options_.install_timeout,
-                          [done = std::move(done)](const Result<LinkReply>& result) {
-                            done(result.ok() ? result.value().status() : result.status());
-                          });
-}
-
-void Daemon::publish_routes(const abi::RoutesImage& image, RouteKeeper::Published done) {
-  auto fd = sealed(image, "millrace-routes");
-  if (!fd.ok()) return done(fd.status());
-  supervisor_.link().call(abi::Op::install_routes, std::move(fd).value(), options_.install_timeout,
+  supervisor_.link().call(op, std::move(fd).value(), options_.install_timeout,
                           [done = std::move(done)](const Result<LinkReply>& result) {
                             done(result.ok() ? result.value().status() : result.status());
                           });
@@ -308,8 +297,9 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
 }
 
 void Daemon::apply_live() {
-  const uint64_t generation = pending_->candidate.generation();
-  install(pending_->candidate, [this, generation](const Status& status) {
+  const Applied& candidate = pending_->candidate;
+  const uint64_t generation = candidate.generation();
+  install(abi::Op::install_config, candidate.image, [this, generation](const Status& status) {
     if (!pending_ || pending_->candidate.generation() != generation) return;
     if (!status.ok()) return take_back(status);
     commit();
@@ -372,7 +362,7 @@ Result<UniqueFd> Daemon::next_image() {
   if (auto secured = secure_ports(kernel_interfaces(next.config)); !secured.ok()) {
     return secured.in("data plane not started");
   }
-  return sealed(next.image, "millrace-config");
+  return sealed(next.image);
 }
 
 // The data plane runs the candidate (or, at the start, what is current already).
@@ -400,7 +390,8 @@ void Daemon::settle(const Status& status) {
       std::chrono::duration<double, std::milli>(EventLoop::Clock::now() - settled.since).count();
   if (status.ok()) {
     log::info("generation " + std::to_string(current_->generation()) + " applied from " +
-              current_->source + ": " + counted(settled.outcome.changes.size(), "change"));
+              current_->source + ": " +
+              counted(settled.outcome.changes.size(), "change", "changes"));
     const std::string unreachable = routes_.all_unreachable();
     if (!unreachable.empty()) settled.outcome.warnings.push_back(unreachable);
     for (const auto& fault : socket_faults_) settled.outcome.warnings.push_back(fault);

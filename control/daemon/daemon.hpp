@@ -148,9 +148,10 @@ class Daemon {
 
   void on_up(const DataplaneInfo& info);
   void on_down(const std::string& why);
-  void install(const Applied& what, std::function<void(Status)> done);
+  // Hands the data plane an image; `done` is told what it says.
+  template <class Image>
+  void install(abi::Op op, const Image& image, std::function<void(Status)> done);
   void reinstall_current();
-  void publish_routes(const abi::RoutesImage& image, RouteKeeper::Published done);
 
   void apply_live();
   void apply_by_restart();

@@ -21,6 +21,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "control/base/counted.hpp"
 #include "control/daemon/unique_fd.hpp"
 #include "control/snapshot/compile.hpp"
 
@@ -146,9 +147,8 @@ std::vector<Finding> check_queues(const Config& config, const std::string& port,
     remedy = "`ethtool -L " + interface + " rx " + wanted + " tx " + wanted + "`, or " + remedy;
   }
   return {{true, "ports[" + port + "].interface: " + interface + " has " +
-                     std::to_string(state.rx_queues) + " receive queue" +
-                     (state.rx_queues == 1 ? "" : "s") + ", and each of the " + wanted +
-                     " workers needs one; " + remedy}};
+                     counted(state.rx_queues, "receive queue", "receive queues") +
+                     ", and each of the " + wanted + " workers needs one; " + remedy}};
 }
 
 std::vector<Finding> check_binds(const Config& config) {

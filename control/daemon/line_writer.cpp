@@ -9,12 +9,14 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "control/base/counted.hpp"
+
 namespace millrace::ctl::log {
 
 void LineWriter::write(std::string_view line) {
   if (lost_ != 0) {
-    const std::string told = (torn_ ? "\n" : "") + std::to_string(lost_) +
-                             (lost_ == 1 ? " line" : " lines") + " lost: nobody read them\n";
+    const std::string told =
+        (torn_ ? "\n" : "") + counted(lost_, "line", "lines") + " lost: nobody read them\n";
     if (!put(told)) {
       ++lost_;
       return;
