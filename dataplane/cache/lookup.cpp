@@ -19,7 +19,7 @@ inline const Entry* next_candidate(Lookup& lookup) noexcept {
   while (lookup.mask != 0) {
     const auto slot = static_cast<uint32_t>(std::countr_zero(lookup.mask));
     lookup.mask &= lookup.mask - 1;
-    // Acquire: pairs with the release store of BasicShard::publish; the entry's bytes come with it.
+    // Acquire: pairs with the release store of Index::publish; the entry's bytes come with it.
     const SlotWord word = lookup.bucket->slots[slot].load(std::memory_order_acquire);
     if (slot_is_empty(word) || slot_tag(word) != lookup.place.tag) continue;
     const Entry* const entry = lookup.shard->entry(slot_entry_no(word));

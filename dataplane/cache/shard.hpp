@@ -40,13 +40,13 @@
 #include "dataplane/base/grace.hpp"
 #include "dataplane/base/key.hpp"
 #include "dataplane/cache/entry.hpp"
+#include "dataplane/cache/index.hpp"
 #include "dataplane/cache/lookup.hpp"
 #include "dataplane/cache/region_layout.hpp"
 #include "dataplane/cache/s3_fifo.hpp"
 #include "dataplane/cache/sieve.hpp"
 #include "dataplane/cache/slot.hpp"
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -146,9 +146,7 @@ class BasicShard : public ShardView {
   template <class>
   friend class ShardProbe;  // tests: checks every structure against every other
 
-  std::atomic<SlotWord>& slot(uint32_t slot_no) const noexcept {
-    return buckets_[slot_no / kSlotsPerBucket].slots[slot_no % kSlotsPerBucket];
-  }
+  Index index() const noexcept { return Index(buckets_, bucket_cnt_); }
   const Entry& entry_of(Ref ref) const noexcept { return *entry(region_.entry_no(ref)); }
   Kind budget_kind_of(Ref ref) const noexcept {
     return region_.record(ref).stale ? Kind::stale : kind_of(entry_of(ref));
@@ -159,10 +157,7 @@ class BasicShard : public ShardView {
 
   // shard_insert.cpp
   uint32_t find_slot(const Key& key) const noexcept;
-  uint32_t find_empty(uint32_t bucket_idx) const noexcept;
-  uint32_t choose_slot(const Place& place, Kind kind, uint64_t now_ms) noexcept;
-  uint32_t evict_from_buckets(uint32_t first, uint32_t second, Kind kind, uint64_t now_ms) noexcept;
-  void count_spill(uint32_t bucket_idx, int change) noexcept;
+  uint32_t evict_from_buckets(const Place& place, Kind kind, uint64_t now_ms) noexcept;
   void publish(uint32_t slot_no, const Place& place, Ref ref, uint32_t entry_bytes) noexcept;
   void link(Ref ref, uint32_t slot_no, const Entry& entry, bool known, uint64_t now_ms) noexcept;
   bool gives_way_to_failure(const Entry& there, uint64_t now_ms) const noexcept;
@@ -210,8 +205,7 @@ template <class Visit>
 uint64_t BasicShard<Policy>::walk(uint64_t cursor, uint32_t buckets, Visit&& visit) const noexcept {
   for (; buckets > 0 && cursor < bucket_cnt_; ++cursor, --buckets) {
     for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
-      // Relaxed: the owner wrote it.
-      const SlotWord word = buckets_[cursor].slots[i].load(std::memory_order_relaxed);
+      const SlotWord word = index().word(static_cast<uint32_t>(cursor) * kSlotsPerBucket + i);
       if (!slot_is_empty(word)) visit(*entry(slot_entry_no(word)));
     }
   }
@@ -224,10 +218,10 @@ uint64_t BasicShard<Policy>::walk_remove(uint64_t cursor, uint32_t buckets, Matc
                                          uint32_t& removed) noexcept {
   for (; buckets > 0 && cursor < bucket_cnt_; ++cursor, --buckets) {
     for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
-      // Relaxed: the owner wrote it.
-      const SlotWord word = buckets_[cursor].slots[i].load(std::memory_order_relaxed);
+      const uint32_t slot_no = static_cast<uint32_t>(cursor) * kSlotsPerBucket + i;
+      const SlotWord word = index().word(slot_no);
       if (slot_is_empty(word) || !match(*entry(slot_entry_no(word)))) continue;
-      remove_slot(static_cast<uint32_t>(cursor) * kSlotsPerBucket + i);
+      remove_slot(slot_no);
       ++removed;
     }
   }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ways out: remove, expire, retire, reclaim.
-#include "dataplane/base/check.hpp"
 #include "dataplane/cache/ghost.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/shard_state.hpp"
@@ -17,26 +16,14 @@ bool BasicShard<Policy>::remove(const Key& key) noexcept {
 
 template <EvictionPolicy Policy>
 void BasicShard<Policy>::remove_slot(uint32_t slot_no) noexcept {
-  std::atomic<SlotWord>& slot = this->slot(slot_no);
-  // Relaxed: the owner wrote it.
-  const SlotWord word = slot.load(std::memory_order_relaxed);
-  MR_DCHECK(!slot_is_empty(word));
-  // Relaxed: an empty slot leads to no bytes. That readers have let go of the entry is what the
-  // grace period says, and GracePeriod::start orders this store before its token.
-  slot.store(word & kSlotSpillsMask, std::memory_order_relaxed);
-  if (slot_is_second(word)) {
-    count_spill(other_bucket(slot_no / kSlotsPerBucket, slot_tag(word), bucket_cnt_), -1);
-  }
-  retire(region_.ref_of(slot_entry_no(word)));
+  retire(region_.ref_of(slot_entry_no(index().empty(slot_no))));
 }
 
 // For want of memory, or since its time is over: if the key comes back soon, it is known. An entry
 // stores no hash, but the slot that names it knows the tag and the first bucket.
 template <EvictionPolicy Policy>
 void BasicShard<Policy>::give_way(uint32_t slot_no) noexcept {
-  // Relaxed: the owner wrote it.
-  const SlotWord word = slot(slot_no).load(std::memory_order_relaxed);
-  Ghost(ghost_table_).put(place_of_slot(word, slot_no / kSlotsPerBucket, bucket_cnt_));
+  Ghost(ghost_table_).put(index().place(slot_no));
   remove_slot(slot_no);
 }
 

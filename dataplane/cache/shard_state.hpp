@@ -65,12 +65,10 @@ inline constexpr bool kStateFits =
     kHeads&& kStateOffset + sizeof(ShardState<Policy>) <= kPageBytes;
 static_assert(kStateFits<Sieve> && kStateFits<S3Fifo>);
 
-inline constexpr uint32_t kNoSlot = UINT32_MAX;
-
 // The entries of a shard as the eviction policy sees them.
 struct ShardItems {
   Region region;
-  const Bucket* buckets;
+  Index index;
   uint64_t now_ms;
 
   Record& record(Ref ref) const noexcept { return region.record(ref); }
@@ -85,17 +83,16 @@ struct ShardItems {
     touch(*reinterpret_cast<const Entry*>(region.object(region.entry_no(ref))));
   }
 
-  // bucket * 8 + slot of a live entry.
+  // Of a live entry.
   uint32_t slot_of(Ref ref) const noexcept {
-    const uint32_t bucket_idx = region.record(ref).bucket;
-    return bucket_idx * kSlotsPerBucket + slot_of_entry(buckets[bucket_idx], region.entry_no(ref));
+    return index.slot_of(region.record(ref).bucket, region.entry_no(ref));
   }
 };
 static_assert(PolicyItems<ShardItems>);
 
 template <EvictionPolicy Policy>
 ShardItems BasicShard<Policy>::items(uint64_t now_ms) const noexcept {
-  return ShardItems{region_, buckets_, now_ms};
+  return ShardItems{region_, index(), now_ms};
 }
 
 template <EvictionPolicy Policy>

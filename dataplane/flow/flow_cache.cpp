@@ -14,15 +14,14 @@ using cache::Bucket;
 using cache::kBucketOfFree;
 using cache::kHeads;
 using cache::kNoRef;
+using cache::kNoSlot;
 using cache::kSlotsPerBucket;
 using cache::Place;
 using cache::Record;
 using cache::Ref;
-using cache::SlotWord;
 
 namespace {
 
-constexpr uint32_t kNoSlot = UINT32_MAX;
 constexpr uint32_t kQueue = 0;  // there is one
 
 uint64_t due_tick_of(const FlowEntry& entry) noexcept {
@@ -42,6 +41,7 @@ std::string_view check_memory(const void* memory) noexcept {
 // The flows as wheel and policy see them.
 struct FlowItems {
   FlowEntry* entries;
+  cache::Index index;
   uint64_t generation;
   uint64_t now_ms;
 
@@ -57,12 +57,16 @@ struct FlowItems {
   }
 
   void mark(Ref ref) const noexcept { entries[ref].visited = 1; }
+
+  uint32_t slot_of(Ref ref) const noexcept {
+    return index.slot_of(entries[ref].record.bucket, ref);
+  }
 };
 static_assert(cache::PolicyItems<FlowItems>);
 
 template <cache::EvictionPolicy Policy>
 FlowItems BasicFlowCache<Policy>::items(uint64_t now_ms) const noexcept {
-  return FlowItems{entries_, state_->generation, now_ms};
+  return FlowItems{entries_, index_, state_->generation, now_ms};
 }
 
 template <cache::EvictionPolicy Policy>
@@ -124,10 +128,9 @@ std::string_view BasicFlowCache<Policy>::attach(void* memory, std::size_t bytes,
   if (bytes < offsets.bytes) return "the flow cache's memory is smaller than when it was formatted";
   auto* const base = static_cast<std::byte*>(memory);
   state_ = reinterpret_cast<FlowState<Policy>*>(base + sizeof(FlowHeader));
-  buckets_ = reinterpret_cast<Bucket*>(base + offsets.buckets);
+  index_ = cache::Index(reinterpret_cast<Bucket*>(base + offsets.buckets), offsets.bucket_cnt);
   entries_ = reinterpret_cast<FlowEntry*>(base + offsets.entries);
   secret_ = &secret;
-  bucket_cnt_ = offsets.bucket_cnt;
   flows_ = header.flows;
   return {};
 }
@@ -145,22 +148,23 @@ struct BasicFlowCache<Policy>::Probe {
 template <cache::EvictionPolicy Policy>
 bool BasicFlowCache<Policy>::has_second(const Probe& probe) const noexcept {
   return probe.bucket_idx == probe.place.bucket_idx &&
-         cache::slot_spills(word(probe.bucket_idx * kSlotsPerBucket)) != 0;
+         cache::slot_spills(index_.word(probe.bucket_idx * kSlotsPerBucket)) != 0;
 }
 
 template <cache::EvictionPolicy Policy>
 void BasicFlowCache<Policy>::open_second(Probe& probe) const noexcept {
-  probe.bucket_idx = cache::other_bucket(probe.place.bucket_idx, probe.place.tag, bucket_cnt_);
-  __builtin_prefetch(&buckets_[probe.bucket_idx]);
+  probe.bucket_idx =
+      cache::other_bucket(probe.place.bucket_idx, probe.place.tag, index_.bucket_cnt());
+  __builtin_prefetch(&index_.bucket(probe.bucket_idx));
 }
 
 template <cache::EvictionPolicy Policy>
 void BasicFlowCache<Policy>::match(Probe& probe) const noexcept {
-  probe.mask = cache::match_tag(buckets_[probe.bucket_idx], probe.place.tag);
+  probe.mask = cache::match_tag(index_.bucket(probe.bucket_idx), probe.place.tag);
   if (probe.mask == 0) return;
   const auto first = static_cast<uint32_t>(std::countr_zero(probe.mask));
   __builtin_prefetch(
-      &entries_[cache::slot_entry_no(word(probe.bucket_idx * kSlotsPerBucket + first))]);
+      &entries_[cache::slot_entry_no(index_.word(probe.bucket_idx * kSlotsPerBucket + first))]);
 }
 
 template <cache::EvictionPolicy Policy>
@@ -168,7 +172,7 @@ FlowEntry* BasicFlowCache<Policy>::resolve(Probe& probe, const FlowKey& key) con
   for (uint32_t bucket = 0; bucket < 2; ++bucket) {
     for (; probe.mask != 0; probe.mask &= probe.mask - 1) {
       const auto i = static_cast<uint32_t>(std::countr_zero(probe.mask));
-      const Ref ref = cache::slot_entry_no(word(probe.bucket_idx * kSlotsPerBucket + i));
+      const Ref ref = cache::slot_entry_no(index_.word(probe.bucket_idx * kSlotsPerBucket + i));
       if (ref != kNoRef && same_key(entries_[ref].key, key)) return &entries_[ref];
     }
     if (!has_second(probe)) return nullptr;
@@ -183,9 +187,9 @@ uint32_t BasicFlowCache<Policy>::lookup_burst(const FlowKey keys[], uint32_t n, 
                                               uint64_t now_ms, Verdict verdicts[]) noexcept {
   Probe probes[kBurstMax];
   for (uint32_t i = 0; i < n; ++i) {
-    probes[i].place = cache::place_of(hash(keys[i]), bucket_cnt_);
+    probes[i].place = cache::place_of(hash(keys[i]), index_.bucket_cnt());
     probes[i].bucket_idx = probes[i].place.bucket_idx;
-    __builtin_prefetch(&buckets_[probes[i].bucket_idx]);
+    __builtin_prefetch(&index_.bucket(probes[i].bucket_idx));
   }
   uint32_t spilled = 0;
   for (uint32_t i = 0; i < n; ++i) {
@@ -211,47 +215,15 @@ uint32_t BasicFlowCache<Policy>::lookup_burst(const FlowKey keys[], uint32_t n, 
 
 // --- insert
 
-template <cache::EvictionPolicy Policy>
-uint32_t BasicFlowCache<Policy>::find_slot(const FlowKey& key, const Place& place) const noexcept {
-  uint32_t bucket_idx = place.bucket_idx;
-  for (uint32_t candidate = 0; candidate < 2; ++candidate) {
-    for (uint32_t mask = cache::match_tag(buckets_[bucket_idx], place.tag); mask != 0;
-         mask &= mask - 1) {
-      const uint32_t slot_no =
-          bucket_idx * kSlotsPerBucket + static_cast<uint32_t>(std::countr_zero(mask));
-      const Ref ref = cache::slot_entry_no(word(slot_no));
-      if (ref != kNoRef && same_key(entries_[ref].key, key)) return slot_no;
-    }
-    bucket_idx = cache::other_bucket(bucket_idx, place.tag, bucket_cnt_);
-  }
-  return kNoSlot;
-}
-
-// The first bucket while it has room, so that most misses read one line; then the second.
-template <cache::EvictionPolicy Policy>
-uint32_t BasicFlowCache<Policy>::choose_slot(const Place& place, uint64_t now_ms) noexcept {
-  const uint32_t candidates[2] = {place.bucket_idx,
-                                  cache::other_bucket(place.bucket_idx, place.tag, bucket_cnt_)};
-  for (const uint32_t bucket_idx : candidates) {
-    for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
-      const uint32_t slot_no = bucket_idx * kSlotsPerBucket + i;
-      if (cache::slot_is_empty(word(slot_no))) return slot_no;
-    }
-  }
-  return evict_from_buckets(candidates, now_ms);
-}
-
 // What is void, else what was not used, else anything; of these, what would end first.
 template <cache::EvictionPolicy Policy>
-uint32_t BasicFlowCache<Policy>::evict_from_buckets(const uint32_t bucket_idx[2],
-                                                    uint64_t now_ms) noexcept {
+uint32_t BasicFlowCache<Policy>::evict_from_buckets(const Place& place, uint64_t now_ms) noexcept {
   uint32_t victim = kNoSlot;
   uint32_t lowest = UINT32_MAX;
   uint64_t expires_ms = UINT64_MAX;
   for (uint32_t k = 0; k < 2 * kSlotsPerBucket; ++k) {
-    const uint32_t slot_no =
-        bucket_idx[k / kSlotsPerBucket] * kSlotsPerBucket + k % kSlotsPerBucket;
-    const FlowEntry& entry = entries_[cache::slot_entry_no(word(slot_no))];
+    const uint32_t slot_no = index_.candidate(place, k);
+    const FlowEntry& entry = entries_[cache::slot_entry_no(index_.word(slot_no))];
     const uint32_t rank = !holds(entry, now_ms) ? 0 : entry.visited == 0 ? 1 : 2;
     if (rank > lowest || (rank == lowest && entry.expires_ms >= expires_ms)) continue;
     victim = slot_no;
@@ -268,9 +240,7 @@ Ref BasicFlowCache<Policy>::allocate(uint64_t now_ms) noexcept {
   if (state_->free == kNoRef && state_->untouched == kHeads + flows_) {
     const Ref victim = queues(now_ms).pick(kQueue).ref;
     MR_DCHECK(victim != kNoRef);
-    const uint32_t bucket_idx = entries_[victim].record.bucket;
-    give_way(bucket_idx * kSlotsPerBucket + cache::slot_of_entry(buckets_[bucket_idx], victim),
-             now_ms);
+    give_way(items(now_ms).slot_of(victim), now_ms);
   }
   Ref ref = state_->free;
   if (ref != kNoRef) {
@@ -283,44 +253,28 @@ Ref BasicFlowCache<Policy>::allocate(uint64_t now_ms) noexcept {
 }
 
 template <cache::EvictionPolicy Policy>
-void BasicFlowCache<Policy>::count_spill(uint32_t bucket_idx, int change) noexcept {
-  const SlotWord first = word(bucket_idx * kSlotsPerBucket);
-  const uint32_t spills = cache::slot_spills(first);
-  if (spills == cache::kSpillsMax) return;
-  MR_DCHECK(change > 0 || spills > 0);
-  const uint32_t changed = change > 0 ? spills + 1 : spills - 1;
-  set_word(bucket_idx * kSlotsPerBucket,
-           (first & ~cache::kSlotSpillsMask) | SlotWord{changed} << cache::kSlotSpillsShift);
-}
-
-template <cache::EvictionPolicy Policy>
-void BasicFlowCache<Policy>::publish(uint32_t slot_no, const Place& place, Ref ref) noexcept {
-  const uint32_t bucket_idx = slot_no / kSlotsPerBucket;
-  const bool second = bucket_idx != place.bucket_idx;
-  if (second) count_spill(place.bucket_idx, +1);
-  set_word(slot_no, cache::pack_slot(ref, place.tag, 1, second, cache::slot_spills(word(slot_no))));
-  entries_[ref].record.set_bucket(bucket_idx);
-}
-
-template <cache::EvictionPolicy Policy>
 void BasicFlowCache<Policy>::insert(const FlowKey& key, const Verdict& verdict, uint32_t ttl_s,
                                     uint64_t generation, uint64_t now_ms) noexcept {
   state_->generation = std::max(state_->generation, generation);
-  const Place place = cache::place_of(hash(key), bucket_cnt_);
-  const uint32_t present = find_slot(key, place);
+  const Place place = cache::place_of(hash(key), index_.bucket_cnt());
+  const uint32_t present = index_.find(place, [this, &key](uint32_t entry_no) noexcept {
+    return same_key(entries_[entry_no].key, key);
+  });
   const bool replaces = present != kNoSlot;
   const FlowItems all = items(now_ms);
   cache::TimerWheel<FlowItems> wheel(all, state_->wheel);
   Ref ref;
   if (replaces) {
-    ref = cache::slot_entry_no(word(present));
+    ref = cache::slot_entry_no(index_.word(present));
     wheel.cancel(ref);
     ++state_->gauges.replaced;
   } else {
     // The buckets first: what gives way there need not give way in the queue.
-    const uint32_t slot_no = choose_slot(place, now_ms);
+    uint32_t slot_no = index_.find_empty(place);
+    if (slot_no == kNoSlot) slot_no = evict_from_buckets(place, now_ms);
     ref = allocate(now_ms);
-    publish(slot_no, place, ref);
+    index_.publish(slot_no, place, ref, 1);
+    entries_[ref].record.set_bucket(slot_no / kSlotsPerBucket);
     entries_[ref].key = key;
     entries_[ref].visited = 0;
     queues(now_ms).add(kQueue, ref, false);
@@ -339,16 +293,10 @@ void BasicFlowCache<Policy>::insert(const FlowKey& key, const Verdict& verdict, 
 
 template <cache::EvictionPolicy Policy>
 void BasicFlowCache<Policy>::remove_slot(uint32_t slot_no) noexcept {
-  const SlotWord old = word(slot_no);
-  const Ref ref = cache::slot_entry_no(old);
+  const Ref ref = cache::slot_entry_no(index_.empty(slot_no));
   const FlowItems all = items(0);
   cache::TimerWheel<FlowItems>(all, state_->wheel).cancel(ref);
   queues(0).remove(kQueue, ref);
-  set_word(slot_no, old & cache::kSlotSpillsMask);
-  if (cache::slot_is_second(old)) {
-    count_spill(cache::other_bucket(slot_no / kSlotsPerBucket, cache::slot_tag(old), bucket_cnt_),
-                -1);
-  }
   Record& record = entries_[ref].record;
   record.set_bucket(kBucketOfFree);
   record.queue_next = state_->free;
@@ -358,7 +306,7 @@ void BasicFlowCache<Policy>::remove_slot(uint32_t slot_no) noexcept {
 
 template <cache::EvictionPolicy Policy>
 void BasicFlowCache<Policy>::give_way(uint32_t slot_no, uint64_t now_ms) noexcept {
-  const FlowEntry& entry = entries_[cache::slot_entry_no(word(slot_no))];
+  const FlowEntry& entry = entries_[cache::slot_entry_no(index_.word(slot_no))];
   ++(holds(entry, now_ms) ? state_->gauges.evicted : state_->gauges.expired);
   remove_slot(slot_no);
 }
@@ -371,10 +319,7 @@ uint32_t BasicFlowCache<Policy>::expire(uint64_t now_ms, uint32_t budget) noexce
   cache::TimerWheel<FlowItems> wheel(all, state_->wheel);
   const uint32_t fired = wheel.turn(
       now_tick, budget, [this](Ref ref) noexcept { return due_tick_of(entries_[ref]); },
-      [this](Ref ref) noexcept {
-        const uint32_t bucket_idx = entries_[ref].record.bucket;
-        remove_slot(bucket_idx * kSlotsPerBucket + cache::slot_of_entry(buckets_[bucket_idx], ref));
-      });
+      [this, &all](Ref ref) noexcept { remove_slot(all.slot_of(ref)); });
   state_->gauges.expired += fired;
   if (wheel.quiet(now_tick)) state_->wheel_quiet_until_ms = (now_tick + 1) * 1000;
   return fired;

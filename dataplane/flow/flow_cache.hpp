@@ -25,6 +25,7 @@
 
 #include "dataplane/base/frame.hpp"
 #include "dataplane/base/key_hash.hpp"
+#include "dataplane/cache/index.hpp"
 #include "dataplane/cache/s3_fifo.hpp"
 #include "dataplane/cache/sieve.hpp"
 #include "dataplane/flow/flow_layout.hpp"
@@ -86,32 +87,18 @@ class BasicFlowCache {
   void open_second(Probe& probe) const noexcept;
   void match(Probe& probe) const noexcept;
   FlowEntry* resolve(Probe& probe, const FlowKey& key) const noexcept;
-  uint32_t find_slot(const FlowKey& key, const cache::Place& place) const noexcept;
-  uint32_t choose_slot(const cache::Place& place, uint64_t now_ms) noexcept;
-  uint32_t evict_from_buckets(const uint32_t bucket_idx[2], uint64_t now_ms) noexcept;
+  uint32_t evict_from_buckets(const cache::Place& place, uint64_t now_ms) noexcept;
   cache::Ref allocate(uint64_t now_ms) noexcept;
-  void publish(uint32_t slot_no, const cache::Place& place, cache::Ref ref) noexcept;
-  void count_spill(uint32_t bucket_idx, int change) noexcept;
   void remove_slot(uint32_t slot_no) noexcept;
   void give_way(uint32_t slot_no, uint64_t now_ms) noexcept;
   bool holds(const FlowEntry& entry, uint64_t now_ms) const noexcept {
     return entry.generation == state_->generation && now_ms < entry.expires_ms;
   }
-  cache::SlotWord word(uint32_t slot_no) const noexcept {
-    // Relaxed, here and wherever a slot is used: there is one thread.
-    return buckets_[slot_no / cache::kSlotsPerBucket].slots[slot_no % cache::kSlotsPerBucket].load(
-        std::memory_order_relaxed);
-  }
-  void set_word(uint32_t slot_no, cache::SlotWord word) noexcept {
-    buckets_[slot_no / cache::kSlotsPerBucket].slots[slot_no % cache::kSlotsPerBucket].store(
-        word, std::memory_order_relaxed);
-  }
 
   FlowState<Policy>* state_ = nullptr;
-  cache::Bucket* buckets_ = nullptr;
+  cache::Index index_;
   FlowEntry* entries_ = nullptr;
   const HashSecret* secret_ = nullptr;
-  uint32_t bucket_cnt_ = 0;
   uint32_t flows_ = 0;
 };
 

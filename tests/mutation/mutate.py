@@ -25,8 +25,7 @@ RING = "tests/unit/ring/ring_test"
 BASE = "tests/unit/base/base_test"
 SNAPSHOT = "tests/unit/snapshot/snapshot_test"
 
-INSERT_CPP = "dataplane/cache/shard_insert.cpp"
-REMOVE_CPP = "dataplane/cache/shard_remove.cpp"
+INDEX_HPP = "dataplane/cache/index.hpp"
 LOOKUP_CPP = "dataplane/cache/lookup.cpp"
 LIMBO_HPP = "dataplane/cache/limbo.hpp"
 RING_HPP = "dataplane/ring/spsc_ring.hpp"
@@ -36,14 +35,14 @@ COUNTERS_HPP = "dataplane/stats/core_counters.hpp"
 
 # name, file, the text (which occurs once), what it becomes, the program and its test that must fail
 MUTATIONS = [
-    ("publish-release", INSERT_CPP, "slot.store(word, std::memory_order_release);",
-     "slot.store(word, std::memory_order_relaxed);", INTERLEAVE,
+    ("publish-release", INDEX_HPP, "slot(slot_no).store(named, std::memory_order_release);",
+     "slot(slot_no).store(named, std::memory_order_relaxed);", INTERLEAVE,
      "ShardModelled.WhatIsPublishedIsWhole"),
-    ("count-spill-release", INSERT_CPP,
-     "slot.store((word & ~kSlotSpillsMask) | SlotWord{changed} << kSlotSpillsShift,\n"
-     "             std::memory_order_release);",
-     "slot.store((word & ~kSlotSpillsMask) | SlotWord{changed} << kSlotSpillsShift,\n"
-     "             std::memory_order_relaxed);", INTERLEAVE,
+    ("count-spill-release", INDEX_HPP,
+     "slot(slot_no).store((old & ~kSlotSpillsMask) | SlotWord{changed} << kSlotSpillsShift,\n"
+     "                        std::memory_order_release);",
+     "slot(slot_no).store((old & ~kSlotSpillsMask) | SlotWord{changed} << kSlotSpillsShift,\n"
+     "                        std::memory_order_relaxed);", INTERLEAVE,
      "ShardModelled.TheWordThatCountsASpillCarriesItsEntry"),
     ("lookup-acquire", LOOKUP_CPP, "slots[slot].load(std::memory_order_acquire);",
      "slots[slot].load(std::memory_order_relaxed);", INTERLEAVE,
@@ -54,17 +53,17 @@ MUTATIONS = [
     ("grace-always-passed", LIMBO_HPP,
      "if (!grace.passed(grace.context, batch.token)) return;", "", INTERLEAVE,
      "ShardModelled.RemovedMemoryIsUsedAgainUnderNoReader"),
-    ("slot-not-emptied", REMOVE_CPP, "slot.store(word & kSlotSpillsMask,", "slot.store(word,",
-     INTERLEAVE,
+    ("slot-not-emptied", INDEX_HPP, "slot(slot_no).store(old & kSlotSpillsMask,",
+     "slot(slot_no).store(old,", INTERLEAVE,
      "ShardModelled.WhatIsRemovedDoesNotComeBack"),
-    ("spill-not-counted", INSERT_CPP,
-     "if (second && !replaces) count_spill(place.bucket_idx, +1);", "", INTERLEAVE,
+    ("spill-not-counted", INDEX_HPP,
+     "if (second && slot_is_empty(old)) count_spill(place.bucket_idx, +1);", "", INTERLEAVE,
      "ShardModelled.ASpillHidesNobody"),
-    ("spills-lost-by-replace", INSERT_CPP, "lines, second, slot_spills(old_word));",
+    ("spills-lost-by-replace", INDEX_HPP, "lines, second, slot_spills(old));",
      "lines, second, 0);", INTERLEAVE,
      "ShardModelled.TheCountOutlivesTheEntryInSlotZero"),
-    ("spills-lost-by-remove", REMOVE_CPP, "slot.store(word & kSlotSpillsMask,", "slot.store(0,",
-     INTERLEAVE,
+    ("spills-lost-by-remove", INDEX_HPP, "slot(slot_no).store(old & kSlotSpillsMask,",
+     "slot(slot_no).store(0,", INTERLEAVE,
      "ShardModelled.TheCountOutlivesTheEntryInSlotZero"),
     ("lifetime-not-checked", LOOKUP_CPP,
      "if (lookup.entry == nullptr || !is_fresh(*lookup.entry, now_ms)) {",

@@ -192,7 +192,7 @@ class ShardProbe {
     std::vector<bool> sticky(shard_.bucket_cnt());
     uint64_t of_kind[kKinds] = {};
     for (uint32_t slot_no = 0; slot_no < shard_.bucket_cnt() * kSlotsPerBucket; ++slot_no) {
-      const SlotWord word = shard_.slot(slot_no).load();
+      const SlotWord word = shard_.index().word(slot_no);
       const uint32_t bucket_idx = slot_no / kSlotsPerBucket;
       if (slot_no % kSlotsPerBucket != 0) {
         ASSERT_EQ(slot_spills(word), 0u);

@@ -66,9 +66,10 @@ class FlowProbe {
   cache::Record& record(cache::Ref ref) { return cache_.entries_[ref].record; }
 
   void check_index() {
-    std::vector<uint32_t> spills(cache_.bucket_cnt_);
-    for (uint32_t slot_no = 0; slot_no < cache_.bucket_cnt_ * cache::kSlotsPerBucket; ++slot_no) {
-      const cache::SlotWord word = cache_.word(slot_no);
+    const cache::Index& index = cache_.index_;
+    std::vector<uint32_t> spills(index.bucket_cnt());
+    for (uint32_t slot_no = 0; slot_no < index.bucket_cnt() * cache::kSlotsPerBucket; ++slot_no) {
+      const cache::SlotWord word = index.word(slot_no);
       if (cache::slot_is_empty(word)) {
         ASSERT_EQ(word & ~cache::kSlotSpillsMask, 0u);
         continue;
@@ -79,14 +80,14 @@ class FlowProbe {
       ASSERT_LT(ref, state_.untouched);
       ASSERT_EQ(record(ref).bucket, bucket_idx);
       const cache::Place place =
-          cache::place_of(cache_.hash(cache_.entries_[ref].key), cache_.bucket_cnt_);
+          cache::place_of(cache_.hash(cache_.entries_[ref].key), index.bucket_cnt());
       ASSERT_EQ(place.tag, cache::slot_tag(word));
       ASSERT_EQ(place.bucket_idx,
-                cache::place_of_slot(word, bucket_idx, cache_.bucket_cnt_).bucket_idx);
+                cache::place_of_slot(word, bucket_idx, index.bucket_cnt()).bucket_idx);
       spills[place.bucket_idx] += cache::slot_is_second(word);
     }
-    for (uint32_t i = 0; i < cache_.bucket_cnt_; ++i) {
-      const uint32_t noted = cache::slot_spills(cache_.word(i * cache::kSlotsPerBucket));
+    for (uint32_t i = 0; i < index.bucket_cnt(); ++i) {
+      const uint32_t noted = cache::slot_spills(index.word(i * cache::kSlotsPerBucket));
       if (noted < cache::kSpillsMax) {
         ASSERT_EQ(noted, spills[i]);
       }
