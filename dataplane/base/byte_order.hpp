@@ -10,7 +10,7 @@
 namespace millrace {
 
 template <class Word>
-[[gnu::always_inline]] inline Word load_raw(const uint8_t* from) noexcept {
+inline Word load_raw(const uint8_t* from) noexcept {
   Word raw;
   std::memcpy(&raw, from, sizeof raw);
   return raw;

@@ -44,17 +44,17 @@ inline uint64_t fold_product(uint64_t a, uint64_t b) noexcept {
 inline uint64_t hash_blocks(const HashSecret& secret, const uint8_t* bytes,
                             std::size_t len) noexcept {
   using detail::fold_product;
-  constexpr auto word = load_raw<uint64_t>;
   const uint8_t* mask = secret.bytes + 16;
   const auto block = [bytes, mask](std::size_t at) noexcept {
-    return fold_product(word(bytes + at) ^ word(mask + at),
-                        word(bytes + at + 8) ^ word(mask + at + 8)) +
-           fold_product(word(bytes + at + 16) ^ word(mask + at + 16),
-                        word(bytes + at + 24) ^ word(mask + at + 24));
+    return fold_product(load_raw<uint64_t>(bytes + at) ^ load_raw<uint64_t>(mask + at),
+                        load_raw<uint64_t>(bytes + at + 8) ^ load_raw<uint64_t>(mask + at + 8)) +
+           fold_product(load_raw<uint64_t>(bytes + at + 16) ^ load_raw<uint64_t>(mask + at + 16),
+                        load_raw<uint64_t>(bytes + at + 24) ^ load_raw<uint64_t>(mask + at + 24));
   };
   uint64_t sum = block(0);
   for (std::size_t at = 32; at < len; at += 32) [[unlikely]] sum += block(at);
-  return fold_product(sum ^ word(secret.bytes), len ^ word(secret.bytes + 8));
+  return fold_product(sum ^ load_raw<uint64_t>(secret.bytes),
+                      len ^ load_raw<uint64_t>(secret.bytes + 8));
 }
 
 inline uint64_t hash_key(const HashSecret& secret, const Key& key) noexcept {
