@@ -6,12 +6,16 @@
 #include "tests/unit/control/daemon_fixture.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/wait.h>
 
 namespace millrace::ctl {
 namespace {
 
+std::string lock_name() { return "millraced-test-" + std::to_string(::getpid()); }
+
 TEST(NamespaceLockTest, SecondMillracedIsNamedTheFirst) {
-  const std::string name = "millraced-test-" + std::to_string(::getpid());
+  const std::string name = lock_name();
   std::optional<Result<UniqueFd>> first = lock_network_namespace(name);
   ASSERT_TRUE(first->ok()) << first->status().message();
   const auto second = lock_network_namespace(name);
@@ -22,6 +26,49 @@ TEST(NamespaceLockTest, SecondMillracedIsNamedTheFirst) {
       << second.status().message();
   first.reset();
   EXPECT_TRUE(lock_network_namespace(name).ok());
+}
+
+TEST(NamespaceLockTest, IsFreeAgainWhenItsHolderIsKilled) {
+  const std::string name = lock_name();
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd out(ends[0]);
+  const UniqueFd in(ends[1]);
+  const pid_t holder = ::fork();
+  if (holder == 0) {
+    const auto held = lock_network_namespace(name);
+    static_cast<void>(!::write(in.get(), held.ok() ? "+" : "-", 1));
+    for (;;) ::pause();
+  }
+  char told = 0;
+  EXPECT_EQ(::read(out.get(), &told, 1), 1);
+  EXPECT_EQ(told, '+');
+  const auto second = lock_network_namespace(name);
+  EXPECT_NE(second.status().message().find("(pid " + std::to_string(holder) + ")"),
+            std::string::npos)
+      << second.status().message();
+  ::kill(holder, SIGKILL);
+  ::waitpid(holder, nullptr, 0);
+  EXPECT_TRUE(lock_network_namespace(name).ok());
+}
+
+TEST(NamespaceLockTest, AnotherNetworkNamespaceIsNotLocked) {
+  const std::string name = lock_name();
+  const auto first = lock_network_namespace(name);
+  ASSERT_TRUE(first.ok());
+  constexpr int kNoNamespace = 2;
+  const pid_t other = ::fork();
+  if (other == 0) {
+    if (::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+      ::_exit(kNoNamespace);
+    }
+    ::_exit(lock_network_namespace(name).ok() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(other, &status, 0), other);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == kNoNamespace) GTEST_SKIP() << "may not make a network namespace";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(DaemonFixture, FirstStartThatFailsLeavesThePrefilterThatWasThere) {
@@ -117,26 +164,68 @@ TEST(LineWriterTest, LosesLinesAndCountsThemInsteadOfWaiting) {
   EXPECT_EQ(rest, std::to_string(5000 - whole) + " lines lost: nobody read them\nend\n");
 }
 
-TEST(HeartbeatTest, LateChecksDoNotCount) {
-  using std::chrono::seconds;
-  auto area = std::make_unique<abi::StatsArea>();
-  area->workers = 2;
-  Heartbeat heartbeat(seconds(1));
+// A data plane of three cores, checked once a second.
+class HeartbeatTest : public ::testing::Test {
+ protected:
+  HeartbeatTest() { area->workers = 3; }
+
+  // The cores that publish, then a check.
+  void check(std::initializer_list<uint32_t> alive, std::chrono::milliseconds later = kPeriod) {
+    for (const uint32_t core : alive) area->cores[core].sequence.fetch_add(2);
+    heartbeat.check(*area, now += later);
+  }
+
+  static constexpr std::chrono::milliseconds kPeriod{1000};
+  std::unique_ptr<abi::StatsArea> area = std::make_unique<abi::StatsArea>();
+  Heartbeat heartbeat{kPeriod};
   Heartbeat::Clock::time_point now{};
+};
+
+TEST_F(HeartbeatTest, CountsTheChecksThatFoundACoreSilent) {
   for (uint32_t i = 0; i < 4; ++i) {
-    area->cores[0].sequence.fetch_add(2);
-    heartbeat.check(*area, now += seconds(1));
-    EXPECT_EQ(heartbeat.silent_checks(), i);
+    check({0, 2});
+    EXPECT_EQ(heartbeat.silent_checks(), i) << "the first has nothing to compare with";
   }
   EXPECT_EQ(heartbeat.silent_core(), 1u);
-  heartbeat.check(*area, now += seconds(10));
-  EXPECT_EQ(heartbeat.silent_checks(), 0u) << "we were stopped ourselves";
-  heartbeat.check(*area, now += seconds(1));
+  check({0, 1, 2});
+  EXPECT_EQ(heartbeat.silent_checks(), 0u) << "it is alive again";
+  check({0, 2});
   EXPECT_EQ(heartbeat.silent_checks(), 1u);
-  area->cores[0].sequence.fetch_add(2);
-  area->cores[1].sequence.fetch_add(2);
-  heartbeat.check(*area, now += seconds(1));
+}
+
+TEST_F(HeartbeatTest, NamesTheCoreThatIsSilentForLongest) {
+  check({0, 1, 2});
+  check({0, 1});
+  check({1});
+  EXPECT_EQ(heartbeat.silent_checks(), 2u);
+  EXPECT_EQ(heartbeat.silent_core(), 2u);
+  check({1, 2});
+  EXPECT_EQ(heartbeat.silent_checks(), 2u);
+  EXPECT_EQ(heartbeat.silent_core(), 0u);
+}
+
+TEST_F(HeartbeatTest, LateChecksDoNotCount) {
+  check({0, 1, 2});
+  check({});
+  check({}, 2 * kPeriod);
+  EXPECT_EQ(heartbeat.silent_checks(), 2u) << "a little late";
+  check({}, 2 * kPeriod + std::chrono::milliseconds(1));
+  EXPECT_EQ(heartbeat.silent_checks(), 0u) << "we were stopped ourselves";
+  check({});
+  EXPECT_EQ(heartbeat.silent_checks(), 1u) << "and count anew";
+}
+
+TEST_F(HeartbeatTest, TheNextDataPlaneIsJudgedByItsOwnCores) {
+  check({});
+  check({});
+  check({});
+  EXPECT_EQ(heartbeat.silent_checks(), 2u);
+  heartbeat.forget();
   EXPECT_EQ(heartbeat.silent_checks(), 0u);
+  check({});
+  EXPECT_EQ(heartbeat.silent_checks(), 0u);
+  check({});
+  EXPECT_EQ(heartbeat.silent_checks(), 1u);
 }
 
 TEST_F(DaemonFixture, PortThatIsGoneCanBeAppliedAway) {
