@@ -27,6 +27,7 @@ SNAPSHOT = "tests/unit/snapshot/snapshot_test"
 
 INDEX_HPP = "dataplane/cache/index.hpp"
 LOOKUP_CPP = "dataplane/cache/lookup.cpp"
+EVICTION_HPP = "dataplane/cache/eviction_policy.hpp"
 LIMBO_HPP = "dataplane/cache/limbo.hpp"
 RING_HPP = "dataplane/ring/spsc_ring.hpp"
 QSBR_HPP = "dataplane/base/qsbr.hpp"
@@ -37,34 +38,38 @@ COUNTERS_HPP = "dataplane/stats/core_counters.hpp"
 MUTATIONS = [
     ("publish-release", INDEX_HPP, "slot(slot_no).store(named, std::memory_order_release);",
      "slot(slot_no).store(named, std::memory_order_relaxed);", INTERLEAVE,
-     "ShardModelled.WhatIsPublishedIsWhole"),
+     "ShardModelled/Sieve.WhatIsPublishedIsWhole"),
     ("count-spill-release", INDEX_HPP,
      "slot(slot_no).store((old & ~kSlotSpillsMask) | SlotWord{changed} << kSlotSpillsShift,\n"
      "                        std::memory_order_release);",
      "slot(slot_no).store((old & ~kSlotSpillsMask) | SlotWord{changed} << kSlotSpillsShift,\n"
      "                        std::memory_order_relaxed);", INTERLEAVE,
-     "ShardModelled.TheWordThatCountsASpillCarriesItsEntry"),
+     "ShardModelled/Sieve.TheWordThatCountsASpillCarriesItsEntry"),
     ("lookup-acquire", LOOKUP_CPP, "slots[slot].load(std::memory_order_acquire);",
      "slots[slot].load(std::memory_order_relaxed);", INTERLEAVE,
-     "ShardModelled.WhatIsPublishedIsWhole"),
+     "ShardModelled/Sieve.WhatIsPublishedIsWhole"),
     ("slot-not-checked-again", LOOKUP_CPP,
      "if (slot_is_empty(word) || slot_tag(word) != lookup.place.tag) continue;", "", INTERLEAVE,
-     "ShardModelled.WhatIsRemovedDoesNotComeBack"),
+     "ShardModelled/Sieve.WhatIsRemovedDoesNotComeBack"),
     ("grace-always-passed", LIMBO_HPP,
      "if (!grace.passed(grace.context, batch.token)) return;", "", INTERLEAVE,
-     "ShardModelled.RemovedMemoryIsUsedAgainUnderNoReader"),
+     "ShardModelled/Sieve.RemovedMemoryIsUsedAgainUnderNoReader"),
     ("slot-not-emptied", INDEX_HPP, "slot(slot_no).store(old & kSlotSpillsMask,",
      "slot(slot_no).store(old,", INTERLEAVE,
-     "ShardModelled.WhatIsRemovedDoesNotComeBack"),
+     "ShardModelled/Sieve.WhatIsRemovedDoesNotComeBack"),
     ("spill-not-counted", INDEX_HPP,
      "if (second && slot_is_empty(old)) count_spill(place.bucket_idx, +1);", "", INTERLEAVE,
-     "ShardModelled.ASpillHidesNobody"),
+     "ShardModelled/Sieve.ASpillHidesNobody"),
     ("spills-lost-by-replace", INDEX_HPP, "lines, second, slot_spills(old));",
      "lines, second, 0);", INTERLEAVE,
-     "ShardModelled.TheCountOutlivesTheEntryInSlotZero"),
+     "ShardModelled/Sieve.TheCountOutlivesTheEntryInSlotZero"),
     ("spills-lost-by-remove", INDEX_HPP, "slot(slot_no).store(old & kSlotSpillsMask,",
      "slot(slot_no).store(0,", INTERLEAVE,
-     "ShardModelled.TheCountOutlivesTheEntryInSlotZero"),
+     "ShardModelled/Sieve.TheCountOutlivesTheEntryInSlotZero"),
+    ("mark-not-honoured", EVICTION_HPP,
+     "visited.store(0, std::memory_order_relaxed);\n  return true;",
+     "visited.store(0, std::memory_order_relaxed);\n  return false;", INTERLEAVE,
+     "ShardModelled/S3Fifo.EvictionByThePolicyBesideAReaderThatMarks"),
     ("lifetime-not-checked", LOOKUP_CPP,
      "if (lookup.entry == nullptr || !is_fresh(*lookup.entry, now_ms)) {",
      "if (lookup.entry == nullptr) {", SHARD,
