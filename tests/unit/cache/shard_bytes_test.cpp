@@ -1,29 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the fuzzer does, without it: the inputs it has kept (tests/fuzz/corpus/shard), and bytes at
-// random.
+// What the fuzzer does, without it: bytes at random.
 #include "tests/fuzz/shard_bytes.hpp"
 
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <random>
 
 namespace millrace::test {
 namespace {
-
-TEST(ShardBytes, TheCorpusHolds) {
-  uint32_t inputs = 0;
-  for (const auto& file : std::filesystem::directory_iterator(MR_CORPUS)) {
-    std::ifstream stream(file.path(), std::ios::binary);
-    const std::string bytes(std::istreambuf_iterator<char>(stream), {});
-    SCOPED_TRACE(file.path().string());
-    ASSERT_NO_FATAL_FAILURE(
-        drive_shard(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
-    ++inputs;
-  }
-  EXPECT_GT(inputs, 0u);
-}
 
 TEST(ShardBytes, RandomBytesHold) {
   const char* const given = std::getenv("MILLRACE_SEED");
