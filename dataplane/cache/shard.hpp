@@ -15,7 +15,8 @@
 // thread that takes part in the grace period calls lookup_burst and may use the entries it got
 // until its next quiescent state.
 // Memory: one region handed to format(); offsets only; never grows. What is retired cannot be used
-// before its grace period has passed, so eviction runs ahead of need by a small reserve.
+// before its grace period has passed, so eviction runs ahead of need by a reserve: what comes in
+// while all workers turn, at the highest rate there is (shard_state.hpp).
 // Cost: insert writes one line of the index, the entry, its record and four neighbours' records; it
 // evicts, frees and moves no more than a fixed number of entries. Replacing and removing are alike.
 // Failure: format() and attach() say what is wrong with a region; insert() reports. When memory

@@ -96,13 +96,15 @@ Ref BasicShard<Policy>::allocate(uint32_t size_class, Kind kind, uint64_t now_ms
   return ref;
 }
 
-// Evicts ahead of need: memory is of use only when its grace period has passed.
+// Evicts ahead of need: memory is of use only when its grace period has passed. Unused pages go to
+// whoever nears its end first, so that each class has its reserve when the last of them is taken.
 template <EvictionPolicy Policy>
 void BasicShard<Policy>::make_room(uint32_t size_class, uint64_t now_ms) noexcept {
   ClassState& of_class = state_->slab.classes[size_class];
   for (uint32_t i = 0; i < kEvictionsPerInsert; ++i) {
-    const uint32_t reserve = std::clamp(of_class.live / kReserveDivisor, 1u, kReserveMax);
-    if (state_->slab.unused_pages > 0 || of_class.free + of_class.retired >= reserve) return;
+    const uint32_t reserve = std::clamp(of_class.live / kReserveDivisor, kReserveMin, kReserveMax);
+    if (of_class.free + of_class.retired >= reserve) return;
+    if (Slab(region_, state_->slab).add_page(size_class)) continue;
     const uint32_t queue = next_queue(size_class);
     if (queue == kQueues) {
       take_page_from_richest(size_class, now_ms);

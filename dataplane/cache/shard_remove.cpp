@@ -64,13 +64,16 @@ void BasicShard<Policy>::free_object(Ref ref) noexcept {
   }
   state_->gauges.memory_used -= cost_bytes;
   state_->gauges.memory_of_kind[kind_idx] -= cost_bytes;
-  Slab(region_, state_->slab).give(ref);
+  Slab slab(region_, state_->slab);
+  slab.give(ref);
+  const ClassState& of_class = state_->slab.classes[size_class];
+  if (of_class.live + of_class.retired == 0) slab.release_empty(size_class);
   const uint32_t page_no = ref_page(ref);
   const bool drained =
       page_no == state_->drain.page_no && region_.page_header(page_no).state == PageState::unused;
   if (!drained) return;
   // To the class that lacked it: left among the unused, the busiest class would take it.
-  Slab(region_, state_->slab).add_page(state_->drain.for_class);
+  slab.add_page(state_->drain.for_class);
   state_->drain = DrainState{};
 }
 

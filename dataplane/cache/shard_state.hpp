@@ -4,6 +4,7 @@
 //
 // Threads: the owner's only; readers never come near these lines.
 
+#include "dataplane/base/frame.hpp"
 #include "dataplane/cache/limbo.hpp"
 #include "dataplane/cache/region_layout.hpp"
 #include "dataplane/cache/shard.hpp"
@@ -21,8 +22,11 @@ inline constexpr uint32_t kBudgetEvictionsPerInsert = 4;
 inline constexpr uint32_t kDrainedPerStep = 8;
 inline constexpr uint32_t kFreedPerReclaim = 256;
 // Of its live objects a class keeps this part free or in the limbo, so that inserts need not wait.
-inline constexpr uint32_t kReserveDivisor = 256;
-inline constexpr uint32_t kReserveMax = 16;
+// The most is what comes in four turns that bring nothing but answers: what gives way in a turn is
+// of use once every worker has reported after it, and another's turn may take twice as long.
+inline constexpr uint32_t kReserveDivisor = 32;
+inline constexpr uint32_t kReserveMin = 4;
+inline constexpr uint32_t kReserveMax = 4 * kBurstMax;
 // Of a queue, how far the policy has looked through it: a whole round.
 inline constexpr uint64_t kRound = uint64_t{1} << 32;
 inline constexpr uint64_t kWindowMin = kRound / 4;

@@ -79,6 +79,17 @@ class Slab {
     page.state = PageState::draining;
   }
 
+  // Gives up the pages of which no object was ever taken, for a class that has no entries left.
+  void release_empty(uint32_t size_class) noexcept {
+    uint32_t page_no = state_.classes[size_class].room_page;
+    while (page_no != 0) {
+      PageHeader& page = region_.page_header(page_no);
+      const uint32_t next = page.next;
+      if (page.used == 0) release(page_no, page);
+      page_no = next;
+    }
+  }
+
   // Puts an unused page into the service of the class; false: there is none.
   bool add_page(uint32_t size_class) noexcept {
     uint32_t page_no = state_.unused_page;

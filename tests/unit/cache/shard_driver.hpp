@@ -73,9 +73,10 @@ class ShardDriver {
 
   void check() { ShardProbe(shard_).check(); }
 
-  // Removes everything; then all memory must be free.
+  // Removes everything; then all memory must be free but for a page on its way to another class.
   void end() {
     ASSERT_NO_FATAL_FAILURE(check());
+    const uint32_t on_its_way = ShardProbe(shard_).draining() ? 1 : 0;
     uint32_t removed = 0;
     const uint64_t entries = shard_.gauges().entries;
     for (uint64_t at = 0; at != kWalkEnd;) {
@@ -90,7 +91,7 @@ class ShardDriver {
     }
     ASSERT_NO_FATAL_FAILURE(check());
     ASSERT_EQ(shard_.gauges().memory_used, 0u);
-    ASSERT_EQ(ShardProbe(shard_).unused_pages(), ShardProbe(shard_).slab_pages());
+    ASSERT_GE(ShardProbe(shard_).unused_pages() + on_its_way, ShardProbe(shard_).slab_pages());
     ASSERT_EQ(ShardProbe(shard_).timers(), 0u);
   }
 

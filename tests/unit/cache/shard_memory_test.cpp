@@ -128,6 +128,56 @@ TYPED_TEST(ShardMemory, AStuckReaderCostsABoundedAmountAndNothingForGood) {
   ShardProbe(this->shard_).check();
 }
 
+// A worker's loop as the cache sees it, when every packet that it receives is an answer to store: a
+// burst of inserts, one reclaim(), one report; and another worker, whose turns take twice as long.
+// From empty to full and on: nothing is refused for want of memory that waits for them.
+template <class Policy, class MakeAnswer>
+uint64_t refused_at_full_rate(BasicShard<Policy>& shard, MakeAnswer&& answer) {
+  Qsbr<2> qsbr;
+  RegionMemory memory(std::size_t{4} << 20);  // a shard of a cache of 64 MiB
+  EXPECT_EQ(BasicShard<Policy>::format(memory.data(), memory.bytes(), 0), "");
+  EXPECT_EQ(shard.attach(memory.data(), memory.bytes(), qsbr.grace()), "");
+  qsbr.online(0);
+  qsbr.online(1);
+  uint64_t refused = 0;
+  uint64_t number = 0;
+  for (uint64_t turn = 0; turn < 4000; ++turn) {
+    const uint64_t now_ms = 1000 + turn / 20;
+    for (uint32_t i = 0; i < kBurstMax; ++i, ++number) {
+      refused +=
+          shard.insert(make_key(number), answer(number).view, now_ms) == InsertResult::no_memory;
+    }
+    shard.reclaim();
+    qsbr.quiescent(0);
+    if (turn % 2 == 0) qsbr.quiescent(1);
+  }
+  EXPECT_GT(shard.gauges().evicted, number / 2) << "it was full for most of the time";
+  return refused;
+}
+
+TYPED_TEST(ShardMemory, NoAnswerOfOneSizeWaitsForReadersThatTurn) {
+  const auto answer = [](uint64_t number) { return make_answer(number, 1, 90, 3600); };
+  EXPECT_EQ(refused_at_full_rate(this->shard_, answer), 0u);
+}
+
+TYPED_TEST(ShardMemory, NoAnswerOfManySizesWaitsForReadersThatTurn) {
+  // Twice the size, half as many.
+  const auto answer = [](uint64_t number) {
+    const uint64_t bits = number * 0x9e3779b97f4a7c15u >> 32;
+    const auto doublings = static_cast<uint32_t>(std::countr_zero(bits | 32));
+    const auto body = static_cast<uint16_t>((30u << doublings) + bits / 64 % (30u << doublings));
+    return make_answer(number, 1, body, 3600);
+  };
+  EXPECT_EQ(refused_at_full_rate(this->shard_, answer), 0u);
+}
+
+TYPED_TEST(ShardMemory, NoNegativeAnswerWaitsForReadersThatTurn) {
+  const auto answer = [](uint64_t number) {
+    return make_answer(number, 1, 90, 3600, Kind::negative);
+  };
+  EXPECT_EQ(refused_at_full_rate(this->shard_, answer), 0u);
+}
+
 TYPED_TEST(ShardMemory, AnOlderEntryStaysWhenItsReplacementFindsNoMemory) {
   this->make();
   uint64_t number = 0;
