@@ -10,9 +10,9 @@ namespace {
 // Nearly every entry has one line or two, so two are asked for without a branch.
 inline void prefetch_entry(const Entry* entry, uint32_t lines) noexcept {
   const auto* line = reinterpret_cast<const std::byte*>(entry);
-  __builtin_prefetch(line);
-  __builtin_prefetch(line + (lines > 1 ? kCacheLineBytes : 0));
-  for (uint32_t i = 2; i < lines; ++i) __builtin_prefetch(line + i * kCacheLineBytes);
+  prefetch(line);
+  prefetch(line + (lines > 1 ? kCacheLineBytes : 0));
+  for (uint32_t i = 2; i < lines; ++i) prefetch(line + i * kCacheLineBytes);
 }
 
 inline const Entry* next_candidate(Lookup& lookup) noexcept {
@@ -40,7 +40,7 @@ inline void open_second(Lookup& lookup) noexcept {
   lookup.bucket = &shard.bucket(
       other_bucket(lookup.place.bucket_idx, lookup.place.tag, shard.bucket_cnt()));
   lookup.second = true;
-  __builtin_prefetch(lookup.bucket);
+  prefetch(lookup.bucket);
 }
 
 // The first candidate was not it, which is rarer than one in a million: the others, and then the

@@ -23,6 +23,7 @@
 
 #include "dataplane/base/frame.hpp"
 #include "dataplane/base/key.hpp"
+#include "dataplane/base/prefetch.hpp"
 #include "dataplane/cache/entry.hpp"
 #include "dataplane/cache/region_layout.hpp"
 #include "dataplane/cache/slot.hpp"
@@ -65,7 +66,7 @@ inline void begin_lookup(Lookup& lookup, const ShardView& shard, const Key& key)
   lookup.key = &key;
   lookup.place = place_of(key.hash, shard.bucket_cnt());
   lookup.bucket = &shard.bucket(lookup.place.bucket_idx);
-  __builtin_prefetch(lookup.bucket);
+  prefetch(lookup.bucket);
 }
 
 // n <= kBurstMax. Tags are compared with AVX2 where the CPU has it, else with SSE2.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ways out: remove, expire, retire, reclaim.
+#include "dataplane/base/prefetch.hpp"
 #include "dataplane/cache/ghost.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/cache/shard_state.hpp"
@@ -127,10 +128,10 @@ bool BasicShard<Policy>::keep_stale(Ref ref, uint64_t now_ms) noexcept {
 template <EvictionPolicy Policy>
 void BasicShard<Policy>::prefetch_for_removal(Ref ref) const noexcept {
   const Record& record = region_.record(ref);
-  __builtin_prefetch(&entry_of(ref));
-  __builtin_prefetch(&bucket(record.bucket), 1);
-  __builtin_prefetch(&region_.record(record.queue_prev), 1);
-  __builtin_prefetch(&region_.record(record.queue_next), 1);
+  prefetch(&entry_of(ref));
+  prefetch_for_write(&bucket(record.bucket));
+  prefetch_for_write(&region_.record(record.queue_prev));
+  prefetch_for_write(&region_.record(record.queue_next));
 }
 
 template <EvictionPolicy Policy>

@@ -2,6 +2,7 @@
 #include "dataplane/flow/flow_cache.hpp"
 
 #include "dataplane/base/check.hpp"
+#include "dataplane/base/prefetch.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -155,7 +156,7 @@ template <cache::EvictionPolicy Policy>
 void BasicFlowCache<Policy>::open_second(Probe& probe) const noexcept {
   probe.bucket_idx =
       cache::other_bucket(probe.place.bucket_idx, probe.place.tag, index_.bucket_cnt());
-  __builtin_prefetch(&index_.bucket(probe.bucket_idx));
+  prefetch(&index_.bucket(probe.bucket_idx));
 }
 
 template <cache::EvictionPolicy Policy>
@@ -163,7 +164,7 @@ void BasicFlowCache<Policy>::match(Probe& probe) const noexcept {
   probe.mask = cache::match_tag(index_.bucket(probe.bucket_idx), probe.place.tag);
   if (probe.mask == 0) return;
   const auto first = static_cast<uint32_t>(std::countr_zero(probe.mask));
-  __builtin_prefetch(
+  prefetch(
       &entries_[cache::slot_entry_no(index_.word(probe.bucket_idx * kSlotsPerBucket + first))]);
 }
 
@@ -189,7 +190,7 @@ uint32_t BasicFlowCache<Policy>::lookup_burst(const FlowKey keys[], uint32_t n, 
   for (uint32_t i = 0; i < n; ++i) {
     probes[i].place = cache::place_of(hash(keys[i]), index_.bucket_cnt());
     probes[i].bucket_idx = probes[i].place.bucket_idx;
-    __builtin_prefetch(&index_.bucket(probes[i].bucket_idx));
+    prefetch(&index_.bucket(probes[i].bucket_idx));
   }
   uint32_t spilled = 0;
   for (uint32_t i = 0; i < n; ++i) {

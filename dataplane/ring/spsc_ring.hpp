@@ -42,6 +42,7 @@
 
 #include "dataplane/base/atomics.hpp"
 #include "dataplane/base/cache_line.hpp"
+#include "dataplane/base/prefetch.hpp"
 
 #include <bit>
 #include <cstddef>
@@ -154,16 +155,6 @@ class alignas(kWriterSpacingBytes) SpscRing {
   // Alternates from lap to lap, also across 2^32.
   static constexpr uint64_t mark_of(uint32_t index) noexcept {
     return (index & kSlots) != 0 ? 0 : kMark;
-  }
-
-  // Asks for the line as its future owner. The builtin would ask for a shared copy: it knows this
-  // instruction only with -mprfchw. CPUs that lack it do nothing.
-  static void prefetch_for_write(const void* line) noexcept {
-#if defined(__x86_64__)
-    asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(line)));
-#else
-    __builtin_prefetch(line, 1);
-#endif
   }
 
   alignas(kWriterSpacingBytes) uint32_t pushed_;

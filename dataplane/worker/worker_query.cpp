@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dataplane/base/check.hpp"
+#include "dataplane/base/prefetch.hpp"
 #include "dataplane/wire/plain_query.hpp"
 #include "dataplane/wire/plain_reply.hpp"
 #include "dataplane/worker/worker.hpp"
@@ -71,8 +72,8 @@ void Worker::receive(StepIo& io) noexcept {
   io.rx_cnt = 0;
   burst_->cnt = 0;
   for (uint32_t i = 0; i < cnt; ++i) {
-    __builtin_prefetch(io.rx[i].data);
-    __builtin_prefetch(io.rx[i].data + kCacheLineBytes);
+    prefetch(io.rx[i].data);
+    prefetch(io.rx[i].data + kCacheLineBytes);
   }
   counters_.rx_packets += cnt;
 

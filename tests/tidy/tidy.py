@@ -32,6 +32,12 @@ LIBRARIES = [
                                     "dataplane/port/main.cpp")),
 ]
 
+# Calls that have a better replacement: (what, where it is banned, where it is not, why).
+BANNED_CALLS = [
+    (re.compile(r"\b__builtin_prefetch\("), "dataplane/", "dataplane/base/prefetch.hpp",
+     "use base/prefetch.hpp: GCC may drop a function that only prefetches"),
+]
+
 # Put together here so that this file does not break its own rule.
 MARKERS = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX")) + r")\b")
 WORDS = re.compile("|".join(re.escape(w) for w in ("/wo" + "rk/", "/tmp/" + "wt")))
@@ -122,6 +128,15 @@ def rule_libraries(path, text):
                 yield number, f"{header}: {name} is known only to {', '.join(places)}"
 
 
+def rule_banned_calls(path, text):
+    for pattern, banned_in, allowed_in, why in BANNED_CALLS:
+        if not path.startswith(banned_in) or path == allowed_in:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            if pattern.search(line):
+                yield number, why
+
+
 LITERALS = re.compile(
     r"//[^\n]*|/\*.*?\*/"                      # comments
     r'|R"\((?:.*?)\)"|"(?:\\.|[^"\\\n])*"'     # texts
@@ -200,7 +215,7 @@ def long_functions_needed(texts):
 RULES = [
     (rule_spdx, CODE | {""}), (rule_pragma_once, C_LIKE), (rule_columns, C_LIKE | {".py"}),
     (rule_markers, None), (rule_words, None), (rule_direction, C_LIKE),
-    (rule_libraries, C_LIKE), (rule_functions, C_LIKE),
+    (rule_libraries, C_LIKE), (rule_banned_calls, C_LIKE), (rule_functions, C_LIKE),
 ]
 
 
@@ -275,6 +290,8 @@ SELF_TEST = [
     ("control/daemon/a.cpp", HEAD + "#include <bpf/libbpf.h>\n", "libbpf"),
     ("control/daemon/a.cpp", HEAD + "#include <yaml-cpp/yaml.h>\n", "yaml-cpp"),
     ("control/daemon/a.cpp", HEAD + "#include <CLI/CLI.hpp>\n", "CLI11"),
+    ("dataplane/wire/a.cpp", HEAD + "  __builtin_prefetch(line);\n", "prefetch.hpp"),
+    ("dataplane/base/prefetch.hpp", HEAD + "#pragma once\n__builtin_prefetch(line);\n", None),
     ("dataplane/wire/a.cpp", HEAD + "int f(int a) {\n" + LONG_BODY + "}\n", "f has 72 lines"),
     ("dataplane/wire/a.cpp", HEAD + "struct S {\n S() : a_{1} {\n" + LONG_BODY + "}\n};\n",
      "has 72 lines"),
