@@ -71,9 +71,10 @@ std::shared_ptr<CacheWorld> CacheWorld::filled(uint64_t entries) {
     const Key* const keys[1] = {&key};
     cache::Found found[1];
     cache::lookup_burst(&shard, keys, 1, kNowMs, found);
-    if (found[0].entry != nullptr && !is_answer_of(found[0], i)) fail("a wrong answer is stored");
-    world->missing_[i] = found[0].entry == nullptr;
-    missing += found[0].entry == nullptr;
+    const cache::Entry* const entry = found[0].entry;
+    if (entry != nullptr && !is_answer_of(entry, i)) fail("a wrong answer is stored");
+    world->missing_[i] = entry == nullptr;
+    missing += entry == nullptr;
   }
   if (missing > entries / 1000 || world->live() + missing != entries) {
     fail(std::to_string(missing) + " answers are not in the cache");

@@ -104,10 +104,10 @@ class CacheWorld {
 };
 
 // True when what was found is the answer of `number`.
-inline bool is_answer_of(const cache::Found& found, uint64_t number) noexcept {
-  if (found.entry == nullptr) return false;
+inline bool is_answer_of(const cache::Entry* entry, uint64_t number) noexcept {
+  if (entry == nullptr) return false;
   uint64_t value;
-  std::memcpy(&value, cache::view_of(*found.entry).body, sizeof value);
+  std::memcpy(&value, cache::view_of(*entry).body, sizeof value);
   return value == value_of(number);
 }
 

@@ -67,7 +67,7 @@ void look_up(CacheWorld& world, const std::atomic<uint64_t>& filled, uint64_t en
     cache::lookup_burst(shards, key_ptrs, kBurstMax, kNowMs, found);
     for (uint32_t i = 0; i < kBurstMax && ready > 0; ++i, ++reader.lookups) {
       reader.absent += found[i].entry == nullptr;
-      reader.wrong += found[i].entry != nullptr && !is_answer_of(found[i], number[i]);
+      reader.wrong += found[i].entry != nullptr && !is_answer_of(found[i].entry, number[i]);
     }
     world.readers().quiescent(1);
     if (ready == entries) break;

@@ -198,7 +198,7 @@ void add_rte_rows(std::vector<Row>& rows, const Size& size) {
   rows.push_back({.id = "R11.hits." + name,
                   .what = "hits a second, " + name + " entries: ours / rte_hash and its answer",
                   .above = "rte_hash_lookup_bulk_data (hash included), answer prefetched and read",
-                  .below = "hash and lookup_burst, answer read",
+                  .below = "hash, begin_lookup, finish_lookups; answer read",
                   .bound = Bound::at_least,
                   .floor = 1.5,
                   .aim = 1.8,
@@ -208,7 +208,7 @@ void add_rte_rows(std::vector<Row>& rows, const Size& size) {
   rows.push_back({.id = "R11.misses." + name,
                   .what = "misses a second, " + name + " entries: ours / rte_hash",
                   .above = "rte_hash_lookup_bulk_data (hash included)",
-                  .below = "hash and lookup_burst",
+                  .below = "hash, begin_lookup, finish_lookups",
                   .bound = Bound::at_least,
                   .floor = 1.7,
                   .aim = 2.3,
@@ -218,14 +218,14 @@ void add_rte_rows(std::vector<Row>& rows, const Size& size) {
   rows.push_back({.id = "R11.keys." + name,
                   .what = "hits a second, " + name + ": ours with the answer / rte_hash, key only",
                   .above = "rte_hash_lookup_bulk_data (hash included), nothing behind it read",
-                  .below = "hash and lookup_burst, answer read",
+                  .below = "hash, begin_lookup, finish_lookups; answer read",
                   .sides = [n](const Options& options) {
                     return against_rte<Ask::hits, false, false>(options, n);
                   }});
   rows.push_back({.id = "R11.hashed." + name,
                   .what = "hits a second, " + name + ", hash made before: ours / rte_hash, answer",
                   .above = "rte_hash_lookup_with_hash_bulk_data, answer prefetched and read",
-                  .below = "lookup_burst, answer read",
+                  .below = "begin_lookup, finish_lookups; answer read",
                   .sides = [n](const Options& options) {
                     return against_rte<Ask::hits, true, true>(options, n);
                   }});
@@ -236,7 +236,7 @@ Row tbb_row(const Size& size) {
       .id = std::string("R11.tbb.") + size.name,
       .what = std::string("hits a second, ") + size.name + ": ours / oneTBB concurrent_hash_map",
       .above = "concurrent_hash_map::find (hash included), answer in the map read",
-      .below = "hash and lookup_burst, answer read",
+      .below = "hash, begin_lookup, finish_lookups; answer read",
       .sides = [n = size.entries](const Options& options) {
         const uint64_t entries = size_for(options, n);
         return Sides{tbb_side(entries),
@@ -247,8 +247,8 @@ Row tbb_row(const Size& size) {
 Row single_row(const std::string& name, uint64_t n, double floor, double aim) {
   return {.id = "R13." + name,
           .what = "lookups a second: bursts of 32 / single, entries in " + name,
-          .above = "32 calls of lookup_burst with one key",
-          .below = "one call with 32 keys",
+          .above = "begin_lookup and finish_lookups for each of 32 keys",
+          .below = "begin_lookup for each of 32 keys, one finish_lookups",
           .bound = Bound::at_least,
           .floor = floor,
           .aim = aim,
@@ -264,8 +264,8 @@ std::vector<Row> lookup_rows() {
   std::vector<Row> rows;
   rows.push_back({.id = "AA.lookups",
                   .what = "A against A: our hits at 64k entries, both sides",
-                  .above = "lookup_burst",
-                  .below = "lookup_burst",
+                  .above = "begin_lookup, finish_lookups",
+                  .below = "begin_lookup, finish_lookups",
                   .sides = [](const Options& options) {
                     auto world = CacheWorld::filled(size_for(options, 64000));
                     return Sides{our_side<OurWay{}>(world), our_side<OurWay{}>(world)};
@@ -277,7 +277,7 @@ std::vector<Row> lookup_rows() {
   rows.push_back({.id = "R12",
                   .what = "hits a second at 1M entries / what the memory allows",
                   .above = "independent prefetched lines, as many as a hit reads",
-                  .below = "lookup_burst, answer read",
+                  .below = "begin_lookup, finish_lookups; answer read",
                   .bound = Bound::at_least,
                   .floor = 0.75,
                   .aim = 0.88,

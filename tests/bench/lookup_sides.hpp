@@ -12,8 +12,9 @@ namespace millrace::bench {
 
 enum class Ask : uint8_t { hits, misses };
 
-// One burst of our lookups. `hash`: within the time, as rte_hash_lookup_bulk has it. `touch`: mark
-// what was found as used. `single`: one call a key.
+// One burst of our lookups, each begun as soon as its hash is known, as the worker does. `hash`:
+// made within the time, as rte_hash_lookup_bulk has it. `touch`: mark what was found as used.
+// `single`: one lookup after the other, each wholly.
 struct OurWay {
   Ask ask = Ask::hits;
   bool hash = false;
@@ -24,10 +25,7 @@ struct OurWay {
 class OurBurst {
  public:
   OurBurst(CacheWorld& world, Ask ask, uint64_t seed)
-      : world_(world), numbers_(world.entries(), seed), base_(ask == Ask::hits ? 0 : kAbsent) {
-    for (uint32_t i = 0; i < kBurstMax; ++i)
-      key_ptrs_[i] = &keys_[i];
-  }
+      : world_(world), numbers_(world.entries(), seed), base_(ask == Ask::hits ? 0 : kAbsent) {}
 
   void prepare() noexcept {
     for (uint32_t i = 0; i < kBurstMax; ++i) {
@@ -35,34 +33,28 @@ class OurBurst {
         number_[i] = base_ + numbers_.next();
       while (world_.missing(number_[i]));
       write_key(keys_[i].bytes, number_[i]);
-    }
-    hash();
-  }
-
-  void hash() noexcept {
-    for (uint32_t i = 0; i < kBurstMax; ++i) {
       world_.complete_key(keys_[i]);
-      shards_[i] = &world_.shard_of(keys_[i].hash);
     }
   }
 
   // Returns how many answers are right.
   template <OurWay kWay>
   uint32_t look_up() noexcept {
-    if constexpr (kWay.hash) hash();
-    if constexpr (kWay.single) {
-      for (uint32_t i = 0; i < kBurstMax; ++i)
-        cache::lookup_burst(shards_ + i, key_ptrs_ + i, 1, kNowMs, found_ + i);
-    } else {
-      cache::lookup_burst(shards_, key_ptrs_, kBurstMax, kNowMs, found_);
+    for (uint32_t i = 0; i < kBurstMax; ++i) {
+      Key& key = keys_[i];
+      if constexpr (kWay.hash) world_.complete_key(key);
+      cache::begin_lookup(lookups_[i], world_.shard_of(key.hash), key);
+      if constexpr (kWay.single) cache::finish_lookups(lookups_ + i, 1, kNowMs);
     }
+    if constexpr (!kWay.single) cache::finish_lookups(lookups_, kBurstMax, kNowMs);
     uint32_t right = 0;
     for (uint32_t i = 0; i < kBurstMax; ++i) {
+      const cache::Entry* const entry = lookups_[i].entry;
       if constexpr (kWay.ask == Ask::misses) {
-        right += found_[i].entry == nullptr;
+        right += entry == nullptr;
       } else {
-        right += is_answer_of(found_[i], number_[i]);
-        if constexpr (kWay.touch) cache::touch(*found_[i].entry);
+        right += is_answer_of(entry, number_[i]);
+        if constexpr (kWay.touch) cache::touch(*entry);
       }
     }
     return right;
@@ -74,9 +66,7 @@ class OurBurst {
   uint64_t base_;
   uint64_t number_[kBurstMax];
   Key keys_[kBurstMax];
-  const Key* key_ptrs_[kBurstMax];
-  const cache::ShardView* shards_[kBurstMax];
-  cache::Found found_[kBurstMax];
+  cache::Lookup lookups_[kBurstMax];
 };
 
 // Runs bursts for `length` ticks; ticks per key. `burst()` returns how many answers are right.
