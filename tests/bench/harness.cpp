@@ -43,7 +43,10 @@ Result measure(const Row& row, const Options& options) {
   sides.above(slice / 4);  // warm up
   sides.below(slice / 4);
   std::vector<double> ratios, above, below;
+  const uint64_t start = ticks();
+  const auto row_ticks = static_cast<uint64_t>(options.row_ms * ticks_per_ms());
   for (uint32_t i = 0; i < kTriesPerPair * options.pairs && ratios.size() < options.pairs; ++i) {
+    if (row_ticks != 0 && ticks() - start > row_ticks) break;
     const Quad quad = measure_quad(sides, slice, cpus);
     const Verdict verdict = options.smoke ? Verdict::counts : judge(quad);
     result.moved += verdict == Verdict::moved;

@@ -25,6 +25,7 @@ namespace millrace::bench {
 struct Options {
   uint32_t pairs = 15;
   double slice_ms = 200;
+  double row_ms = 0;  // no pair is begun later in a row; 0: no limit
   uint32_t cpu = 0;
   uint32_t other_cpu = 0;
   bool two_cores = false;  // there are two CPUs, and they are no siblings

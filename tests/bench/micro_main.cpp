@@ -18,7 +18,7 @@ constexpr const char* kUsage =
     "usage: bench-micro [--only ID]... [--quick] [--pairs N] [--slice-ms N] [--cpus A,B]\n"
     "                   [--json FILE] [--list] [--smoke]\n"
     "  --only ID    rows whose id begins with ID (R21, R21.n1); may be repeated\n"
-    "  --quick      short slices\n"
+    "  --quick      short slices, and no more than a second of them a row\n"
     "  --smoke      every row once for a moment, small tables, no verdicts\n";
 
 struct Command {
@@ -57,7 +57,8 @@ Command read_command(int argc, char** argv) {
     } else if (word == "--cpus") {
       read_cpus(value(), command.options);
     } else if (word == "--quick") {
-      command.options.slice_ms = 20;
+      command.options.slice_ms = 10;
+      command.options.row_ms = 1000;
     } else if (word == "--smoke") {
       command.options.smoke = true;
       command.options.pairs = 1;

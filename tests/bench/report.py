@@ -42,7 +42,6 @@ def rows_of_path(details):
         kind = found["id"].split()[1]
         ticks = found["ticks_per_packet"]
         marginal = ticks["marginal"]
-        noisy = ", noisy" if found["unsteady"] else ""
         common = {"command": "tools/bench path"}
         yield common | {
             "id": f"R1.{kind}", "what": found["name"], "unit": "ratio", "bound": "at least",
@@ -50,14 +49,15 @@ def rows_of_path(details):
             "low": found["low"], "high": found["high"], "pairs": found["pairs"],
             "above_ticks": ticks["worker"]["median"], "below_ticks": ticks["testpmd"]["median"],
             "refused_moved": 0, "refused_steal": 0, "refused_spread": found["rejected_pairs"],
-            "verdict": verdict_of(found["low"], found["floor"], found["aim"], True) + noisy}
+            "verdict": (found["undecided"] and "undecided") or
+                       verdict_of(found["low"], found["floor"], found["aim"], True)}
         yield common | {
             "id": f"R1.{kind}.marginal", "unit": "ticks", "bound": "at most",
             "what": f"of a hit beyond the port's own, {found['title']}",
             "floor": found["ticks_max"], "aim": found["ticks_aim"], "value": marginal["median"],
             "low": marginal["low"], "high": marginal["high"],
-            "verdict": verdict_of(marginal["high"], found["ticks_max"], found["ticks_aim"],
-                                  False) + noisy}
+            "verdict": (found["undecided"] and "undecided") or
+                       verdict_of(marginal["high"], found["ticks_max"], found["ticks_aim"], False)}
 
 
 def load(paths):
