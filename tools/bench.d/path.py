@@ -358,7 +358,8 @@ def show_verdict(result):
 def arguments():
     parser = argparse.ArgumentParser(prog="tools/bench path", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="within 60 s: shorter slices, fewer tries")
+    parser.add_argument("--quick", action="store_true",
+                        help="within 60 s: shorter slices, fewer tries")
     parser.add_argument("--only", choices=WORKLOADS, help="one workload instead of all")
     parser.add_argument("--v6", action="store_true", help="IPv6 instead of IPv4")
     parser.add_argument("--no-checksum", action="store_true",
