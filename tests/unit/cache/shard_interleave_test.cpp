@@ -57,11 +57,9 @@ class Scene {
     WatchedMemory memory(world_.get(), sizeof *world_, keep);
     const RegionHeader& header = *reinterpret_cast<RegionHeader*>(world_->region);
     memory.reserve(world_->region, kPageBytes, kOwner);
-    const std::size_t table_pages = header.first_slab_page - header.first_policy_page;
-    if (table_pages != 0) {
-      memory.reserve(world_->region + std::size_t{header.first_policy_page} * kPageBytes,
-                     table_pages * kPageBytes, kOwner);
-    }
+    memory.reserve(world_->region + std::size_t{header.first_ghost_page} * kPageBytes,
+                   std::size_t{header.first_slab_page - header.first_ghost_page} * kPageBytes,
+                   kOwner);
     for (uint32_t page = header.first_slab_page; page < header.page_cnt; ++page) {
       memory.reserve(world_->region + std::size_t{page} * kPageBytes, sizeof(PageHeader), kOwner);
     }
