@@ -156,8 +156,11 @@ void SlowPath::accept_all(const Listener& listener, uint64_t now_ns) {
     SocketAddress peer;
     const int fd = accept4(listener.fd, peer.get(), peer.room(), SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-      // No descriptor is left for it: the longest idle gives way, as at a limit of ours.
-      if (errno == EMFILE || errno == ENFILE) clients_.close_longest_idle();
+      // Without a descriptor to give, the kernel does not even say whether somebody waits.
+      const bool out_of_descriptors = errno == EMFILE || errno == ENFILE;
+      pollfd waits{listener.fd, POLLIN, 0};
+      // The longest idle gives way, as at a limit of ours.
+      if (out_of_descriptors && poll(&waits, 1, 0) > 0) clients_.close_longest_idle();
       return;
     }
     clients_.adopt(fd, peer.to_abi(), listener.address, now_ns);

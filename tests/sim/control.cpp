@@ -131,6 +131,7 @@ void Control::write_service(abi::ServiceSection& service) {
   service.upstream_give_up_ms = plan_.give_up_ms;
   service.upstream_tries_max = plan_.tries_max;
   service.probe_interval_ms = plan_.probe_interval_ms;
+  service.tcp = {1000, 100, 100, 10'000};
   service.down_after = plan_.down_after;
   service.answer_rd0 = plan_.answer_rd0 ? 1 : 0;
 }
