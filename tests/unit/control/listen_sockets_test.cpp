@@ -50,10 +50,12 @@ TEST(ListenSockets, FollowTheConfig) {
   EXPECT_TRUE(sockets.use(config).empty());
   EXPECT_TRUE(can_connect(one));
   EXPECT_TRUE(can_connect(two));
-  const auto out = sockets.hand_out();
-  EXPECT_EQ(out.request.cnt, 2u);
-  EXPECT_EQ(out.copies.size(), 2u);
-  EXPECT_EQ(out.request.address[1].port_be, htons(two));
+  {
+    const auto out = sockets.hand_out();
+    EXPECT_EQ(out.request.cnt, 2u);
+    EXPECT_EQ(out.copies.size(), 2u);
+    EXPECT_EQ(out.request.address[1].port_be, htons(two));
+  }
 
   config.binds.pop_back();
   EXPECT_TRUE(sockets.use(config).empty());
