@@ -107,7 +107,8 @@ def test_other_options_restart(nothing_left):
     first = appliance.recorded_pid("millraced")
     lab("up", "--workers", "2")
     assert appliance.process_start(first) is None
-    assert len(appliance.Stats.read().json["cores"]) == 2
+    names = [core["name"] for core in appliance.Stats.read().json["cores"]]
+    assert names == ["core 0", "core 1", "slow path"]
     assert "RX:\t\t2" in inside(namespace.DUT, "ethtool", "-l", "mr-c").stdout
 
 

@@ -31,5 +31,5 @@ def test_no_query_is_lost(lab_session, workers, address):
     assert changed.get("cache_insert", 0) <= NAMES, "a name was fetched more than once"
     assert changed.get("hit", 0) > 0.8 * result.sent
     after.check_identities()
-    busy = [core["rx"] for core in after.json["cores"]]
+    busy = [core["rx"] for core in after.json["cores"] if core["name"] != "slow path"]
     assert len(busy) == workers and all(busy), f"a worker got no packet: {busy}"
