@@ -26,7 +26,7 @@ constexpr uint32_t kEvents = 128;     // taken in one turn
 constexpr uint32_t kAccepts = 64;     // of one listener in one turn
 constexpr uint32_t kRingBudget = 64;  // items of one worker in one turn
 constexpr uint32_t kResumes = 64;     // connections in one turn
-constexpr uint64_t kPublishPeriodNs = 50'000'000;
+constexpr uint64_t kPublishPeriodNs = 5'000'000;
 constexpr uint64_t kTimerPeriodNs = 50'000'000;
 // Workers cannot wake us (they make no system calls), so the rings are looked at this often: while
 // something is under way, and while nothing is.
