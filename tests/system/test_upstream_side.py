@@ -203,7 +203,7 @@ def test_a55_every_other_id_is_ignored(resolver):
         wire[:2] = ident.to_bytes(2, "big")
         resolver.reply(asked, bytes(wire))
         if guess % 256 == 0:
-            time.sleep(0.005)  # more at once than a receive queue holds could push the right one out
+            time.sleep(0.005)  # a receive queue that overflows could lose the right one
     resolver.reply(asked, answer_to(asked).to_wire())
     assert addresses_in(client.answer()) == [ADDRESS]
 
