@@ -56,7 +56,8 @@ struct PacketCache {
   uint32_t min_ttl_s = 0;              // raises shorter TTLs; 0 = off, as RFC 2181 would have it
   uint32_t min_cacheable_ttl_s = 0;    // shorter answers pass by the cache; 0 = off
   uint32_t max_negative_ttl_s = 3600;  // NXDOMAIN and NODATA (RFC 2308: 1 to 3 hours)
-  uint32_t failure_ttl_s = 5;          // how long a failure is remembered (RFC 9520: 1 to 300)
+  uint32_t failure_ttl_s = 5;        // how long a first failure is remembered (RFC 9520: 1 to 300)
+  uint32_t max_failure_ttl_s = 300;  // further ones, each twice as long as the one before
   uint32_t maximum_entry_size_bytes = 4096;  // larger answers pass by the cache
   bool operator==(const PacketCache&) const = default;
 };

@@ -271,6 +271,12 @@ void check_caches(const std::vector<PacketCache>& caches, Problems& problems) {
       problems.push_back(
           {path + ".min_ttl", "is above max_ttl (" + max_ttl + ")", path + ".max_ttl"});
     }
+    if (caches[i].max_failure_ttl_s < caches[i].failure_ttl_s) {
+      problems.push_back({path + ".max_failure_ttl",
+                          "is below failure_ttl (" +
+                              kinds::Seconds::format(caches[i].failure_ttl_s) + ")",
+                          path + ".failure_ttl"});
+    }
     if (caches[i].min_cacheable_ttl_s > caches[i].max_ttl_s) {
       problems.push_back({path + ".min_cacheable_ttl",
                           "is above max_ttl (" + max_ttl + "): hardly anything would be kept",

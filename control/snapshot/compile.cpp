@@ -103,6 +103,7 @@ void compile_tables(const Config& config, abi::ServiceSection& service) {
     to.ttl_s_min_cacheable = from.min_cacheable_ttl_s;
     to.negative_ttl_s_max = from.max_negative_ttl_s;
     to.failure_ttl_s = from.failure_ttl_s;
+    to.failure_ttl_s_max = from.max_failure_ttl_s;
     to.entry_bytes_max = from.maximum_entry_size_bytes;
   }
 }

@@ -8,7 +8,7 @@
 namespace millrace::abi {
 
 // Raised whenever a structure in this folder changes; both sides refuse any other value.
-inline constexpr uint32_t kAbiVersion = 5;
+inline constexpr uint32_t kAbiVersion = 6;
 
 // An address as it stands in a packet: IPv4 in the first four bytes, the rest zero.
 struct Address {

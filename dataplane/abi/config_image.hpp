@@ -99,7 +99,8 @@ struct PacketCacheConfig {
   uint32_t ttl_s_min;            // raises; 0 = off
   uint32_t ttl_s_min_cacheable;  // below: not stored
   uint32_t negative_ttl_s_max;
-  uint32_t failure_ttl_s;        // how long a failure is remembered; 1..300
+  uint32_t failure_ttl_s;        // how long a first failure is remembered; 1..300
+  uint32_t failure_ttl_s_max;    // each further one twice as long as the one before, up to this
   uint32_t entry_bytes_max;
 };
 

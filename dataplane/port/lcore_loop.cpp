@@ -66,6 +66,7 @@ void LcoreLoop::run() noexcept {
     if (now_ns >= missed_due_ns_) {
       missed_due_ns_ = now_ns + kMissedPeriodNs;
       count_missed();
+      io_->unix_now_s = static_cast<uint32_t>(std::time(nullptr));
     }
     readers_.quiescent(worker_);
     idle(work);

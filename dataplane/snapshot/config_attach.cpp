@@ -243,6 +243,8 @@ void check_packet_caches(Verdict& verdict, const abi::ServiceSection& service) {
     verdict.in_range(field + ".ttl_s_min_cacheable", cache.ttl_s_min_cacheable, 0, cache.ttl_s_max);
     verdict.in_range(field + ".negative_ttl_s_max", cache.negative_ttl_s_max, 0, kTtlSMax);
     verdict.in_range(field + ".failure_ttl_s", cache.failure_ttl_s, 1, kFailureTtlSMax);
+    verdict.in_range(field + ".failure_ttl_s_max", cache.failure_ttl_s_max, cache.failure_ttl_s,
+                     kFailureTtlSMax);
     verdict.in_range(field + ".entry_bytes_max", cache.entry_bytes_max, kEntryBytesMin,
                      kEntryBytesMax);
   }

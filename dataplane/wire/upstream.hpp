@@ -21,11 +21,10 @@ namespace millrace::wire {
 inline constexpr uint16_t kAnswerBytesMax = 4096;  // of a message that is parsed
 inline constexpr uint16_t kAnswerTtlsMax = 512;
 
-// Writes header, question and OPT at `msg`: RD=1, AD=1 (A15), CD as keyed, OPT with DO as keyed and
-// no options. `qname` in the case to be sent. Returns the length; needs 12 + qname_len + 4 + 11
-// bytes.
-uint16_t write_upstream_query(uint8_t* msg, uint16_t id, const uint8_t* qname, uint8_t qname_len,
-                              uint16_t qtype, bool flag_do, bool flag_cd,
+// Writes header, question and OPT at `msg`: RD=1, AD=1 (A15), DO and CD as keyed, no options; the
+// name as the key has it. edns_udp_bytes 0: no OPT, and so no DO. Returns the length; needs the
+// name's and 27 bytes more.
+uint16_t write_upstream_query(uint8_t* msg, uint16_t id, const Key& key,
                               uint16_t edns_udp_bytes) noexcept;
 
 // First look, before anything is known: the checks that need no query of ours.
@@ -50,6 +49,7 @@ struct ParsedAnswer {
   bool cacheable;       // all of A21-A27, A45-A47 hold
   abi::Event skip;      // why not, when !cacheable (an ins_skip_* event)
   uint8_t rcode;        // with the extended bits of OPT: 0..4095 clipped to 255
+  bool has_opt;         // the upstream speaks EDNS
   bool has_signatures;  // RRSIGs are kept: the entry should end before they do, see below
   uint32_t signatures_expire_s;  // the earliest end of an RRSIG, seconds of Unix time modulo 2^32
 };
@@ -95,7 +95,7 @@ inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s
 // `skip` is ins_skip_rcode, or ins_skip_soa for the lame ones. QDCOUNT 0 is let pass here only.
 //
 // Verdict::truncated. TC, or longer than kAnswerBytesMax: `skip` is ins_skip_tc or ins_skip_size.
-// With the other verdicts `parsed` says nothing.
+// With the other verdicts `parsed` says nothing. `has_opt` is known with answer and failure.
 Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
                      const abi::PacketCacheConfig& limits, AnswerScratch& scratch,
                      ParsedAnswer& parsed) noexcept;

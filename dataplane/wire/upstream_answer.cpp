@@ -104,6 +104,7 @@ Verdict judge_without_question(Work& work, NameMap& names, ParsedAnswer& parsed)
   if (!read_records(work.msg, work.len, kDnsHeaderBytes, names, work.records)) {
     return Verdict::malformed;
   }
+  parsed.has_opt = work.records.has_opt;
   const uint16_t rcode = whole_rcode(work.msg, work.records);
   if (rcode == rcode::noerror || rcode == rcode::nxdomain) return Verdict::question;
   return fail(parsed, rcode, Event::ins_skip_rcode, work.limits);
@@ -331,6 +332,7 @@ Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
   work.qtype = load_be16(key.bytes);
   names.learn(kDnsHeaderBytes, body_at);
   if (!read_records(msg, len, body_at, names, work.records)) return Verdict::malformed;
+  parsed.has_opt = work.records.has_opt;
   work.rcode = whole_rcode(msg, work.records);
   return judge_answer(work, names, key, scratch, parsed);
 }

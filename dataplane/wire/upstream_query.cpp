@@ -9,20 +9,24 @@
 
 namespace millrace::wire {
 
-uint16_t write_upstream_query(uint8_t* msg, uint16_t id, const uint8_t* qname, uint8_t qname_len,
-                              uint16_t qtype, bool flag_do, bool flag_cd,
+uint16_t write_upstream_query(uint8_t* msg, uint16_t id, const Key& key,
                               uint16_t edns_udp_bytes) noexcept {
+  const uint32_t name_bytes = key.len - kKeyHeadBytes;
+  const bool flag_cd = (key.bytes[2] & kKeyFlagCd) != 0;
+  const bool with_opt = edns_udp_bytes != 0;
   store_be16(msg, id);
   msg[kDnsFlagsAt] = kBitRd;
   msg[kDnsFlagsAt + 1] = static_cast<uint8_t>(kBitAd | (flag_cd ? kBitCd : 0));
   store_be32(msg + kDnsQdCountAt, 1u << 16);
-  store_be32(msg + kDnsNsCountAt, 1);
-  std::memcpy(msg + kDnsHeaderBytes, qname, qname_len);
-  uint8_t* tail = msg + kDnsHeaderBytes + qname_len;
-  store_be16(tail, qtype);
+  store_be32(msg + kDnsNsCountAt, with_opt ? 1 : 0);
+  std::memcpy(msg + kDnsHeaderBytes, key.bytes + kKeyHeadBytes, name_bytes);
+  uint8_t* tail = msg + kDnsHeaderBytes + name_bytes;
+  store_be16(tail, load_be16(key.bytes));
   store_be16(tail + 2, kClassIn);
-  write_opt(tail + kQuestionTailBytes, edns_udp_bytes, 0, flag_do, 0);
-  return static_cast<uint16_t>(kDnsHeaderBytes + qname_len + kQuestionTailBytes + kOptBytes);
+  const bool flag_do = (key.bytes[2] & kKeyFlagDo) != 0;
+  if (with_opt) write_opt(tail + kQuestionTailBytes, edns_udp_bytes, 0, flag_do, 0);
+  return static_cast<uint16_t>(kDnsHeaderBytes + name_bytes + kQuestionTailBytes +
+                               (with_opt ? kOptBytes : 0));
 }
 
 abi::Outcome check_answer_head(const uint8_t* msg, uint16_t len, uint16_t& id) noexcept {

@@ -107,6 +107,10 @@ void BackendSet::on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexce
 
 void BackendSet::on_failure(uint32_t backend) noexcept { add(cell(backend).failures); }
 
+void BackendSet::on_edns_refused(uint32_t backend) noexcept {
+  state_[backend].plain_until_ns = now_ns_ + kPlainNs;
+}
+
 void BackendSet::on_timeout(uint32_t backend, uint32_t down_after) noexcept {
   State& state = state_[backend];
   state.timeouts_in_row += 1;

@@ -16,6 +16,9 @@
 // Choice: among the backends offered that are reachable, up and not yet tried for this question,
 // the one with the fewest outstanding queries of ours; ties at random.
 //
+// EDNS: a backend that has answered a question without OPT, and refused it with one just before, is
+// asked without for kPlainNs, unless a client wants DNSSEC (A69; RFC 6891, section 7).
+//
 // Threads: private to its worker, except for the cells in the statistics area, each written by one
 // worker only. Cost: a loop over at most 32 backends per query sent upstream.
 
@@ -31,6 +34,7 @@ namespace millrace::dp {
 class BackendSet {
  public:
   static constexpr uint64_t kSilenceNs = 1'000'000'000;
+  static constexpr uint64_t kPlainNs = 60'000'000'000;
 
   // `cells`: the backend rows of the statistics area, one array per worker.
   BackendSet(uint32_t worker, uint32_t workers,
@@ -53,6 +57,7 @@ class BackendSet {
   // An answer of any kind; a sign of life, too.
   void on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexcept;
   void on_failure(uint32_t backend) noexcept;  // an answer without data; comes after on_answer
+  void on_edns_refused(uint32_t backend) noexcept;
   // A try ended without an answer and the question went on: counts against the backend.
   void on_timeout(uint32_t backend, uint32_t down_after) noexcept;
   // A probe, sent then, was given its time and got no answer.
@@ -60,6 +65,9 @@ class BackendSet {
   // A try was answered elsewhere, so nobody waits for this one any more; says nothing about health.
   void on_abandoned(uint32_t backend) noexcept;
 
+  bool takes_edns(uint32_t backend) const noexcept {
+    return now_ns_ >= state_[backend].plain_until_ns;
+  }
   bool up(uint32_t backend) const noexcept { return state_[backend].health != Health::down; }
   // Of the backends at home here, the one whose probe is due for longest; kGone: none is due. Marks
   // it as sent.
@@ -77,6 +85,7 @@ class BackendSet {
         0;  // first packet since the last sign of life; 0: nothing asked since
     uint64_t rtt_ns = 0;          // smoothed, 7/8 old
     uint64_t probe_due_ns = 0;
+    uint64_t plain_until_ns = 0;
     uint64_t verdict_seen = 0;  // of the home worker's cell
   };
 

@@ -9,10 +9,8 @@
 
 namespace millrace::dp {
 
-uint32_t Inflight::tuple_bucket(uint16_t port, uint16_t id) const noexcept {
-  // Both halves are random already; the multiplication only mixes them.
-  const uint64_t tuple = (static_cast<uint64_t>(port) << 16) | id;
-  return static_cast<uint32_t>((tuple * 0x9e37'79b9'7f4a'7c15ULL) >> 40) & mask_;
+uint32_t Inflight::port_bucket(uint16_t port) const noexcept {
+  return static_cast<uint32_t>((port * 0x9e37'79b9'7f4a'7c15ULL) >> 40) & mask_;
 }
 
 uint32_t Inflight::find(const Key& key) const noexcept {
@@ -40,11 +38,14 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns) noexcept {
   pending.backends_tried = 0;
   pending.try_cnt = 0;
   pending.failure_cnt = 0;
+  pending.servfail_cnt = 0;
   pending.pool = 0;
   pending.in_use = true;
   pending.flushed = false;
   pending.probe = false;
   pending.on_stream = false;
+  pending.alarmed = false;
+  pending.stray_cnt = 0;
   pending.serial += 1;
   uint32_t& head = key_heads_[key_bucket(key.hash)];
   pending.chain_next = head;
@@ -59,7 +60,7 @@ void Inflight::close(uint32_t idx) noexcept {
   unlink_due(idx);
   for (uint32_t t = 0; t < pending.try_cnt; ++t) {
     const uint32_t self = idx * kTriesMax + t;
-    uint32_t* link = &tuple_heads_[tuple_bucket(pending.tries[t].port, pending.tries[t].id)];
+    uint32_t* link = &port_heads_[port_bucket(pending.tries[t].port)];
     while (*link != self) link = &pending_[*link / kTriesMax].tries[*link % kTriesMax].chain_next;
     *link = pending.tries[t].chain_next;
   }
@@ -104,7 +105,7 @@ bool Inflight::take_waiter(uint32_t idx, Waiter& out) noexcept {
 
 bool Inflight::find_try(uint16_t port, uint16_t id, uint32_t& pending,
                         uint32_t& try_idx) const noexcept {
-  for (uint32_t i = tuple_heads_[tuple_bucket(port, id)]; i != kNone;) {
+  for (uint32_t i = port_heads_[port_bucket(port)]; i != kNone;) {
     const Try& entry = pending_[i / kTriesMax].tries[i % kTriesMax];
     if (entry.port == port && entry.id == id) {
       pending = i / kTriesMax;
@@ -122,16 +123,32 @@ bool Inflight::tuple_in_use(uint16_t port, uint16_t id) const noexcept {
   return find_try(port, id, pending, try_idx);
 }
 
+uint32_t Inflight::note_stray(uint16_t port) noexcept {
+  uint32_t alarmed = kNone;
+  for (uint32_t i = port_heads_[port_bucket(port)]; i != kNone;) {
+    Pending& pending = pending_[i / kTriesMax];
+    const Try& entry = pending.tries[i % kTriesMax];
+    if (entry.port == port && entry.live && !pending.probe) {
+      if (pending.stray_cnt <= kStraysMax) pending.stray_cnt += 1;
+      if (pending.stray_cnt > kStraysMax) alarmed = i / kTriesMax;
+    }
+    i = entry.chain_next;
+  }
+  if (alarmed != kNone) pending_[alarmed].stray_cnt = 0;
+  return alarmed;
+}
+
 Try& Inflight::add_try(uint32_t idx, uint16_t port, uint16_t id) noexcept {
   Pending& pending = pending_[idx];
   MR_CHECK(pending.try_cnt < kTriesMax);
   const uint32_t t = pending.try_cnt++;
   Try& entry = pending.tries[t];
-  uint32_t& head = tuple_heads_[tuple_bucket(port, id)];
+  uint32_t& head = port_heads_[port_bucket(port)];
   entry.port = port;
   entry.id = id;
   entry.live = true;
   entry.overdue = false;
+  entry.edns_refused = false;
   entry.chain_next = head;
   head = idx * kTriesMax + t;
   return entry;

@@ -6,16 +6,19 @@
 //
 //   key hash ──▶ Pending ──▶ Waiter ──▶ Waiter ──▶ ...   clients, each keeping its query's frame
 //                   │
-//                   └─ Try[0..3] ◀── hash of (port, id)   packets on the wire that may be answered
+//                   └─ Try[0..3] ◀── hash of port   packets on the wire that may be answered
 //
 // A Pending is one question of one key: identical misses join it (A57), so at most one is open per
 // key over all cores, because one worker owns the key. Only a flush leaves a question behind that
 // nobody joins any more; it ends as it would have, beside the new one (A125). Each packet sent for
 // it is a Try with a port and an id of its own; every Try stays answerable until the Pending ends,
-// so a slow answer to the first packet still counts after a second was sent.
+// so a slow answer to the first packet still counts after a second was sent. Tries are found by
+// their port, and there by their id, so that a packet with a wrong id can be laid to those it may
+// be aimed at.
 //
 // Threads: private to its worker. Memory: fixed; full means "say so", never "grow".
-// Cost: O(1) expected for every call; chains are walked over keyed or random hashes only.
+// Cost: O(1) expected for every call; chains are walked over keyed or random hashes only. The tries
+// of one port are one chain: as many as are outstanding for each port that we have.
 // Limits: kWaitersPerPending bounds how many answers one upstream packet can release (DNSBomb,
 // CVE-2024-33655).
 
@@ -33,6 +36,8 @@ namespace millrace::dp {
 inline constexpr uint32_t kNone = 0xffff'ffff;
 using abi::kTriesMax;
 inline constexpr uint32_t kWaitersPerPending = 512;
+// Late and repeated answers are strays, too: a port has a few of them now and then.
+inline constexpr uint8_t kStraysMax = 10;
 
 struct Waiter {
   Frame frame;
@@ -49,8 +54,10 @@ struct Try {
   uint8_t backend;       // index under the config that sent it; kNoBackend after that config went
   bool live;             // may still be answered
   bool overdue;          // its time passed without an answer
+  bool with_edns;
+  bool edns_refused;     // and that was the answer
   uint64_t sent_ns;
-  uint32_t chain_next;   // same (port, id) bucket
+  uint32_t chain_next;   // same bucket of ports
 };
 inline constexpr uint8_t kNoBackend = 0xff;
 inline constexpr uint8_t kNoPool = 0xff;
@@ -69,11 +76,14 @@ struct Pending {
   uint32_t backends_tried; // bit i: backend i of the running config
   uint8_t try_cnt;
   uint8_t failure_cnt;     // upstreams that answered with a failure
+  uint8_t servfail_cnt;    // those of them that said SERVFAIL
   uint8_t pool;            // index under the running config; kNoPool after it went
   bool in_use;
   bool flushed;            // asked before a flush of its key: nobody joins, nothing is stored
   bool probe;              // ours, to see whether a backend is back; has no waiters
-  bool on_stream;          // the answer came truncated; it is being asked over TCP
+  bool on_stream;          // it is being asked over TCP
+  bool alarmed;            // somebody may be guessing at its answer
+  uint8_t stray_cnt;       // packets to its ports that answered nothing
   uint8_t stream_try;      // whose backend is asked so
   uint32_t serial;         // another one for each question that this record is used for
   Try tries[kTriesMax];
@@ -107,6 +117,10 @@ class Inflight {
   // The try that (port, id) belongs to; false: nothing outstanding there.
   bool find_try(uint16_t port, uint16_t id, uint32_t& pending, uint32_t& try_idx) const noexcept;
 
+  // A packet that answers nothing came to this port: noted with every question that may be answered
+  // there. Answers one that has had more than kStraysMax of them since the last time, or kNone.
+  uint32_t note_stray(uint16_t port) noexcept;
+
   // --- a new config: translates the indices kept here (worker/settings.hpp, Remap)
   void apply(const std::array<uint8_t, abi::kBackendsMax>& backend,
              const std::array<uint8_t, abi::kPoolsMax>& pool) noexcept;
@@ -121,7 +135,7 @@ class Inflight {
   static constexpr uint64_t kDueTickNs = 8'000'000;
 
   uint32_t key_bucket(uint64_t hash) const noexcept { return static_cast<uint32_t>(hash) & mask_; }
-  uint32_t tuple_bucket(uint16_t port, uint16_t id) const noexcept;
+  uint32_t port_bucket(uint16_t port) const noexcept;
   void unlink_due(uint32_t pending) noexcept;
 
   uint32_t pending_cnt_;
@@ -134,7 +148,7 @@ class Inflight {
   std::unique_ptr<Pending[]> pending_;
   std::unique_ptr<Waiter[]> waiter_;
   std::unique_ptr<uint32_t[]> key_heads_;
-  std::unique_ptr<uint32_t[]> tuple_heads_;  // of pending * kTriesMax + try
+  std::unique_ptr<uint32_t[]> port_heads_;  // of pending * kTriesMax + try
   uint32_t due_heads_[kDueSlots];
 };
 

@@ -42,6 +42,7 @@
 #include "dataplane/snapshot/board.hpp"
 #include "dataplane/stats/core_counters.hpp"
 #include "dataplane/worker/backend_set.hpp"
+#include "dataplane/worker/failure_memory.hpp"
 #include "dataplane/worker/inflight.hpp"
 #include "dataplane/worker/mailbox.hpp"
 #include "dataplane/worker/policy_stage.hpp"
@@ -166,7 +167,11 @@ class Worker {
   bool any_route(uint32_t pool) const noexcept;
   uint32_t allowed_backends(const Pending& pending) const noexcept;
   bool send_try(StepIo& io, uint32_t pending) noexcept;
-  void send_packet(StepIo& io, uint32_t pending, uint8_t backend) noexcept;
+  bool send_to(StepIo& io, uint32_t pending, uint8_t backend, bool with_edns) noexcept;
+  void send_packet(StepIo& io, uint32_t pending, uint8_t backend, bool with_edns) noexcept;
+  uint64_t end_ns_of(const Pending& pending) const noexcept {
+    return pending.started_ns + uint64_t{settings_.service().upstream_give_up_ms} * 1'000'000;
+  }
   uint16_t random_port() noexcept;
   void send_probes(StepIo& io) noexcept;
 
@@ -175,17 +180,25 @@ class Worker {
   bool ask_stream(StepIo& io, uint32_t pending, uint32_t try_idx) noexcept;
   void take_stream_answer(StepIo& io, const ring::WorkItem& item) noexcept;
   bool finish_stream(StepIo& io, uint32_t pending, const uint8_t* msg, uint16_t len) noexcept;
+  void stream_failed(StepIo& io, uint32_t pending) noexcept;
   void answer_truncated(uint32_t pending) noexcept;
 
   // --- worker_answer.cpp: what comes back
   abi::Outcome upstream_answer(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
+  abi::Outcome match(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
   abi::Outcome matched(StepIo& io, uint32_t pending, uint32_t try_idx, const uint8_t* msg,
                        uint16_t len) noexcept;
+  void note_stray(StepIo& io, uint16_t port) noexcept;
+  void answered(const StepIo& io, uint32_t pending, uint32_t try_idx,
+                wire::ParsedAnswer& parsed) noexcept;
+  void failed(StepIo& io, uint32_t pending, uint32_t try_idx,
+              const wire::ParsedAnswer& parsed) noexcept;
+  bool ask_without_edns(StepIo& io, uint32_t pending, uint32_t try_idx,
+                        const wire::ParsedAnswer& parsed) noexcept;
   void store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept;
   template <class Write>
   void answer_waiters(uint32_t pending, abi::Event counted, Write write) noexcept;
   void retry_or_fail(StepIo& io, uint32_t pending) noexcept;
-  uint32_t backends_untried(const Pending& pending) const noexcept;
   void give_up(uint32_t pending) noexcept;
   void end(uint32_t pending) noexcept;
   void queue_reply(Frame& frame, const wire::Query& query, const wire::Reply& reply) noexcept;
@@ -213,6 +226,7 @@ class Worker {
   Csprng random_;
   Inflight inflight_;
   BackendSet backends_;
+  FailureMemory failures_;
   uint32_t stream_cnt_ = 0;  // ask_stream sent, stream_answer not yet come
   PolicyStage policy_;
   std::unique_ptr<Burst> burst_;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "dataplane/base/check.hpp"
+#include "dataplane/wire/dns_format.hpp"
 #include "dataplane/worker/worker.hpp"
 
 namespace millrace::dp {
@@ -13,10 +14,17 @@ using abi::Outcome;
 
 namespace {
 
-constexpr uint32_t kFailuresMax = 2;      // a failure is asked elsewhere at most once (A54)
+// SERVFAIL may mean that the data is bogus: looking on for somebody who gives it out all the same
+// would defeat validation. So it is asked elsewhere at most once (A54).
+constexpr uint32_t kServfailsMax = 2;
 
 bool same_host(const abi::Address& a, const abi::Address& b) noexcept {
   return a.family == b.family && std::memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0;
+}
+
+bool any_live(const Pending& pending) noexcept {
+  return std::any_of(pending.tries, pending.tries + pending.try_cnt,
+                     [](const Try& entry) { return entry.live; });
 }
 
 }  // namespace
@@ -25,6 +33,32 @@ bool same_host(const abi::Address& a, const abi::Address& b) noexcept {
 // outstanding and the right answer can still come (A55, D7).
 Outcome Worker::upstream_answer(StepIo& io, const Frame& frame,
                                 const wire::Packet& packet) noexcept {
+  const Outcome outcome = match(io, frame, packet);
+  if (outcome == Outcome::up_drop_addr || outcome == Outcome::up_drop_port ||
+      outcome == Outcome::up_drop_question) {
+    note_stray(io, wire::destination_port(frame, packet));
+  }
+  return outcome;
+}
+
+// Somebody may be guessing. Who has seen too much of that is asked no more over UDP, where the next
+// guess may be right, but over TCP, where it cannot; and if that is not to be had, again with
+// another port and id, as after any other try that failed (A66; RFC 5452, section 9.3).
+void Worker::note_stray(StepIo& io, uint16_t port) noexcept {
+  const uint32_t idx = inflight_.note_stray(port);
+  if (idx == kNone) return;
+  counters_.count(Event::up_spoof_alarm);
+  Pending& pending = inflight_.at(idx);
+  pending.alarmed = true;
+  for (uint32_t t = 0; t < pending.try_cnt; ++t) {
+    Try& entry = pending.tries[t];
+    if (entry.live && entry.backend != kNoBackend) backends_.on_abandoned(entry.backend);
+    entry.live = false;
+  }
+  if (!ask_stream(io, idx, pending.try_cnt - 1u)) retry_or_fail(io, idx);
+}
+
+Outcome Worker::match(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept {
   const uint8_t* msg = frame.data + packet.dns_off;
   uint16_t id = 0;
   const Outcome head = wire::check_answer_head(msg, packet.dns_len, id);
@@ -66,23 +100,75 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
   }
   switch (verdict) {
     case wire::Verdict::answer:
-      store(pending, parsed);
-      answer_waiters(
-          idx, Event::waiter_answered,
-          [&parsed](uint8_t* to, const wire::Query& query, const wire::ReplyLimits& room) noexcept {
-            return wire::write_reply(to, query, parsed.view, 0, room);
-          });
+      answered(io, idx, try_idx, parsed);
       return Outcome::up_accepted;
     case wire::Verdict::truncated:
       if (!pending.probe) counters_.count(Event::ins_skip_tc);
       if (pending.probe || !ask_stream(io, idx, try_idx)) answer_truncated(idx);
       return Outcome::up_tc;
     default:
-      if (entry.backend != kNoBackend) backends_.on_failure(entry.backend);
-      pending.failure_cnt += 1;
-      retry_or_fail(io, idx);
+      failed(io, idx, try_idx, parsed);
       return Outcome::up_failure;
   }
+}
+
+void Worker::answered(const StepIo& io, uint32_t idx, uint32_t try_idx,
+                      wire::ParsedAnswer& parsed) noexcept {
+  const Pending& pending = inflight_.at(idx);
+  const Try& entry = pending.tries[try_idx];
+  if (!entry.with_edns && entry.backend != kNoBackend) {
+    for (uint32_t t = 0; t < pending.try_cnt; ++t) {
+      const Try& other = pending.tries[t];
+      if (other.edns_refused && other.backend == entry.backend) {
+        backends_.on_edns_refused(entry.backend);
+      }
+    }
+  }
+  if (io.unix_now_s != 0) wire::cap_lifetime_by_signatures(parsed, io.unix_now_s);
+  failures_.on_answer(pending.key.hash);
+  store(pending, parsed);
+  answer_waiters(
+      idx, Event::waiter_answered,
+      [&parsed](uint8_t* to, const wire::Query& query, const wire::ReplyLimits& room) noexcept {
+        return wire::write_reply(to, query, parsed.view, 0, room);
+      });
+}
+
+// An upstream said that it has no data.
+void Worker::failed(StepIo& io, uint32_t idx, uint32_t try_idx,
+                    const wire::ParsedAnswer& parsed) noexcept {
+  Pending& pending = inflight_.at(idx);
+  const Try& entry = pending.tries[try_idx];
+  if (entry.backend != kNoBackend) backends_.on_failure(entry.backend);
+  if (!pending.probe && ask_without_edns(io, idx, try_idx, parsed)) return;
+  pending.failure_cnt += 1;
+  if (parsed.rcode == wire::rcode::servfail) pending.servfail_cnt += 1;
+  retry_or_fail(io, idx);
+}
+
+// FORMERR or NOTIMP without OPT is how an upstream answers that does not know EDNS: it is asked
+// once more without, except for DNSSEC, which needs EDNS (A69; RFC 6891, section 7). That packet
+// may be one more than the tries of the config.
+bool Worker::ask_without_edns(StepIo& io, uint32_t idx, uint32_t try_idx,
+                              const wire::ParsedAnswer& parsed) noexcept {
+  Pending& pending = inflight_.at(idx);
+  Try& entry = pending.tries[try_idx];
+  const bool refused =
+      (parsed.rcode == wire::rcode::formerr || parsed.rcode == wire::rcode::notimp) &&
+      !parsed.has_opt;
+  if (!refused || !entry.with_edns || (pending.key.bytes[2] & kKeyFlagDo) != 0) return false;
+  entry.edns_refused = true;
+  if (entry.backend == kNoBackend || pending.pool == kNoPool ||
+      (allowed_backends(pending) >> entry.backend & 1) == 0 ||
+      settings_.hop(entry.backend).usable == 0) {
+    return false;
+  }
+  if (pending.try_cnt > settings_.service().upstream_tries_max || pending.try_cnt == kTriesMax ||
+      now_ns_ >= end_ns_of(pending) || !send_to(io, idx, entry.backend, false)) {
+    return false;
+  }
+  counters_.count(Event::up_edns_fallback);
+  return true;
 }
 
 void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept {
@@ -123,9 +209,7 @@ void Worker::queue_reply(Frame& frame, const wire::Query& query,
 // This try brought nothing. Another, or the end of the question.
 void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
   Pending& pending = inflight_.at(idx);
-  const abi::ServiceSection& service = settings_.service();
-  const uint64_t end_ns =
-      pending.started_ns + uint64_t{service.upstream_give_up_ms} * 1'000'000;
+  const uint64_t end_ns = end_ns_of(pending);
   if (pending.probe) {
     // Silence has been reported, but an answer may still come, until the next probe.
     if (pending.tries[0].live && now_ns_ < end_ns) {
@@ -139,30 +223,18 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
     if (now_ns_ < end_ns) {
       inflight_.set_due(idx, end_ns);
     } else {
-      answer_truncated(idx);
+      stream_failed(io, idx);
     }
     return;
   }
-  if (pending.failure_cnt < kFailuresMax && now_ns_ < end_ns) {
-    if (pending.failure_cnt > 0 && backends_untried(pending) == 0) {
-      give_up(idx);  // the only upstream there is has said no
-      return;
-    }
-    if (pending.try_cnt < service.upstream_tries_max && send_try(io, idx)) {
-      return;
-    }
-    for (uint32_t t = 0; t < pending.try_cnt; ++t) {
-      if (!pending.tries[t].live) continue;
+  if (pending.servfail_cnt < kServfailsMax && now_ns_ < end_ns) {
+    if (pending.try_cnt < settings_.service().upstream_tries_max && send_try(io, idx)) return;
+    if (any_live(pending)) {
       inflight_.set_due(idx, end_ns);  // nothing more to send, but an answer may still come
       return;
     }
   }
   give_up(idx);
-}
-
-uint32_t Worker::backends_untried(const Pending& pending) const noexcept {
-  if (pending.pool == kNoPool) return 0;
-  return settings_.service().pool[pending.pool].backends & ~pending.backends_tried;
 }
 
 void Worker::give_up(uint32_t idx) noexcept {
@@ -171,7 +243,10 @@ void Worker::give_up(uint32_t idx) noexcept {
     AnswerView failure{};
     failure.rcode = 2;
     failure.failure = true;
-    failure.lifetime_s = settings_.service().packet_cache[pending.key.bytes[3]].failure_ttl_s;
+    const abi::PacketCacheConfig& limits =
+        settings_.service().packet_cache[pending.key.bytes[3]];
+    failure.lifetime_s = failures_.on_failure(pending.key.hash, now_ms_, limits.failure_ttl_s,
+                                              limits.failure_ttl_s_max);
     to_.shards[shard_of(pending.key.hash)]->insert(pending.key, failure, now_ms_);
   }
   answer_waiters(idx, Event::waiter_failed,

@@ -223,32 +223,39 @@ uint32_t Worker::allowed_backends(const Pending& pending) const noexcept {
 }
 
 bool Worker::send_try(StepIo& io, uint32_t idx) noexcept {
-  Pending& pending = inflight_.at(idx);
+  const Pending& pending = inflight_.at(idx);
   if (pending.pool == kNoPool) return false;
+  uint32_t allowed = allowed_backends(pending);
+  // Once one has said no, who was asked already is not asked again.
+  if (pending.failure_cnt != 0) allowed &= ~pending.backends_tried;
   const uint8_t backend =
-      backends_.choose(settings_, allowed_backends(pending), pending.backends_tried, random_);
+      backends_.choose(settings_, allowed, pending.backends_tried, random_);
   if (backend == Remap::kGone) return false;
+  const bool flag_do = (pending.key.bytes[2] & kKeyFlagDo) != 0;
+  return send_to(io, idx, backend, flag_do || backends_.takes_edns(backend));
+}
+
+bool Worker::send_to(StepIo& io, uint32_t idx, uint8_t backend, bool with_edns) noexcept {
   if (io.stock_cnt == 0) {
     counters_.count(Event::up_no_frame);
     return false;
   }
+  Pending& pending = inflight_.at(idx);
   pending.backends_tried |= uint32_t{1} << backend;
-  send_packet(io, idx, backend);
+  send_packet(io, idx, backend, with_edns);
   counters_.count(Event::up_sent);
   if (pending.try_cnt > 1) counters_.count(Event::up_retry);
   // Each further try waits twice as long as the one before, and none beyond the end of the
   // question.
-  const abi::ServiceSection& service = settings_.service();
   const uint64_t wait_ns =
-      (uint64_t{service.upstream_try_ms} << (pending.try_cnt - 1)) * 1'000'000;
-  const uint64_t end_ns =
-      pending.started_ns + uint64_t{service.upstream_give_up_ms} * 1'000'000;
-  inflight_.set_due(idx, std::min(now_ns_ + wait_ns, std::max(end_ns, now_ns_)));
+      (uint64_t{settings_.service().upstream_try_ms} << (pending.try_cnt - 1)) * 1'000'000;
+  inflight_.set_due(idx, std::min(now_ns_ + wait_ns, std::max(end_ns_of(pending), now_ns_)));
   return true;
 }
 
 // One packet with a port and an id of its own. Needs a frame in the stock.
-void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend) noexcept {
+void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend,
+                         bool with_edns) noexcept {
   uint16_t port;
   uint16_t id;
   do {
@@ -262,15 +269,13 @@ void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend) noexcept {
   entry.source = hop.source;
   entry.left_by = hop.port;
   entry.backend = backend;
+  entry.with_edns = with_edns;
   entry.sent_ns = now_ns_;
 
   Frame frame = io.stock[--io.stock_cnt];
-  const Key& key = inflight_.at(idx).key;
   const uint16_t len = wire::write_upstream_query(
-      frame.data + wire::upstream_head_bytes(hop), id, key.bytes + kKeyHeadBytes,
-      static_cast<uint8_t>(key.len - kKeyHeadBytes), load_be16(key.bytes),
-      (key.bytes[2] & kKeyFlagDo) != 0, (key.bytes[2] & kKeyFlagCd) != 0,
-      settings_.service().upstream_edns_udp_bytes);
+      frame.data + wire::upstream_head_bytes(hop), id, inflight_.at(idx).key,
+      with_edns ? settings_.service().upstream_edns_udp_bytes : uint16_t{0});
   wire::write_upstream_head(frame, hop, target, port, len);
   send(io, frame);
   backends_.on_sent(backend);
@@ -293,7 +298,7 @@ void Worker::send_probes(StepIo& io) noexcept {
   const uint32_t idx = inflight_.open(key, now_ns_);
   Pending& pending = inflight_.at(idx);
   pending.probe = true;
-  send_packet(io, idx, backend);
+  send_packet(io, idx, backend, true);
   counters_.count(Event::probe_sent);
   inflight_.set_due(
       idx, now_ns_ + uint64_t{kProbeTries} * settings_.service().upstream_try_ms * 1'000'000);

@@ -14,10 +14,10 @@ Inflight::Inflight(uint32_t pendings, uint32_t waiters)
       pending_(new Pending[pendings]()),
       waiter_(new Waiter[waiters]()),
       key_heads_(new uint32_t[mask_ + 1]),
-      tuple_heads_(new uint32_t[mask_ + 1]) {
+      port_heads_(new uint32_t[mask_ + 1]) {
   MR_CHECK(pendings > 0 && waiters > 0);
   std::fill_n(key_heads_.get(), mask_ + 1, kNone);
-  std::fill_n(tuple_heads_.get(), mask_ + 1, kNone);
+  std::fill_n(port_heads_.get(), mask_ + 1, kNone);
   std::fill_n(due_heads_, kDueSlots, kNone);
   for (uint32_t i = pendings; i-- > 0;) {
     pending_[i].chain_next = free_pending_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker and the slow path: questions of clients that came over TCP, and questions of ours whose
-// answer came truncated and is asked for again over TCP (RFC 5625 section 4.4.1, RFC 9715).
+// A worker and the slow path: questions of clients that came over TCP, and questions of ours that
+// are asked again over TCP because the answer came truncated (RFC 5625 section 4.4.1, RFC 9715) or
+// because somebody may be guessing at it (worker_answer.cpp).
 #include "dataplane/base/check.hpp"
 #include "dataplane/worker/worker.hpp"
 
@@ -42,22 +43,18 @@ bool Worker::ask_stream(StepIo& io, uint32_t idx, uint32_t try_idx) noexcept {
     return false;
   }
   Frame frame = io.stock[--io.stock_cnt];
-  const Key& key = pending.key;
-  std::memcpy(frame.data, &pending.tries[try_idx].target, sizeof(abi::Address));
+  const Try& entry = pending.tries[try_idx];
+  std::memcpy(frame.data, &entry.target, sizeof(abi::Address));
   const uint16_t len = wire::write_upstream_query(
-      frame.data + kAskMessageAt, 0, key.bytes + kKeyHeadBytes,
-      static_cast<uint8_t>(key.len - kKeyHeadBytes), load_be16(key.bytes),
-      (key.bytes[2] & kKeyFlagDo) != 0, (key.bytes[2] & kKeyFlagCd) != 0,
-      settings_.service().upstream_edns_udp_bytes);
+      frame.data + kAskMessageAt, 0, pending.key,
+      entry.with_edns ? settings_.service().upstream_edns_udp_bytes : uint16_t{0});
   push_to_slow(ring::ItemKind::ask_stream, frame, static_cast<uint16_t>(kAskMessageAt + len),
                name_of(idx, pending));
   counters_.count(Event::up_stream_sent);
   stream_cnt_ += 1;
   pending.on_stream = true;
   pending.stream_try = static_cast<uint8_t>(try_idx);
-  const uint64_t end_ns =
-      pending.started_ns + uint64_t{settings_.service().upstream_give_up_ms} * 1'000'000;
-  inflight_.set_due(idx, std::max(end_ns, now_ns_));
+  inflight_.set_due(idx, std::max(end_ns_of(pending), now_ns_));
   return true;
 }
 
@@ -70,7 +67,7 @@ void Worker::take_stream_answer(StepIo& io, const ring::WorkItem& item) noexcept
   // Otherwise its time was over, or another answer came first.
   if (pending.in_use && pending.on_stream && name_of(idx, pending) == item.hash &&
       (!came || !finish_stream(io, idx, item.frame.data, item.frame.len))) {
-    answer_truncated(idx);
+    stream_failed(io, idx);
   }
   if (item.frame.handle != nullptr) push_to_slow(ring::ItemKind::give_back, item.frame, 0);
 }
@@ -88,8 +85,7 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
   };
   switch (verdict) {
     case wire::Verdict::answer:
-      store(pending, parsed);
-      answer_waiters(idx, Event::waiter_answered, write);
+      answered(io, idx, pending.stream_try, parsed);
       return true;
     case wire::Verdict::truncated:
       // Too large to be kept: passed on as it is. With TC over TCP it is nothing of the kind.
@@ -97,20 +93,27 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
       counters_.count(Event::ins_skip_size);
       answer_waiters(idx, Event::waiter_answered, write);
       return true;
-    case wire::Verdict::failure: {
-      const uint8_t backend = pending.tries[pending.stream_try].backend;
-      if (backend != kNoBackend) backends_.on_failure(backend);
+    case wire::Verdict::failure:
       pending.on_stream = false;
-      pending.failure_cnt += 1;
-      retry_or_fail(io, idx);
+      failed(io, idx, pending.stream_try, parsed);
       return true;
-    }
     default:
       return false;
   }
 }
 
-// There is an answer, and we could not get all of it.
+// It brought no answer. If one came over UDP, we could not get all of it; else this was one try of
+// several.
+void Worker::stream_failed(StepIo& io, uint32_t idx) noexcept {
+  Pending& pending = inflight_.at(idx);
+  pending.on_stream = false;
+  if (pending.alarmed) {
+    retry_or_fail(io, idx);
+  } else {
+    answer_truncated(idx);
+  }
+}
+
 void Worker::answer_truncated(uint32_t idx) noexcept {
   answer_waiters(
       idx, Event::waiter_answered,

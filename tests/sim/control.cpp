@@ -121,6 +121,7 @@ void Control::write_service(abi::ServiceSection& service) {
     cache.ttl_s_min = std::min(ttl_s_min_, ttl_s_max_);
     cache.negative_ttl_s_max = negative_ttl_s_max_;
     cache.failure_ttl_s = 1;
+    cache.failure_ttl_s_max = 4;
     cache.entry_bytes_max = 4096;
   }
   service.edns_udp_bytes = plan_.edns_udp_bytes;
@@ -134,6 +135,7 @@ void Control::write_service(abi::ServiceSection& service) {
   service.tcp = {1000, 100, 100, 10'000};
   service.down_after = plan_.down_after;
   service.answer_rd0 = plan_.answer_rd0 ? 1 : 0;
+  service.tcp = {1000, 100, 100, 10'000};
 }
 
 std::unique_ptr<abi::ConfigImage> Control::compile() {

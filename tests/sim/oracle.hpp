@@ -119,8 +119,10 @@ class Oracle {
     uint64_t sent_ns = 0;
     uint32_t sent_in_row = 0;  // without an answer that ends the question
     std::array<uint32_t, kBackends> sent_to{};  // the same, by backend
+    std::array<bool, kBackends> refused_edns{};  // by backend, ever
     uint64_t opened_ns = 0;    // 0: surely no question is outstanding
     uint64_t failed_then = 0;  // the sender's waiter_failed at the last packet
+    uint64_t alarms_then = 0;  // likewise its up_spoof_alarm
     uint64_t progress_ns = 0;  // a true answer was looked at
     uint64_t bare_ns = 0;      // ... one without any number
     uint64_t truncated_ns = 0;
@@ -159,6 +161,7 @@ class Oracle {
   // oracle_upstream.cpp
   uint32_t backend_at(uint32_t worker, const test::ReadFrame& read, const Bytes& frame) const;
   void check_question(const test::ReadMessage& message, const Sent& sent, const Bytes& frame) const;
+  void check_edns(const KeyState& state, const Sent& sent, const Bytes& frame) const;
   void check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns);
   void check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const;
   void check_probe(const Sent& sent, const Bytes& frame, uint64_t now_ns);

@@ -35,11 +35,14 @@ uint32_t Oracle::backend_at(uint32_t worker, const ReadFrame& read, const Bytes&
 
 void Oracle::check_question(const ReadMessage& message, const Sent& sent,
                             const Bytes& frame) const {
-  demand(message.questions.size() == 1 && message.records.size() == 1 && message.opt() != nullptr,
-         "A79", "not one question and one OPT", frame);
+  const bool has_opt = message.opt() != nullptr;
+  demand(message.questions.size() == 1 && message.records.size() == (has_opt ? 1 : 0), "A79",
+         "not one question and at most one OPT", frame);
   demand((message.flags & ~kFlagCd) == (kFlagRd | kFlagAd), "A15", "flags", frame);
-  const ReadRecord& opt = *message.opt();
-  demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && opt.rdata.empty(), "A96", "OPT", frame);
+  if (has_opt) {
+    const ReadRecord& opt = *message.opt();
+    demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && opt.rdata.empty(), "A96", "OPT", frame);
+  }
   demand(message.questions[0].cls == kClassIn, "A22", "class", frame);
   const uint16_t port = port_of(sent.source);
   demand(port >= kUpstreamPortFirst && port < kUpstreamPortEnd, "A56", "source port", frame);
@@ -63,9 +66,11 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   sent.ask = {.id = message->id,
               .name = question.name,
               .type = question.type,
-              .flag_do = (message->opt()->ttl & 0x8000) != 0,
+              .flag_do = message->opt() != nullptr && (message->opt()->ttl & 0x8000) != 0,
               .flag_cd = message->has(kFlagCd),
+              .has_opt = message->opt() != nullptr,
               .view = kBackend[sent.backend].view,
+              .backend = static_cast<uint8_t>(sent.backend),
               .sent_ns = now_ns};
   sent.probe = question.name == Bytes{0};
   trace_.event("ask", sent.backend, [&] {
@@ -80,15 +85,25 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do, sent.ask.flag_cd,
                                    sent.ask.view)];
   demand(!state.open.empty(), "A129", "asked what nobody waits for", frame);
+  check_edns(state, sent, frame);
   check_once(state, sent, frame, now_ns);
   check_not_known(state, frame, now_ns);
   sent.ask.opened_ns = state.opened_ns;
   return sent;
 }
 
+// Without EDNS only whoever is known not to take it is asked. (Asked without DO what was to be
+// asked with it, a question has the key of another, and nobody waits for that.)
+void Oracle::check_edns(const KeyState& state, const Sent& sent, const Bytes& frame) const {
+  if (sent.ask.has_opt) return;
+  const bool is_known = plan_.old_backends && is_old(sent.backend);
+  demand(is_known || state.refused_edns[sent.backend], "A69", "asked without EDNS", frame);
+}
+
 // One question at a time, from one core; a packet more only when the one before failed or was given
 // its time; and never more packets than a question may have. After a flush there may be two.
 void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns) {
+  const uint64_t alarms = plane_.core(sent.worker).worker->counters().of(Event::up_spoof_alarm);
   const uint64_t failed = plane_.core(sent.worker).worker->counters().of(Event::waiter_failed);
   if (state.sent_ns != 0) {
     demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
@@ -96,7 +111,8 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     const bool answered = state.progress_ns >= state.sent_ns;
     const bool waited = now_ns >= state.sent_ns + plan_.try_ms * kMs;
     const bool beside = beside_flushed(sent, now_ns);
-    demand(ended || answered || waited || beside, "A57",
+    const bool alarmed = alarms != state.alarms_then;
+    demand(ended || answered || waited || beside || alarmed, "A57",
            "asked again while the question is outstanding", frame);
     if (ended || beside) {
       state.sent_in_row = 0;
@@ -106,11 +122,14 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   state.worker = sent.worker;
   state.sent_ns = now_ns;
   state.failed_then = failed;
+  state.alarms_then = alarms;
   state.sent_in_row += 1;
   state.sent_to[sent.backend] += 1;
   if (state.opened_ns == 0) state.opened_ns = now_ns;
-  demand(state.sent_in_row <= plan_.tries_max, "A129", "more packets than a question may have",
-         frame);
+  // One more, without EDNS, for an upstream that does not take it.
+  const bool has_refused = std::ranges::count(state.refused_edns, true) > 0;
+  demand(state.sent_in_row <= plan_.tries_max + (has_refused ? 1 : 0), "A129",
+         "more packets than a question may have", frame);
   demand(state.sent_to[sent.backend] <= 3, "A62", "more than three packets to one address", frame);
 }
 
@@ -148,6 +167,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   }
   KeyState& state = keys_[answer.key];
   state.progress_ns = now_ns;
+  if (answer.no_edns) state.refused_edns[answer.backend] = true;
   if (answer.failure) return;
   state.sent_to = {};
   state.sent_in_row = 0;  // perhaps: it may have come too late for its question

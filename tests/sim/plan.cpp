@@ -53,6 +53,7 @@ void choose_trouble(Plan& plan, Random& random) {
   plan.failing_names = maybe(600, 120);
   plan.hostile = maybe(700, 150);
   plan.forged = maybe(700, 300);
+  plan.guessed = maybe(300, 20);
   plan.backend_trouble = maybe(600, 300);
   plan.stall = maybe(400, 100);
   plan.starve = maybe(300, 100);
@@ -85,6 +86,8 @@ Plan make_plan(Random& random) {
   choose_tempo(plan, random);
   choose_config(plan, random);
   plan.calm = random.chance(200);
+  // A client that wants DNSSEC needs a second try, at one that knows EDNS.
+  plan.old_backends = random.chance(400) && (!plan.calm || plan.tries_max > 1);
   if (plan.calm) {
     // Room for everything and nothing lost: whatever is asked must be answered with data, whatever
     // is forged.

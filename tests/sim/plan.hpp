@@ -35,6 +35,8 @@ struct Plan {
   uint32_t failing_names = 0;    // per mille of the names
   uint32_t hostile = 0;          // per mille of what clients send
   uint32_t forged = 0;           // per mille of upstream queries that draw forged answers
+  bool old_backends = false;     // there are some that do not know EDNS
+  uint32_t guessed = 0;          // per mille of upstream queries whose id somebody tries to guess
   uint32_t backend_trouble = 0;  // per 100000 turns
   uint32_t stall = 0;            // per 100000 turns: a core stops for a while
   uint32_t starve = 0;           // per 100000 turns: a core gets no spare frames for a while

@@ -52,6 +52,7 @@ uint64_t Upstreams::delay_ns(Mood mood) {
 
 void Upstreams::sent(const Sent& sent, uint64_t now_ns) {
   if (random_.chance(plan_.forged)) forge(sent, now_ns);
+  if (!sent.probe && random_.chance(plan_.guessed)) guess(sent, now_ns);
   if (random_.chance(plan_.upstream_loss)) return;
   const uint32_t copies = random_.chance(plan_.upstream_duplicate) ? 2 : 1;
   for (uint32_t i = 0; i < copies; ++i) {
@@ -61,7 +62,7 @@ void Upstreams::sent(const Sent& sent, uint64_t now_ns) {
 
 void Upstreams::arrived(const Sent& sent, uint64_t now_ns) {
   if (mood_[sent.backend] == Mood::dead || random_.chance(plan_.upstream_loss)) return;
-  MadeAnswer made = zone_.answer(sent.ask);
+  MadeAnswer made = zone_.answer(sent.ask, !plan_.old_backends || !is_old(sent.backend));
   const Place& place = kBackend[sent.backend];
   const Cargo cargo{Cargo::Kind::answer, made.number, port_of(sent.source)};
   const uint32_t copies = random_.chance(plan_.upstream_duplicate) ? 2 : 1;
@@ -146,6 +147,25 @@ void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
                  [&] { return "fault " + std::to_string(static_cast<int>(fault)); });
     deliver(now_ns + random_.below(1000), {Cargo::Kind::answer, made.number, port_of(to)}, from, to,
             in_by, std::move(message));
+  }
+}
+
+// Many ids at the right port, and the right one too late: by then nobody may listen there.
+void Upstreams::guess(const Sent& sent, uint64_t now_ns) {
+  const Place& place = kBackend[sent.backend];
+  Ask ask = sent.ask;
+  for (uint32_t i = 1; i <= 30; ++i) {
+    ask.id = static_cast<uint16_t>(sent.ask.id + 30 - i);
+    MadeAnswer made = zone_.forge(ask);
+    trace_.event("guessed", made.number);
+    network_.to_core(now_ns + 1000 * i, (port_of(sent.source) - kUpstreamPortFirst) % plan_.workers,
+                     {{Cargo::Kind::answer, made.number, port_of(sent.source)},
+                      FrameBuilder()
+                          .from(place.text, place.port)
+                          .to(text_of_place(sent.source), port_of(sent.source))
+                          .payload(std::move(made.message))
+                          .build(),
+                      port_to(sent.backend)});
   }
 }
 

@@ -31,6 +31,7 @@ class Upstreams {
   void deliver(uint64_t at_ns, Cargo cargo, const abi::Address& from, const abi::Address& to,
                uint8_t in_by, Bytes message);
   void forge(const Sent& sent, uint64_t now_ns);
+  void guess(const Sent& sent, uint64_t now_ns);
 
   const Plan& plan_;
   Zone& zone_;

@@ -165,6 +165,7 @@ void World::run_core(uint32_t w) {
     return;
   }
   fill(core);
+  core.io.unix_now_s = unix_s_at(now_ns_);
   plane_.step(w, now_ns_);
   collect(w);
   oracle_.after_step(w, now_ns_);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/zone.hpp"
 
+#include "tests/sim/geography.hpp"
+
 #include "tests/sim/violation.hpp"
 
 #include <algorithm>
@@ -41,13 +43,14 @@ uint32_t Zone::new_answer(const Ask& ask, Shape shape) {
   auto answer = std::make_unique<Answer>();
   answer->key = key_text(ask.name, ask.type, ask.flag_do, ask.flag_cd, ask.view);
   answer->shape = shape;
+  answer->backend = ask.backend;
   answer->opened_ns = ask.opened_ns;
   answer->sent_ns = ask.sent_ns;
   answers_.push_back(std::move(answer));
   return static_cast<uint32_t>(answers_.size()) - 1;
 }
 
-MadeAnswer Zone::answer(const Ask& ask) {
+MadeAnswer Zone::answer(const Ask& ask, bool knows_edns) {
   const uint32_t number = new_answer(ask, shape_of(ask.name));
   Draft draft{ask, at(number), number};
   draft.dns.id(ask.id).response().rd();
@@ -58,8 +61,13 @@ MadeAnswer Zone::answer(const Ask& ask) {
     const Bytes echo = random_.chance(100) ? random_case(ask.name, random_) : ask.name;
     draft.dns.question(Name::wire(echo), ask.type);
   }
-  write_shape(draft);
-  if (!draft.opt_done && random_.chance(900)) {
+  if (ask.has_opt && !knows_edns) {
+    draft.answer.failure = true;
+    draft.dns.rcode(random_.chance(500) ? 1 : 4);
+  } else {
+    write_shape(draft);
+  }
+  if (!draft.opt_done && ask.has_opt && knows_edns && random_.chance(900)) {
     OptFields opt{.flag_do = ask.flag_do};
     if (random_.chance(200)) opt.options.push_back({3, Bytes(random_.below(20), 'n')});
     draft.dns.opt(opt);
@@ -67,6 +75,9 @@ MadeAnswer Zone::answer(const Ask& ask) {
   Bytes message = draft.dns.build();
   if (random_.chance(20)) message.push_back(0);  // spare octets are cut off
   draft.answer.message = *read_message(message);
+  const uint8_t rcode = draft.answer.message.rcode();
+  draft.answer.no_edns = ask.has_opt && draft.answer.message.opt() == nullptr &&
+                         (rcode == 1 || rcode == 4);
   draft.answer.body_bytes = message.size();
   return {number, message};
 }
@@ -166,7 +177,7 @@ void Zone::write_negative(Draft& draft) {
     draft.dns.authority(owner, kTypeSoa, ttl_s(), soa(draft.number));
     if (draft.ask.flag_do) {
       draft.dns.authority(owner, kTypeRrsig, ttl_s(),
-                          rdata_rrsig({.covered = kTypeSoa, .expiration = 0x7fff'ffff}));
+                          rrsig(draft, kTypeSoa));
     }
   }
 }
@@ -205,8 +216,7 @@ void Zone::write_data(Draft& draft, const Name& owner, uint32_t records) {
     draft.dns.answer(owner, type, ttl_s(), rdata(draft.number, i, type, filler));
   }
   if (draft.ask.flag_do) {
-    draft.dns.answer(owner, kTypeRrsig, ttl_s(),
-                     rdata_rrsig({.covered = type, .expiration = 0x7fff'ffff}));
+    draft.dns.answer(owner, kTypeRrsig, ttl_s(), rrsig(draft, type));
   }
 }
 
@@ -223,6 +233,13 @@ Bytes Zone::rdata(uint32_t number, uint32_t index, uint16_t type, uint32_t fille
 Bytes Zone::soa(uint32_t number) {
   return rdata_soa(
       {.serial = number << 8, .minimum = static_cast<uint32_t>(random_.between(1, 60))});
+}
+
+// Most are good for long; some end soon, or have ended.
+Bytes Zone::rrsig(const Draft& draft, uint16_t covered) {
+  const uint32_t soon_s = unix_s_at(draft.ask.sent_ns) + random_.below(20) - random_.below(5);
+  const uint32_t expiration = random_.chance(700) ? 0x7fff'ffff : soon_s;
+  return rdata_rrsig({.covered = covered, .expiration = expiration});
 }
 
 uint32_t Zone::ttl_s() {
@@ -294,6 +311,12 @@ Times times_of(const Answer& answer, const abi::PacketCacheConfig& limits) {
   lifetime_s = std::min(lifetime_s, cap_s);
   if (!answer.cacheable || lifetime_s == 0 || lifetime_s < limits.ttl_s_min_cacheable) return times;
   times.lifetime_s = std::min(std::max(lifetime_s, limits.ttl_s_min), cap_s);
+  for (const ReadRecord& record : answer.message.records) {
+    if (record.type != kTypeRrsig) continue;  // none stands behind an OPT
+    const auto left_s =
+        static_cast<int32_t>(get32(record.rdata, 8) - unix_s_at(answer.seen_ns));
+    times.lifetime_s = std::min(times.lifetime_s, static_cast<uint32_t>(std::max(left_s, 0)));
+  }
   return times;
 }
 

@@ -28,7 +28,9 @@ struct Ask {
   uint16_t type = 0;
   bool flag_do = false;
   bool flag_cd = false;
+  bool has_opt = true;
   uint8_t view = 0;
+  uint8_t backend = 0;
   uint64_t opened_ns = 0;  // when the first packet for this question left, or earlier
   uint64_t sent_ns = 0;    // when this one left
 };
@@ -36,10 +38,12 @@ struct Ask {
 struct Answer {
   std::string key;
   Shape shape = Shape::plain;
+  uint8_t backend = 0;
   bool forged = false;
   bool truncated = false;
   bool failure = false;
   bool negative = false;
+  bool no_edns = false;    // FORMERR or NOTIMP without OPT
   bool bare = false;       // no record that could tell the number
   bool cacheable = false;  // as far as content goes; TTLs depend on the config
   uint64_t opened_ns = 0;  // of the question, as in Ask
@@ -64,7 +68,8 @@ class Zone {
  public:
   explicit Zone(Random random) : random_(random) {}
 
-  MadeAnswer answer(const Ask& ask);
+  // `knows_edns`: whether the upstream takes an OPT.
+  MadeAnswer answer(const Ask& ask, bool knows_edns);
   // Well-formed data for the question, as an attacker would like to see it believed.
   MadeAnswer forge(const Ask& ask);
 
@@ -84,6 +89,7 @@ class Zone {
   void write_data(Draft& draft, const test::Name& owner, uint32_t records);
   Bytes rdata(uint32_t number, uint32_t index, uint16_t type, uint32_t filler);
   Bytes soa(uint32_t number);
+  Bytes rrsig(const Draft& draft, uint16_t covered);
   uint32_t ttl_s();
 
   Random random_;

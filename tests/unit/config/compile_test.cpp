@@ -40,7 +40,8 @@ const char* const kEveryField =
     "pools:\n  - {name: default}\n  - {name: two, packet_cache: other}\n"
     "packet_caches:\n  - {name: default, size: 64MiB}\n"
     "  - {name: other, size: 1MiB, max_ttl: 2h, min_ttl: 7s, min_cacheable_ttl: 8s,\n"
-    "     max_negative_ttl: 9m, failure_ttl: 10s, maximum_entry_size: 2KiB}\n"
+    "     max_negative_ttl: 9m, failure_ttl: 10s, max_failure_ttl: 20s,\n"
+    "     maximum_entry_size: 2KiB}\n"
     "dataplane: {workers: 2, cores: [2, 1], main_core: 3, idle: poll, hugepages: false,\n"
     "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096, flows: 2048}\n"
     "access:\n  - {name: x, sources: [198.18.0.0/16, 'fd00:18::/32'], binds: [b], action: refuse}\n"
@@ -118,6 +119,7 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(cache.ttl_s_min_cacheable, 8u);
   EXPECT_EQ(cache.negative_ttl_s_max, 540u);
   EXPECT_EQ(cache.failure_ttl_s, 10u);
+  EXPECT_EQ(cache.failure_ttl_s_max, 20u);
   EXPECT_EQ(cache.entry_bytes_max, 2048u);
 }
 

@@ -49,6 +49,7 @@ TEST(RoundTrip, AMinimalConfigIsDumpedWhole) {
             "    min_cacheable_ttl: 0s\n"
             "    max_negative_ttl: 1h\n"
             "    failure_ttl: 5s\n"
+            "    max_failure_ttl: 5m\n"
             "    maximum_entry_size: 4KiB\n"
             "access: []\n");
 }

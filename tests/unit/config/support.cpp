@@ -63,7 +63,8 @@ void RandomConfig::make_caches(Config& config) {
     cache.min_ttl_s = duration(0, std::min(cache.max_ttl_s, 86400u), 60);
     cache.min_cacheable_ttl_s = duration(0, std::min(cache.max_ttl_s, 86400u), 60);
     cache.max_negative_ttl_s = duration(1, 86400, 3600);
-    cache.failure_ttl_s = duration(1, 300, 60);
+    cache.failure_ttl_s = duration(1, 60, 60);
+    cache.max_failure_ttl_s = duration(60, 300, 60);
     cache.maximum_entry_size_bytes = duration(512, 4096, 1024);
   }
 }

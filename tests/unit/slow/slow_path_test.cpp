@@ -263,5 +263,58 @@ TEST(SlowPath, MoreQuestionsThanFrames) {
   EXPECT_GT(rig.event(Event::tcp_waited), 0u);
 }
 
+// RFC 5452, section 9.3: where ids are being guessed, the question goes where they cannot be.
+TEST(SlowPath, A66_a_question_under_attack_is_asked_over_tcp) {
+  SlowRig rig;
+  rig.rig.ask("www.example", 5000);
+  rig.run(1);
+  const Out asked = rig.rig.only_asked();
+  for (uint16_t i = 1; i <= 11; ++i) {
+    auto guess = rig.rig.data_for(asked);
+    rig.rig.answer(asked, guess.id(static_cast<uint16_t>(asked.message.id + i)));
+  }
+  rig.run();
+  EXPECT_EQ(rig.rig.event(Event::up_spoof_alarm), 1u);
+  EXPECT_EQ(rig.rig.event(Event::up_stream_sent), 1u);
+  ASSERT_EQ(rig.upstreams.size(), 1u);
+  rig.rig.answer(asked, rig.rig.data_for(asked, 111));
+  rig.run();
+  EXPECT_TRUE(rig.rig.replies().empty()) << "what is right now may have been guessed";
+  const auto questions = rig.upstreams[0]->messages();
+  ASSERT_EQ(questions.size(), 1u);
+  const ReadMessage question = rig.read(questions[0]);
+  rig.upstreams[0]->send_message(
+      DnsBuilder()
+          .id(question.id)
+          .response()
+          .question("www.example", kTypeA)
+          .answer(Name::pointer(12), kTypeA, 222, rdata_a("198.18.7.7"))
+          .build());
+  rig.run();
+  EXPECT_EQ(rig.rig.only_reply().message.records.at(0).ttl, 222u);
+  EXPECT_EQ(rig.rig.asked().size(), 1u);
+}
+
+TEST(SlowPath, A66_without_tcp_another_port_and_id_must_do) {
+  SlowRig rig;
+  rig.reachable = false;
+  rig.rig.ask("www.example", 5000);
+  rig.run(1);
+  const Out asked = rig.rig.only_asked();
+  for (uint16_t i = 1; i <= 11; ++i) {
+    auto guess = rig.rig.data_for(asked);
+    rig.rig.answer(asked, guess.id(static_cast<uint16_t>(asked.message.id + i)));
+  }
+  rig.rig.clear();
+  rig.run();
+  rig.rig.wait_ms(200);
+  const Out again = rig.rig.only_asked();
+  EXPECT_NE(again.frame.source.port_be, asked.frame.source.port_be);
+  rig.rig.answer(again, rig.rig.data_for(again));
+  rig.run();
+  EXPECT_EQ(rig.rig.only_reply().message.rcode(), 0);
+  EXPECT_FALSE(rig.rig.only_reply().message.has(kFlagTc));
+}
+
 }  // namespace
 }  // namespace millrace::test

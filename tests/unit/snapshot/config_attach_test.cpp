@@ -230,6 +230,12 @@ TEST(ConfigAttach, RefusesWrongPacketCaches) {
        [](auto& i) { i.service.packet_cache[0].failure_ttl_s = 0; }},
       {"service.packet_cache[0].failure_ttl_s",
        [](auto& i) { i.service.packet_cache[0].failure_ttl_s = 301; }},
+      {"service.packet_cache[0].failure_ttl_s_max",
+       [](auto& i) {
+         i.service.packet_cache[0].failure_ttl_s_max = i.service.packet_cache[0].failure_ttl_s - 1;
+       }},
+      {"service.packet_cache[0].failure_ttl_s_max",
+       [](auto& i) { i.service.packet_cache[0].failure_ttl_s_max = 301; }},
       {"service.packet_cache[0].entry_bytes_max",
        [](auto& i) { i.service.packet_cache[0].entry_bytes_max = 511; }},
       {"service.packet_cache[0].entry_bytes_max",

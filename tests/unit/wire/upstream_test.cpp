@@ -50,13 +50,12 @@ void expect_malformed(const DnsBuilder& builder) {
 }
 
 TEST(UpstreamQuery, A13_A15_A79_header_question_opt) {
-  const Bytes name = Name("wWw.example.com").bytes();
+  const Bytes name = Name("www.example.com").bytes();
   for (int bits = 0; bits < 4; ++bits) {
     const bool flag_do = bits & 1, flag_cd = bits & 2;
     Bytes message(12 + name.size() + 4 + 11);
-    const uint16_t len =
-        wire::write_upstream_query(message.data(), 0xabcd, name.data(),
-                                   static_cast<uint8_t>(name.size()), 28, flag_do, flag_cd, 1400);
+    const Key key = key_for(Name("www.example.com"), 28, flag_do, flag_cd);
+    const uint16_t len = wire::write_upstream_query(message.data(), 0xabcd, key, 1400);
     ASSERT_EQ(len, message.size());
     const auto read = read_message(message);
     ASSERT_TRUE(read);
@@ -72,6 +71,17 @@ TEST(UpstreamQuery, A13_A15_A79_header_question_opt) {
     EXPECT_EQ(read->opt()->ttl, flag_do ? 0x8000u : 0u);
     EXPECT_TRUE(read->opt()->rdata.empty());
   }
+}
+
+TEST(UpstreamQuery, A69_without_edns) {
+  const Key key = key_for(Name("www.example.com"), 28, true, true);
+  Bytes message(100);
+  message.resize(wire::write_upstream_query(message.data(), 1, key, 0));
+  const auto read = read_message(message);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->end, message.size());
+  EXPECT_EQ(read->flags, kFlagRd | kFlagAd | kFlagCd);
+  EXPECT_TRUE(read->records.empty());
 }
 
 TEST(AnswerHead, A55_first_look) {

@@ -47,6 +47,7 @@ inline std::unique_ptr<abi::ConfigImage> make_config(uint32_t backends, uint64_t
   service.packet_cache[0].ttl_s_max = 86400;
   service.packet_cache[0].negative_ttl_s_max = 3600;
   service.packet_cache[0].failure_ttl_s = 5;
+  service.packet_cache[0].failure_ttl_s_max = 300;
   service.packet_cache[0].entry_bytes_max = 4096;
   service.edns_udp_bytes = service.upstream_edns_udp_bytes = 1232;
   service.upstream_port_first = 20000;

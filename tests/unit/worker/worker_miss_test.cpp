@@ -138,7 +138,7 @@ TEST(WorkerMiss, TwoNamesForOneAddressDoNotDoubleItsShare) {
 }
 
 TEST(WorkerMiss, AFailureIsAskedElsewhereOnceAndThenRemembered) {
-  Rig rig(1, 3);
+  Rig rig(1, 2);
   miss(rig);
   rig.answer(rig.asked()[0], rig.answer_to(rig.asked()[0]).rcode(5));
   rig.step();
