@@ -278,6 +278,13 @@ const std::vector<std::string_view>& Choice<abi::IdleMode>::words() {
 }
 
 template <>
+const std::vector<std::string_view>& Choice<abi::PoolPolicy>::words() {
+  static const std::vector<std::string_view> kWords{
+      "least_outstanding", "round_robin", "weighted", "first_available", "consistent_hash"};
+  return kWords;
+}
+
+template <>
 const std::vector<std::string_view>& Choice<abi::RuleAction>::words() {
   static const std::vector<std::string_view> kWords{"allow", "refuse", "drop"};
   return kWords;
@@ -296,6 +303,7 @@ const std::vector<std::string_view>& Choice<LogLevel>::words() {
 }
 
 template struct Choice<abi::IdleMode>;
+template struct Choice<abi::PoolPolicy>;
 template struct Choice<abi::RuleAction>;
 template struct Choice<RecursionNotDesired>;
 template struct Choice<LogLevel>;

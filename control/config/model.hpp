@@ -38,6 +38,8 @@ struct Backend {
   std::string name;
   Endpoint address;
   std::vector<std::string> pools = {"default"};  // in which it serves
+  uint16_t weight = 1;                           // its share in pools of policy `weighted`
+  uint16_t max_in_flight = 0;                    // questions outstanding at a time; 0 = no limit
   bool operator==(const Backend&) const = default;
 };
 
@@ -45,6 +47,7 @@ struct Backend {
 struct Pool {
   std::string name;
   std::string packet_cache = "default";
+  abi::PoolPolicy policy = abi::PoolPolicy::least_outstanding;
   bool operator==(const Pool&) const = default;
 };
 
@@ -100,7 +103,8 @@ struct PortRange {
 // How a miss is asked.
 struct Upstream {
   PortRange port_range;                    // wide, and out of the kernel's ephemeral range
-  uint32_t try_timeout_ms = 400;           // before another backend is tried
+  uint32_t try_timeout_ms = 400;           // before another is tried; shorter once RTTs are known
+  uint32_t hedge_ms = 0;                   // another is asked already after this; 0 = never
   uint32_t give_up_ms = 5000;              // then the client gets SERVFAIL
   uint32_t tries = 3;                      // per client query, all backends together
   uint32_t down_after = 3;                 // failed tries in a row that make a backend suspect

@@ -61,6 +61,7 @@ void compile_settings(const Config& config, abi::ServiceSection& service) {
   service.upstream_port_first = upstream.port_range.first;
   service.upstream_port_end = upstream.port_range.end;
   service.upstream_try_ms = upstream.try_timeout_ms;
+  service.upstream_hedge_ms = upstream.hedge_ms;
   service.upstream_give_up_ms = upstream.give_up_ms;
   service.upstream_tries_max = upstream.tries;
   service.probe_interval_ms = upstream.probe_interval_ms;
@@ -86,10 +87,13 @@ void compile_tables(const Config& config, abi::ServiceSection& service) {
   for (uint32_t i = 0; i < service.pools; ++i) {
     put_text(service.pool[i].name, config.pools[i].name);
     service.pool[i].packet_cache = index_of(config.packet_caches, config.pools[i].packet_cache);
+    service.pool[i].policy = config.pools[i].policy;
   }
   for (uint32_t i = 0; i < service.backends; ++i) {
     put_text(service.backend[i].name, config.backends[i].name);
     service.backend[i].address = config.backends[i].address.to_abi();
+    service.backend[i].weight = config.backends[i].weight;
+    service.backend[i].in_flight_max = config.backends[i].max_in_flight;
     for (const std::string& pool : config.backends[i].pools) {
       service.pool[index_of(config.pools, pool)].backends |= 1u << i;
     }

@@ -84,13 +84,25 @@ struct BindConfig {
 struct BackendConfig {
   char name[kNameMax];
   Address address;
-  uint32_t reserved;
+  uint16_t weight;         // >= 1
+  uint16_t in_flight_max;  // queries that all workers together may have outstanding; 0: no limit
+};
+
+// Which of those that can be asked gets a question; worker/backend_set.hpp.
+enum class PoolPolicy : uint8_t {
+  least_outstanding = 0,
+  round_robin = 1,
+  weighted = 2,
+  first_available = 3,
+  consistent_hash = 4
 };
 
 struct PoolConfig {
   char name[kNameMax];
   uint32_t packet_cache;  // index
   uint32_t backends;      // bit i: backend i serves this pool
+  PoolPolicy policy;
+  uint8_t reserved[3];
 };
 
 struct PacketCacheConfig {
@@ -148,7 +160,8 @@ struct ServiceSection {
   uint16_t upstream_edns_udp_bytes; // what we advertise upstream
   uint16_t upstream_port_first;     // host order, source ports of upstream queries: [first, end)
   uint16_t upstream_port_end;
-  uint32_t upstream_try_ms;         // first timeout of one try
+  uint32_t upstream_try_ms;         // longest first timeout of one try
+  uint32_t upstream_hedge_ms;       // a second backend is asked after this; 0: never
   uint32_t upstream_give_up_ms;     // SERVFAIL after this
   uint32_t upstream_tries_max;      // per client query, all upstreams together
   uint32_t probe_interval_ms;       // a backend that is down gets one query per interval
@@ -164,7 +177,6 @@ struct ServiceSection {
   PacketCacheConfig packet_cache[kPacketCachesMax];
   RuleConfig rule[kRulesMax];
   PrefixConfig prefix[kPrefixesMax];
-  uint32_t reserved_end;
 };
 static_assert(std::has_unique_object_representations_v<ServiceSection>);
 

@@ -211,7 +211,7 @@ void check_backends(Verdict& verdict, const abi::ServiceSection& service) {
     check_text(verdict, field + ".name", service.backend[i].name, false);
     check_endpoint(verdict, field + ".address", service.backend[i].address);
     check_specified(verdict, field + ".address", service.backend[i].address);
-    verdict.zero(field + ".reserved", service.backend[i].reserved);
+    verdict.in_range(field + ".weight", service.backend[i].weight, 1, kWeightMax);
   }
   check_unused(verdict, "service.backend", service.backend, service.backends);
 }
@@ -224,6 +224,9 @@ void check_pools(Verdict& verdict, const abi::ServiceSection& service) {
     check_text(verdict, field + ".name", pool.name, false);
     verdict.index(field + ".packet_cache", pool.packet_cache, service.packet_caches,
                   "packet caches");
+    verdict.in_range(field + ".policy", static_cast<uint8_t>(pool.policy), 0,
+                     static_cast<uint8_t>(abi::PoolPolicy::consistent_hash));
+    verdict.zero(field + ".reserved", pool.reserved);
     if ((pool.backends & ~known) != 0) {
       verdict.reject(field + ".backends names backend " +
                      to_string(__builtin_ctzll(pool.backends & ~known)) + ", but there are " +
@@ -304,6 +307,7 @@ void check_upstream(Verdict& verdict, const abi::ServiceSection& service, uint32
   verdict.in_range("service.upstream_port_end", service.upstream_port_end,
                    service.upstream_port_first + ports_min, 65535);
   verdict.in_range("service.upstream_try_ms", service.upstream_try_ms, 1, kTimeoutMsMax);
+  verdict.in_range("service.upstream_hedge_ms", service.upstream_hedge_ms, 0, kTimeoutMsMax);
   verdict.in_range("service.upstream_give_up_ms", service.upstream_give_up_ms,
                    service.upstream_try_ms, kTimeoutMsMax);
   verdict.in_range("service.upstream_tries_max", service.upstream_tries_max, 1, abi::kTriesMax);
@@ -332,7 +336,6 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   verdict.in_range("service.tcp.idle_ms", tcp.idle_ms, 100, abi::kIdleMsMax);
   verdict.in_range("service.log_level", service.log_level, 0, kLogLevelMax);
   verdict.zero("service.reserved", service.reserved);
-  verdict.zero("service.reserved_end", service.reserved_end);
   check_upstream(verdict, service, workers);
   check_binds(verdict, service);
   check_backends(verdict, service);

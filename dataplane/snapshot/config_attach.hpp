@@ -36,6 +36,7 @@ inline constexpr uint16_t kUpstreamPortMin = 1024;  // below: other people's ser
 inline constexpr uint32_t kUpstreamPortsMin = 16;   // per worker; fewer are easily guessed
 inline constexpr uint32_t kTimeoutMsMax = 60'000;
 inline constexpr uint32_t kDownAfterMax = 1000;
+inline constexpr uint32_t kWeightMax = 1000;
 inline constexpr uint32_t kLogLevelMax = 6;  // trace .. off
 inline constexpr uint32_t kMtuMinV4 = 576;   // RFC 1122, section 3.3.3
 inline constexpr uint32_t kMtuMinV6 = 1280;  // RFC 8200, section 5

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/worker/backend_set.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <bit>
 #include <iterator>
 
 namespace millrace::dp {
@@ -16,6 +21,8 @@ void add(std::atomic<uint64_t>& counter, uint64_t n = 1) noexcept {
 // verdict, above one bit (1: alive); [1] whether it considers it suspect or down.
 constexpr uint32_t kVerdict = 0;
 constexpr uint32_t kWantsProbe = 1;
+
+constexpr uint32_t kDoublingsMax = 8;
 
 // What moves along with a backend from row to row.
 constexpr std::atomic<uint64_t> abi::BackendCell::*kCounts[] = {
@@ -40,6 +47,7 @@ void BackendSet::apply(const Remap& remap, uint32_t backends) noexcept {
     }
   }
   state_ = next;
+  turn_.fill(0);
   backends_ = backends;
   for (uint32_t i = 0; i < abi::kBackendsMax; ++i) {
     abi::BackendCell& row = cell(i);
@@ -55,29 +63,110 @@ void BackendSet::apply(const Remap& remap, uint32_t backends) noexcept {
   }
 }
 
-uint8_t BackendSet::choose(const Settings& settings, uint32_t members, uint32_t tried,
-                           Csprng& random) noexcept {
-  // First pass: backends that were not asked yet; second: any that is up (a lost packet is no
-  // reason to give up on the only resolver there is).
-  for (const uint32_t candidates : {members & ~tried, members}) {
-    uint8_t best = Remap::kGone;
-    uint32_t best_load = 0;
-    uint32_t ties = 0;
-    for (uint32_t i = 0; i < backends_; ++i) {
-      if ((candidates >> i & 1) == 0 || !up(i) || settings.hop(i).usable == 0) continue;
-      const uint32_t load = state_[i].outstanding;
-      if (best == Remap::kGone || load < best_load) {
-        best = static_cast<uint8_t>(i);
-        best_load = load;
-        ties = 1;
-      } else if (load == best_load) {
-        ties += 1;
-        if (random.below(ties) == 0) best = static_cast<uint8_t>(i);
-      }
-    }
-    if (best != Remap::kGone) return best;
+bool BackendSet::is_full(const Settings& settings, uint32_t backend) const noexcept {
+  const uint32_t limit = settings.service().backend[backend].in_flight_max;
+  return limit != 0 && state_[backend].outstanding >= (limit + workers_ - 1) / workers_;
+}
+
+uint32_t BackendSet::askable(const Settings& settings, uint32_t backends) const noexcept {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < backends_; ++i) {
+    const bool good = (backends >> i & 1) != 0 && up(i) && settings.hop(i).usable != 0;
+    if (good) found |= uint32_t{1} << i;
   }
-  return Remap::kGone;
+  return found;
+}
+
+bool BackendSet::any_full(const Settings& settings, uint32_t members) const noexcept {
+  for (uint32_t left = askable(settings, members); left != 0; left &= left - 1) {
+    if (is_full(settings, static_cast<uint32_t>(std::countr_zero(left)))) return true;
+  }
+  return false;
+}
+
+uint8_t BackendSet::choose(const Settings& settings, const Wanted& wanted,
+                           Csprng& random) noexcept {
+  uint32_t from = askable(settings, wanted.members);
+  for (uint32_t left = from; left != 0; left &= left - 1) {
+    const auto i = static_cast<uint32_t>(std::countr_zero(left));
+    if (is_full(settings, i)) from &= ~(uint32_t{1} << i);
+  }
+  // First those that were not asked yet; then any (a lost packet is no reason to give up on the
+  // only resolver there is).
+  if ((from & ~wanted.tried) != 0) from &= ~wanted.tried;
+  return from == 0 ? Remap::kGone : pick(settings, wanted, from, random);
+}
+
+uint8_t BackendSet::pick_least_loaded(uint32_t from, Csprng& random) const noexcept {
+  uint8_t best = Remap::kGone;
+  uint32_t best_load = UINT32_MAX;
+  uint32_t ties = 0;
+  for (uint32_t left = from; left != 0; left &= left - 1) {
+    const auto i = static_cast<uint8_t>(std::countr_zero(left));
+    const uint32_t load = state_[i].outstanding;
+    if (load > best_load) continue;
+    ties = load == best_load ? ties + 1 : 1;
+    if (ties == 1 || random.below(ties) == 0) best = i;
+    best_load = load;
+  }
+  return best;
+}
+
+// `from` is not empty.
+uint8_t BackendSet::pick(const Settings& settings, const Wanted& wanted, uint32_t from,
+                         Csprng& random) noexcept {
+  const abi::ServiceSection& service = settings.service();
+  const auto first_of = [](uint32_t backends) {
+    return static_cast<uint8_t>(std::countr_zero(backends));
+  };
+  switch (service.pool[wanted.pool].policy) {
+    case abi::PoolPolicy::first_available:
+      return first_of(from);
+    case abi::PoolPolicy::round_robin: {
+      uint8_t& turn = turn_[wanted.pool];
+      const uint32_t later = from & ~((uint32_t{1} << turn) - 1);
+      const uint8_t next = first_of(later != 0 ? later : from);
+      turn = static_cast<uint8_t>((next + 1) % abi::kBackendsMax);
+      return next;
+    }
+    case abi::PoolPolicy::weighted: {
+      uint32_t sum = 0;
+      for (uint32_t left = from; left != 0; left &= left - 1)
+        sum += service.backend[first_of(left)].weight;
+      uint32_t rest = random.below(sum);
+      while (rest >= service.backend[first_of(from)].weight) {
+        rest -= service.backend[first_of(from)].weight;
+        from &= from - 1;
+      }
+      return first_of(from);
+    }
+    case abi::PoolPolicy::consistent_hash: {
+      // Of the name alone: all types of a name are asked in one place, on every machine of a
+      // cluster.
+      const uint64_t name_hash =
+          XXH3_64bits(wanted.key.bytes + kKeyHeadBytes, wanted.key.len - kKeyHeadBytes);
+      uint8_t best = first_of(from);
+      uint64_t best_score = 0;
+      for (uint32_t left = from; left != 0; left &= left - 1) {
+        const abi::Address& address = service.backend[first_of(left)].address;
+        const uint64_t score = XXH3_64bits_withSeed(&address, sizeof address, name_hash);
+        if (score < best_score) continue;
+        best = first_of(left);
+        best_score = score;
+      }
+      return best;
+    }
+    case abi::PoolPolicy::least_outstanding:
+      break;
+  }
+  return pick_least_loaded(from, random);
+}
+
+uint64_t BackendSet::try_wait_ns(uint32_t backend, uint64_t first_ns) const noexcept {
+  const State& state = state_[backend];
+  if (state.rtt_ns == 0) return first_ns;
+  const uint64_t wait_ns = (state.rtt_ns + 4 * state.deviation_ns) << state.doublings;
+  return std::min(std::max(wait_ns, kTryWaitMinNs), first_ns);
 }
 
 void BackendSet::on_sent(uint32_t backend) noexcept {
@@ -100,7 +189,15 @@ void BackendSet::on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexce
   State& state = state_[backend];
   if (state.outstanding > 0) state.outstanding -= 1;
   on_sign_of_life(backend, probe);
-  state.rtt_ns = state.rtt_ns == 0 ? rtt_ns : (state.rtt_ns * 7 + rtt_ns) / 8;
+  if (state.rtt_ns == 0) {
+    state.rtt_ns = rtt_ns;
+    state.deviation_ns = rtt_ns / 2;
+  } else {
+    const uint64_t off_ns = rtt_ns > state.rtt_ns ? rtt_ns - state.rtt_ns : state.rtt_ns - rtt_ns;
+    state.deviation_ns = (state.deviation_ns * 3 + off_ns) / 4;
+    state.rtt_ns = (state.rtt_ns * 7 + rtt_ns) / 8;
+  }
+  state.doublings = 0;
   add(cell(backend).answered);
   cell(backend).rtt_us.store(state.rtt_ns / 1000, std::memory_order_relaxed);
 }
@@ -113,8 +210,19 @@ void BackendSet::on_edns_refused(uint32_t backend) noexcept {
 
 void BackendSet::on_timeout(uint32_t backend, uint32_t down_after) noexcept {
   State& state = state_[backend];
-  state.timeouts_in_row += 1;
+  state.doublings = std::min(state.doublings + 1, kDoublingsMax);
   add(cell(backend).timeouts);
+  note_silence(backend, down_after);
+}
+
+void BackendSet::on_overtaken(uint32_t backend, uint32_t down_after) noexcept {
+  on_abandoned(backend);
+  note_silence(backend, down_after);
+}
+
+void BackendSet::note_silence(uint32_t backend, uint32_t down_after) noexcept {
+  State& state = state_[backend];
+  state.timeouts_in_row += 1;
   // probe_due_ns stays: a probe may have gone out for another worker a moment ago.
   const bool silent = now_ns_ - state.silent_since_ns >= kSilenceNs;
   if (state.health == Health::up && silent && state.timeouts_in_row >= down_after) {

@@ -13,8 +13,19 @@
 // through a word in its statistics cell what came of it. No matter how many cores, an upstream sees
 // one probe per interval at most, and a dead one sees nothing else (A64).
 //
-// Choice: among the backends offered that are reachable, up and not yet tried for this question,
-// the one with the fewest outstanding queries of ours; ties at random.
+// Choice: among the backends offered that are reachable, up, below their limit of queries in flight
+// and not yet tried for this question, by the policy of the pool:
+//
+//   least_outstanding  the fewest outstanding queries of ours; ties at random
+//   round_robin        the next one by number
+//   weighted           at random by weight
+//   first_available    the lowest number, which is the order of the config
+//   consistent_hash    the highest hash of name and backend's address (rendezvous hashing): one
+//                      more takes its share of the names, and nothing else moves
+//
+// Time: a try waits for the smoothed round trip and four times its mean deviation (RFC 6298), not
+// less than kTryWaitMinNs, and twice as long after each timeout until the next answer. Before the
+// first answer, and at most, it waits for the time of the config.
 //
 // EDNS: a backend that has answered a question without OPT, and refused it with one just before, is
 // asked without for kPlainNs, unless a client wants DNSSEC (A69; RFC 6891, section 7).
@@ -27,6 +38,7 @@
 
 #include "dataplane/abi/stats_page.hpp"
 #include "dataplane/base/csprng.hpp"
+#include "dataplane/base/key.hpp"
 #include "dataplane/worker/settings.hpp"
 
 namespace millrace::dp {
@@ -35,6 +47,7 @@ class BackendSet {
  public:
   static constexpr uint64_t kSilenceNs = 1'000'000'000;
   static constexpr uint64_t kPlainNs = 60'000'000'000;
+  static constexpr uint64_t kTryWaitMinNs = 50'000'000;
 
   // `cells`: the backend rows of the statistics area, one array per worker.
   BackendSet(uint32_t worker, uint32_t workers,
@@ -46,10 +59,20 @@ class BackendSet {
   // The time of everything that is reported until the next call.
   void begin_turn(uint64_t now_ns) noexcept { now_ns_ = now_ns; }
 
-  // The backend for the next try of a question, of `members` (bit i: backend i) and if possible not
-  // one of `tried`; kGone: none can be asked now.
-  uint8_t choose(const Settings& settings, uint32_t members, uint32_t tried,
-                 Csprng& random) noexcept;
+  struct Wanted {
+    uint32_t pool;     // whose policy holds
+    uint32_t members;  // bit i: backend i
+    uint32_t tried;    // if possible none of these
+    const Key& key;    // the question
+  };
+  // The backend for the next try of a question; kGone: none can be asked now.
+  uint8_t choose(const Settings& settings, const Wanted& wanted, Csprng& random) noexcept;
+  // Those of them that are up and can be reached.
+  uint32_t askable(const Settings& settings, uint32_t backends) const noexcept;
+  // Whether one of them could be asked but for its limit.
+  bool any_full(const Settings& settings, uint32_t members) const noexcept;
+  // How long a try waits, `first_ns` at most.
+  uint64_t try_wait_ns(uint32_t backend, uint64_t first_ns) const noexcept;
 
   void on_sent(uint32_t backend) noexcept;
   // A datagram from it that belongs to a try of ours, whatever is in it. `probe`: of a probe.
@@ -62,8 +85,11 @@ class BackendSet {
   void on_timeout(uint32_t backend, uint32_t down_after) noexcept;
   // A probe, sent then, was given its time and got no answer.
   void on_silent_probe(uint32_t backend, uint64_t sent_ns) noexcept;
-  // A try was answered elsewhere, so nobody waits for this one any more; says nothing about health.
+  // Nobody waits for this try any more; says nothing about health.
   void on_abandoned(uint32_t backend) noexcept;
+  // Nor for this one, because another backend, asked later, was quicker. Many in a row may mean
+  // that it is dead: with hedging no try may ever last long enough to time out.
+  void on_overtaken(uint32_t backend, uint32_t down_after) noexcept;
 
   bool takes_edns(uint32_t backend) const noexcept {
     return now_ns_ >= state_[backend].plain_until_ns;
@@ -84,6 +110,8 @@ class BackendSet {
     uint64_t silent_since_ns =
         0;  // first packet since the last sign of life; 0: nothing asked since
     uint64_t rtt_ns = 0;          // smoothed, 7/8 old
+    uint64_t deviation_ns = 0;    // mean, 3/4 old
+    uint32_t doublings = 0;       // timeouts since the last answer
     uint64_t probe_due_ns = 0;
     uint64_t plain_until_ns = 0;
     uint64_t verdict_seen = 0;  // of the home worker's cell
@@ -91,6 +119,11 @@ class BackendSet {
 
   uint32_t home_of(uint32_t backend) const noexcept { return backend % workers_; }
   abi::BackendCell& cell(uint32_t backend) noexcept { return cells_[worker_][backend]; }
+  bool is_full(const Settings& settings, uint32_t backend) const noexcept;
+  uint8_t pick(const Settings& settings, const Wanted& wanted, uint32_t from,
+               Csprng& random) noexcept;
+  uint8_t pick_least_loaded(uint32_t from, Csprng& random) const noexcept;
+  void note_silence(uint32_t backend, uint32_t down_after) noexcept;
   void set_health(uint32_t backend, Health health) noexcept;
   void tell(uint32_t backend, bool alive) noexcept;
 
@@ -100,6 +133,7 @@ class BackendSet {
   uint32_t backends_ = 0;
   abi::BackendCell (*cells_)[abi::kBackendsMax];
   std::array<State, abi::kBackendsMax> state_;
+  std::array<uint8_t, abi::kPoolsMax> turn_{};  // of round_robin: who comes next
 };
 
 }  // namespace millrace::dp

@@ -57,6 +57,7 @@ struct Try {
   bool with_edns;
   bool edns_refused;     // and that was the answer
   uint64_t sent_ns;
+  uint64_t due_ns;       // overdue from then on
   uint32_t chain_next;   // same bucket of ports
 };
 inline constexpr uint8_t kNoBackend = 0xff;
@@ -65,7 +66,8 @@ inline constexpr uint8_t kNoPool = 0xff;
 struct Pending {
   Key key;
   uint64_t started_ns;
-  uint64_t due_ns;         // when this try times out, or the whole question is given up
+  uint64_t due_ns;         // when something is to be done: a try is overdue, a second one is due,
+                           // the whole question is given up
   uint32_t chain_next;     // same key bucket; free list when not in use
   uint32_t waiter_first;
   uint32_t waiter_last;

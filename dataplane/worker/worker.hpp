@@ -200,9 +200,11 @@ class Worker {
   void answer_waiters(uint32_t pending, abi::Event counted, Write write) noexcept;
   void retry_or_fail(StepIo& io, uint32_t pending) noexcept;
   void give_up(uint32_t pending) noexcept;
-  void end(uint32_t pending) noexcept;
+  void end(uint32_t pending, bool answered = false) noexcept;
   void queue_reply(Frame& frame, const wire::Query& query, const wire::Reply& reply) noexcept;
-  void note_timeout(Pending& pending) noexcept;
+  void note_timeouts(Pending& pending) noexcept;
+  bool hedge(StepIo& io, uint32_t pending) noexcept;
+  void wait_for_tries(uint32_t pending) noexcept;
   uint32_t run_deadlines(StepIo& io) noexcept;
 
   // --- worker_upkeep.cpp: between bursts
@@ -258,7 +260,7 @@ void Worker::answer_waiters(uint32_t idx, abi::Event counted, Write write) noexc
     counters_.count(counted);
     queue_reply(waiter.frame, waiter.query, reply);
   }
-  end(idx);
+  end(idx, counted == abi::Event::waiter_answered);
 }
 
 }  // namespace millrace::dp

@@ -230,7 +230,7 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
   if (pending.servfail_cnt < kServfailsMax && now_ns_ < end_ns) {
     if (pending.try_cnt < settings_.service().upstream_tries_max && send_try(io, idx)) return;
     if (any_live(pending)) {
-      inflight_.set_due(idx, end_ns);  // nothing more to send, but an answer may still come
+      wait_for_tries(idx);  // nothing more to send, but an answer may still come
       return;
     }
   }
@@ -255,27 +255,66 @@ void Worker::give_up(uint32_t idx) noexcept {
                  });
 }
 
-void Worker::end(uint32_t idx) noexcept {
+void Worker::end(uint32_t idx, bool answered) noexcept {
   const Pending& pending = inflight_.at(idx);
   for (uint32_t t = 0; t < pending.try_cnt; ++t) {
     const Try& entry = pending.tries[t];
-    if (entry.live && entry.backend != kNoBackend) backends_.on_abandoned(entry.backend);
+    if (!entry.live || entry.backend == kNoBackend) continue;
+    const bool asked_earlier = t + 1 < pending.try_cnt;
+    if (answered && asked_earlier && !entry.overdue) {
+      backends_.on_overtaken(entry.backend, settings_.service().down_after);
+    } else {
+      backends_.on_abandoned(entry.backend);
+    }
   }
   inflight_.close(idx);
 }
 
-// Its last try was given its time.
-void Worker::note_timeout(Pending& pending) noexcept {
-  Try& last = pending.tries[pending.try_cnt - 1];
-  if (!last.live || last.overdue) return;
-  last.overdue = true;
-  counters_.count(Event::up_timeout);
-  if (last.backend == kNoBackend) return;
-  if (pending.probe) {
-    backends_.on_silent_probe(last.backend, last.sent_ns);
-  } else {
-    backends_.on_timeout(last.backend, settings_.service().down_after);
+// Those of its tries that were given their time.
+void Worker::note_timeouts(Pending& pending) noexcept {
+  for (uint32_t t = 0; t < pending.try_cnt; ++t) {
+    Try& entry = pending.tries[t];
+    if (!entry.live || entry.overdue || now_ns_ < entry.due_ns) continue;
+    entry.overdue = true;
+    counters_.count(Event::up_timeout);
+    if (entry.backend == kNoBackend) continue;
+    if (pending.probe) {
+      backends_.on_silent_probe(entry.backend, entry.sent_ns);
+    } else {
+      backends_.on_timeout(entry.backend, settings_.service().down_after);
+    }
   }
+}
+
+// Until a try is overdue, or it is time for a second one; at the longest for the question's time.
+void Worker::wait_for_tries(uint32_t idx) noexcept {
+  const Pending& pending = inflight_.at(idx);
+  uint64_t due_ns = std::max(end_ns_of(pending), now_ns_);
+  for (uint32_t t = 0; t < pending.try_cnt; ++t) {
+    const Try& entry = pending.tries[t];
+    if (entry.live && !entry.overdue) due_ns = std::min(due_ns, entry.due_ns);
+  }
+  const uint64_t hedge_ns = uint64_t{settings_.service().upstream_hedge_ms} * 1'000'000;
+  if (hedge_ns != 0 && pending.try_cnt == 1 && now_ns_ < pending.tries[0].sent_ns + hedge_ns) {
+    due_ns = std::min(due_ns, pending.tries[0].sent_ns + hedge_ns);
+  }
+  inflight_.set_due(idx, due_ns);
+}
+
+// A second try while the first has its time yet, at another backend (A63). False: not now.
+bool Worker::hedge(StepIo& io, uint32_t idx) noexcept {
+  const Pending& pending = inflight_.at(idx);
+  const abi::ServiceSection& service = settings_.service();
+  const uint64_t hedge_ns = uint64_t{service.upstream_hedge_ms} * 1'000'000;
+  if (hedge_ns == 0 || pending.try_cnt != 1 || service.upstream_tries_max < 2 ||
+      now_ns_ < pending.tries[0].sent_ns + hedge_ns || pending.pool == kNoPool ||
+      (backends_.askable(settings_, service.pool[pending.pool].backends) &
+       ~pending.backends_tried) == 0 ||
+      !send_try(io, idx)) {
+    return false;
+  }
+  counters_.count(Event::up_hedged);
+  return true;
 }
 
 uint32_t Worker::run_deadlines(StepIo& io) noexcept {
@@ -284,8 +323,15 @@ uint32_t Worker::run_deadlines(StepIo& io) noexcept {
     const uint32_t idx = inflight_.take_due(now_ns_);
     if (idx == kNone) break;
     Pending& pending = inflight_.at(idx);
-    note_timeout(pending);
-    retry_or_fail(io, idx);
+    note_timeouts(pending);
+    const Try& last = pending.tries[pending.try_cnt - 1];
+    const bool has_time = !pending.probe && !pending.on_stream && last.live && !last.overdue &&
+                          now_ns_ < end_ns_of(pending);
+    if (!has_time) {
+      retry_or_fail(io, idx);
+    } else if (!hedge(io, idx)) {
+      wait_for_tries(idx);
+    }
   }
   return done;
 }

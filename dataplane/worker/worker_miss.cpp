@@ -182,6 +182,8 @@ Outcome Worker::ask(StepIo& io, const Frame& frame, const wire::Query& query,
   inflight_.at(pending).pool = query.pool;
   if (!send_try(io, pending)) {
     inflight_.close(pending);
+    const uint32_t members = settings_.service().pool[query.pool].backends;
+    if (backends_.any_full(settings_, members)) return Outcome::servfail_inflight_full;
     return any_route(query.pool) ? Outcome::servfail_upstream : Outcome::servfail_no_route;
   }
   MR_CHECK(inflight_.add_waiter(pending, frame, query));
@@ -228,8 +230,8 @@ bool Worker::send_try(StepIo& io, uint32_t idx) noexcept {
   uint32_t allowed = allowed_backends(pending);
   // Once one has said no, who was asked already is not asked again.
   if (pending.failure_cnt != 0) allowed &= ~pending.backends_tried;
-  const uint8_t backend =
-      backends_.choose(settings_, allowed, pending.backends_tried, random_);
+  const uint8_t backend = backends_.choose(
+      settings_, {pending.pool, allowed, pending.backends_tried, pending.key}, random_);
   if (backend == Remap::kGone) return false;
   const bool flag_do = (pending.key.bytes[2] & kKeyFlagDo) != 0;
   return send_to(io, idx, backend, flag_do || backends_.takes_edns(backend));
@@ -241,15 +243,21 @@ bool Worker::send_to(StepIo& io, uint32_t idx, uint8_t backend, bool with_edns) 
     return false;
   }
   Pending& pending = inflight_.at(idx);
+  // Who has let a try of this question pass is given the longest time: it may be a slow question.
+  bool was_silent = false;
+  for (uint32_t t = 0; t < pending.try_cnt; ++t) {
+    was_silent |= pending.tries[t].overdue && pending.tries[t].backend == backend;
+  }
   pending.backends_tried |= uint32_t{1} << backend;
   send_packet(io, idx, backend, with_edns);
   counters_.count(Event::up_sent);
   if (pending.try_cnt > 1) counters_.count(Event::up_retry);
-  // Each further try waits twice as long as the one before, and none beyond the end of the
-  // question.
-  const uint64_t wait_ns =
-      (uint64_t{settings_.service().upstream_try_ms} << (pending.try_cnt - 1)) * 1'000'000;
-  inflight_.set_due(idx, std::min(now_ns_ + wait_ns, std::max(end_ns_of(pending), now_ns_)));
+  // Each further try waits twice as long as the one before.
+  const uint64_t longest_ns = uint64_t{settings_.service().upstream_try_ms} * 1'000'000;
+  const uint64_t wait_ns = was_silent ? longest_ns : backends_.try_wait_ns(backend, longest_ns);
+  pending.tries[pending.try_cnt - 1].due_ns = std::min(
+      now_ns_ + (wait_ns << (pending.try_cnt - 1)), std::max(end_ns_of(pending), now_ns_));
+  wait_for_tries(idx);
   return true;
 }
 
@@ -292,7 +300,9 @@ void Worker::send_probes(StepIo& io) noexcept {
   key.hash = hash_key(*to_.secret, key);
   const uint32_t last = inflight_.find(key);
   if (last != kNone) {
-    note_timeout(inflight_.at(last));  // its interval has passed without an answer
+    // Its interval has passed without an answer.
+    inflight_.at(last).tries[0].due_ns = now_ns_;
+    note_timeouts(inflight_.at(last));
     end(last);
   }
   const uint32_t idx = inflight_.open(key, now_ns_);
@@ -300,8 +310,9 @@ void Worker::send_probes(StepIo& io) noexcept {
   pending.probe = true;
   send_packet(io, idx, backend, true);
   counters_.count(Event::probe_sent);
-  inflight_.set_due(
-      idx, now_ns_ + uint64_t{kProbeTries} * settings_.service().upstream_try_ms * 1'000'000);
+  pending.tries[0].due_ns =
+      now_ns_ + uint64_t{kProbeTries} * settings_.service().upstream_try_ms * 1'000'000;
+  inflight_.set_due(idx, pending.tries[0].due_ns);
 }
 
 }  // namespace millrace::dp

@@ -70,11 +70,14 @@ void Control::write_pools(abi::ServiceSection& service) {
     const Place& place = kBackend[backends_[i]];
     put_text(service.backend[i].name, "backend" + std::to_string(backends_[i]));
     service.backend[i].address = address_of(place.text, place.port);
+    service.backend[i].weight = static_cast<uint16_t>(1 + backends_[i] % 3);
+    service.backend[i].in_flight_max = static_cast<uint16_t>(plan_.in_flight_max);
   }
   service.pools = static_cast<uint32_t>(pools_.size());
   for (uint32_t p = 0; p < service.pools; ++p) {
     put_text(service.pool[p].name, kPoolName[pools_[p]]);
     service.pool[p].packet_cache = std::min(pools_[p], kViews - 1);
+    service.pool[p].policy = static_cast<abi::PoolPolicy>(plan_.policy);
     for (uint32_t i = 0; i < service.backends; ++i) {
       if (kBackend[backends_[i]].view == pools_[p]) service.pool[p].backends |= 1u << i;
     }
@@ -129,6 +132,7 @@ void Control::write_service(abi::ServiceSection& service) {
   service.upstream_port_first = kUpstreamPortFirst;
   service.upstream_port_end = kUpstreamPortEnd;
   service.upstream_try_ms = plan_.try_ms;
+  service.upstream_hedge_ms = plan_.hedge_ms;
   service.upstream_give_up_ms = plan_.give_up_ms;
   service.upstream_tries_max = plan_.tries_max;
   service.probe_interval_ms = plan_.probe_interval_ms;

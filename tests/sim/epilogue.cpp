@@ -48,7 +48,10 @@ void World::check_shares(uint32_t view) {
   demand(oracle_.answered_with_data() >= before + kShareQueries / 2, "A64",
          "a healthy world does not answer");
   for (uint32_t b = 0; b < kBackends; ++b) {
-    const bool fair = kBackend[b].view != view || asked_[b] > 0;
+    // Where the first gets all, the others are to stay idle.
+    const bool one_for_all =
+        plan_.policy == static_cast<uint32_t>(abi::PoolPolicy::first_available);
+    const bool fair = kBackend[b].view != view || asked_[b] > 0 || one_for_all;
     if (!fair) violate("share", "backend " + std::to_string(b) + " is idle and never asked");
   }
 }

@@ -109,7 +109,10 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
     const bool ended = failed != state.failed_then || state.failed_ns >= state.sent_ns;
     const bool answered = state.progress_ns >= state.sent_ns;
-    const bool waited = now_ns >= state.sent_ns + plan_.try_ms * kMs;
+    // The shortest time that a try may have; a hedge need not wait even for that.
+    uint64_t wait_ms = std::min<uint64_t>(plan_.try_ms, 50);
+    if (plan_.hedge_ms != 0) wait_ms = std::min<uint64_t>(wait_ms, plan_.hedge_ms);
+    const bool waited = now_ns >= state.sent_ns + wait_ms * kMs;
     const bool beside = beside_flushed(sent, now_ns);
     const bool alarmed = alarms != state.alarms_then;
     demand(ended || answered || waited || beside || alarmed, "A57",

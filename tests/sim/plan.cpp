@@ -54,6 +54,7 @@ void choose_trouble(Plan& plan, Random& random) {
   plan.hostile = maybe(700, 150);
   plan.forged = maybe(700, 300);
   plan.guessed = maybe(300, 20);
+  plan.in_flight_max = maybe(200, 1 + random.below(20));
   plan.backend_trouble = maybe(600, 300);
   plan.stall = maybe(400, 100);
   plan.starve = maybe(300, 100);
@@ -73,6 +74,9 @@ void choose_config(Plan& plan, Random& random) {
   plan.try_ms = random.pick(kTry);
   plan.give_up_ms = plan.try_ms * static_cast<uint32_t>(random.between(1, 8));
   plan.tries_max = static_cast<uint32_t>(random.between(1, abi::kTriesMax));
+  static constexpr uint32_t kHedge[] = {0, 0, 5, 40};
+  plan.hedge_ms = random.pick(kHedge);
+  plan.policy = random.below(5);
   plan.down_after = static_cast<uint32_t>(random.between(1, 4));
   static constexpr uint32_t kProbe[] = {100, 500, 2000};
   plan.probe_interval_ms = random.pick(kProbe);

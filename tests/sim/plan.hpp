@@ -49,6 +49,9 @@ struct Plan {
   // --- config
   uint16_t edns_udp_bytes = 1232;
   uint32_t try_ms = 200;
+  uint32_t hedge_ms = 0;
+  uint32_t in_flight_max = 0;  // of each backend
+  uint32_t policy = 0;         // of all pools
   uint32_t give_up_ms = 1000;
   uint32_t tries_max = 3;
   uint32_t down_after = 3;

@@ -35,9 +35,10 @@ const char* const kEveryField =
     "ports:\n  - {name: lan, interface: eth1}\n  - {name: wan, device: '0000:03:00.0'}\n"
     "binds:\n  - {name: a, listen_address: 198.18.0.53}\n"
     "  - {name: b, listen_address: '[fd00:18::53]:5300', pool: two}\n"
-    "backends:\n  - {name: r1, address: '198.18.1.1:5301', pools: [two]}\n"
+    "backends:\n  - {name: r1, address: '198.18.1.1:5301', pools: [two], weight: 7,\n"
+    "     max_in_flight: 1000}\n"
     "  - {name: r2, address: 'fd00:18:1::1', pools: [default, two]}\n"
-    "pools:\n  - {name: default}\n  - {name: two, packet_cache: other}\n"
+    "pools:\n  - {name: default}\n  - {name: two, packet_cache: other, policy: weighted}\n"
     "packet_caches:\n  - {name: default, size: 64MiB}\n"
     "  - {name: other, size: 1MiB, max_ttl: 2h, min_ttl: 7s, min_cacheable_ttl: 8s,\n"
     "     max_negative_ttl: 9m, failure_ttl: 10s, max_failure_ttl: 20s,\n"
@@ -47,8 +48,8 @@ const char* const kEveryField =
     "access:\n  - {name: x, sources: [198.18.0.0/16, 'fd00:18::/32'], binds: [b], action: refuse}\n"
     "  - {name: y, sources: [198.19.0.1], action: allow, pool: two}\n"
     "  - {name: z, sources: ['::/0'], binds: [b, a], action: drop}\n"
-    "upstream: {port_range: [20000, 30000], try_timeout: 300ms, give_up: 4s, tries: 4,\n"
-    "           down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
+    "upstream: {port_range: [20000, 30000], try_timeout: 300ms, hedge: 30ms, give_up: 4s,\n"
+    "           tries: 4, down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
     "tcp: {connections: 200, connections_per_source: 20, queries_per_connection: 2,\n"
     "      idle_timeout: 3s}\n"
     "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
@@ -121,6 +122,20 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(cache.failure_ttl_s, 10u);
   EXPECT_EQ(cache.failure_ttl_s_max, 20u);
   EXPECT_EQ(cache.entry_bytes_max, 2048u);
+}
+
+TEST(Compile, FillsWhoIsAskedWhen) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const Image image = compiled(*loaded.config, 7);
+  const abi::ServiceSection& service = image->service;
+  EXPECT_EQ(service.upstream_hedge_ms, 30u);
+  EXPECT_EQ(service.backend[0].weight, 7u);
+  EXPECT_EQ(service.backend[0].in_flight_max, 1000u);
+  EXPECT_EQ(service.backend[1].weight, 1u);
+  EXPECT_EQ(service.backend[1].in_flight_max, 0u);
+  EXPECT_EQ(service.pool[0].policy, abi::PoolPolicy::least_outstanding);
+  EXPECT_EQ(service.pool[1].policy, abi::PoolPolicy::weighted);
 }
 
 TEST(Compile, FillsTheLimitsOfTcp) {

@@ -135,7 +135,6 @@ TEST(ConfigAttach, RefusesWrongCountsAndSwitches) {
       {"service.answer_rd0", [](auto& i) { i.service.answer_rd0 = 2; }},
       {"service.log_level", [](auto& i) { i.service.log_level = 7; }},
       {"service.reserved ", [](auto& i) { i.service.reserved[1] = 1; }},
-      {"service.reserved_end", [](auto& i) { i.service.reserved_end = 1; }},
   });
 }
 
@@ -194,7 +193,12 @@ TEST(ConfigAttach, RefusesWrongBackends) {
        [](auto& i) { i.service.backend[0].address = address_of("0.0.0.0", 53); }},
       {"service.backend[1].address.reserved",
        [](auto& i) { i.service.backend[1].address.reserved = 9; }},
-      {"service.backend[0].reserved", [](auto& i) { i.service.backend[0].reserved = 1; }},
+      {"service.backend[0].weight", [](auto& i) { i.service.backend[0].weight = 0; }},
+      {"service.backend[0].weight", [](auto& i) { i.service.backend[0].weight = 1001; }},
+      {"service.pool[0].policy",
+       [](auto& i) { i.service.pool[0].policy = static_cast<abi::PoolPolicy>(5); }},
+      {"service.pool[0].reserved", [](auto& i) { i.service.pool[0].reserved[1] = 1; }},
+      {"service.upstream_hedge_ms", [](auto& i) { i.service.upstream_hedge_ms = 60'001; }},
       {"service.backend[2] (unused)", [](auto& i) { i.service.backend[2].name[0] = 'x'; }},
   });
 }

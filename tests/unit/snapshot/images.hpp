@@ -62,6 +62,7 @@ inline void fill_service(abi::ServiceSection& service) {
   std::strcpy(service.backend[0].name, "one");
   service.backend[0].address = address_of("198.18.1.1", 53);
   std::strcpy(service.backend[1].name, "two");
+  service.backend[0].weight = service.backend[1].weight = 1;
   service.backend[1].address = address_of("fd00:18:1::1", 5300);
   std::strcpy(service.pool[0].name, "default");
   service.pool[0].backends = 0b11;
@@ -75,7 +76,7 @@ inline void fill_service(abi::ServiceSection& service) {
   service.prefix[0] = {{198, 18}, 4, 16, {}};
   service.prefix[1] = {{0xfd, 0, 0, 0x18}, 6, 32, {}};
   service.prefix[2] = {{}, 6, 0, {}};
-  service.packet_cache[0] = {{'m', 'a', 'i', 'n'}, 86'400, 0, 1, 3600, 20, 4096};
+  service.packet_cache[0] = {{'m', 'a', 'i', 'n'}, 86'400, 0, 1, 3600, 20, 300, 4096};
 }
 
 inline std::unique_ptr<abi::ConfigImage> good_config(uint64_t generation = 1) {

@@ -3,7 +3,10 @@
 
 #include "tests/unit/worker/images.hpp"
 
+#include <algorithm>
 #include <set>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -33,8 +36,26 @@ class BackendSetTest : public testing::Test {
       set.on_timeout(backend, 2);
     set.on_silent_probe(backend, kNow);
   }
-  uint8_t choose(uint32_t tried = 0) { return first_.choose(settings_, 0b111, tried, random_); }
+  uint8_t choose(uint32_t tried = 0, const std::string& name = "www.example") {
+    Key key{};
+    const test::Bytes bytes = test::Name(name).bytes();
+    std::copy(bytes.begin(), bytes.end(), key.bytes + kKeyHeadBytes);
+    key.len = static_cast<uint16_t>(kKeyHeadBytes + bytes.size());
+    return first_.choose(settings_, {0, members_, tried, key}, random_);
+  }
+  // The config as it stands, with this policy.
+  void follow(abi::PoolPolicy policy) {
+    config_->service.pool[0].policy = policy;
+    apply();
+  }
+  void apply() {
+    config_->header.generation += 1;
+    first_.apply(settings_.apply(*config_), config_->service.backends);
+    routes_ = test::make_routes(*config_, config_->header.generation);
+    settings_.apply(*routes_);
+  }
 
+  uint32_t members_ = 0b111;
   static constexpr uint8_t kSeed[Csprng::kSeedBytes] = {7};
   Csprng random_{kSeed};
   std::unique_ptr<abi::StatsArea> stats_;
@@ -289,6 +310,147 @@ TEST_F(BackendSetTest, CountsGoIntoItsOwnCells) {
   EXPECT_EQ(cell.timeouts.load(), 1u);
   EXPECT_EQ(cell.rtt_us.load(), 8000u);
   EXPECT_EQ(stats_->backends[1][2].sent.load(), 0u);
+}
+
+TEST_F(BackendSetTest, RoundRobinTakesEachInTurn) {
+  follow(abi::PoolPolicy::round_robin);
+  for (int round = 0; round < 3; ++round) {
+    for (const uint8_t expected : {0, 1, 2})
+      EXPECT_EQ(choose(), expected);
+  }
+  EXPECT_EQ(choose(0b001), 1) << "0 was tried";
+  take_down(first_, 2);
+  EXPECT_EQ(choose(), 0);
+  EXPECT_EQ(choose(), 1);
+  EXPECT_EQ(choose(), 0) << "2 is down";
+}
+
+TEST_F(BackendSetTest, WeightsAreShares) {
+  config_->service.backend[0].weight = 1;
+  config_->service.backend[1].weight = 3;
+  config_->service.backend[2].weight = 6;
+  follow(abi::PoolPolicy::weighted);
+  uint32_t chosen[3] = {};
+  for (int i = 0; i < 10'000; ++i)
+    chosen[choose()] += 1;
+  EXPECT_NEAR(chosen[0], 1000, 150);
+  EXPECT_NEAR(chosen[1], 3000, 250);
+  EXPECT_NEAR(chosen[2], 6000, 250);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_NE(choose(0b100), 2);
+}
+
+TEST_F(BackendSetTest, TheFirstAvailableGetsAll) {
+  follow(abi::PoolPolicy::first_available);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(choose(), 0);
+    first_.on_sent(0);
+  }
+  EXPECT_EQ(choose(0b001), 1);
+  first_.begin_turn(kNow + 2000 * kMs);
+  take_down(first_, 0);
+  EXPECT_EQ(choose(), 1);
+  first_.on_answer(0, kMs, false);
+  EXPECT_EQ(choose(), 0);
+}
+
+TEST_F(BackendSetTest, ConsistentHashMovesTheShareOfTheNewOneAndNothingElse) {
+  constexpr int kNames = 6000;
+  follow(abi::PoolPolicy::consistent_hash);
+  std::vector<uint8_t> before;
+  uint32_t chosen[4] = {};
+  for (int i = 0; i < kNames; ++i) {
+    before.push_back(choose(0, "n" + std::to_string(i) + ".example"));
+    chosen[before.back()] += 1;
+  }
+  for (int b = 0; b < 3; ++b)
+    EXPECT_NEAR(chosen[b], kNames / 3, 200);
+  EXPECT_EQ(choose(0, "n7.example"), before[7]) << "always the same";
+
+  test::add_backend(config_->service, 7);
+  members_ = 0b1111;
+  apply();
+  int moved = 0;
+  for (int i = 0; i < kNames; ++i) {
+    const uint8_t now = choose(0, "n" + std::to_string(i) + ".example");
+    if (now == before[i]) continue;
+    moved += 1;
+    EXPECT_EQ(now, 3);
+  }
+  EXPECT_NEAR(moved, kNames / 4, 150);
+
+  // Another order is no other choice.
+  std::swap(config_->service.backend[0], config_->service.backend[3]);
+  apply();
+  for (int i = 0; i < kNames; ++i) {
+    if (before[i] != 1) continue;
+    const uint8_t now = choose(0, "n" + std::to_string(i) + ".example");
+    EXPECT_TRUE(now == 1 || now == 0);
+  }
+}
+
+TEST_F(BackendSetTest, WhoIsDownLosesItsNamesAndTheOthersKeepTheirs) {
+  follow(abi::PoolPolicy::consistent_hash);
+  std::vector<uint8_t> before;
+  for (int i = 0; i < 300; ++i)
+    before.push_back(choose(0, std::to_string(i)));
+  take_down(first_, 1);
+  for (int i = 0; i < 300; ++i) {
+    const uint8_t now = choose(0, std::to_string(i));
+    EXPECT_TRUE(before[i] == 1 ? now != 1 : now == before[i]);
+  }
+}
+
+TEST_F(BackendSetTest, LimitsInFlightAreDividedAmongTheWorkers) {
+  config_->service.backend[0].in_flight_max = 5;  // of two workers
+  follow(abi::PoolPolicy::first_available);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(choose(), 0);
+    first_.on_sent(0);
+  }
+  EXPECT_EQ(choose(), 1);
+  EXPECT_TRUE(first_.any_full(settings_, 0b001));
+  EXPECT_FALSE(first_.any_full(settings_, 0b110));
+  first_.on_answer(0, kMs, false);
+  EXPECT_EQ(choose(), 0);
+}
+
+TEST_F(BackendSetTest, A63_a_try_waits_for_the_round_trip_and_its_variation) {
+  constexpr uint64_t kFirst = 400 * kMs;
+  EXPECT_EQ(first_.try_wait_ns(0, kFirst), kFirst) << "nothing known";
+  first_.on_answer(0, 30 * kMs, false);
+  EXPECT_EQ(first_.try_wait_ns(0, kFirst), 90 * kMs);
+  for (int i = 0; i < 100; ++i)
+    first_.on_answer(0, 30 * kMs, false);
+  EXPECT_EQ(first_.try_wait_ns(0, kFirst), 50 * kMs) << "not less";
+  first_.on_answer(0, 190 * kMs, false);
+  EXPECT_NEAR(static_cast<double>(first_.try_wait_ns(0, kFirst)), 210e6, 1e6);
+  EXPECT_EQ(first_.try_wait_ns(0, 20 * kMs), 20 * kMs) << "not more";
+  for (int i = 0; i < 100; ++i)
+    first_.on_answer(0, 30 * kMs, false);
+  for (const uint64_t ms : {60u, 120u, 240u, 400u, 400u}) {
+    first_.on_timeout(0, 100);
+    EXPECT_NEAR(static_cast<double>(first_.try_wait_ns(0, kFirst)), static_cast<double>(ms * kMs),
+                1e6)
+        << "twice as long after each timeout";
+  }
+  first_.on_answer(0, 30 * kMs, false);
+  EXPECT_EQ(first_.try_wait_ns(0, kFirst), 50 * kMs);
+}
+
+// With hedging, a dead backend may never get the time to time out.
+TEST_F(BackendSetTest, A63_overtaken_tries_make_a_silent_backend_suspect) {
+  first_.on_sent(0);
+  first_.on_overtaken(0, 2);
+  first_.begin_turn(kNow + 900 * kMs);
+  first_.on_sent(0);
+  first_.on_overtaken(0, 2);
+  EXPECT_EQ(first_.take_probe(settings_, kNow), Remap::kGone);
+  first_.begin_turn(kNow + 1000 * kMs);
+  first_.on_sent(0);
+  first_.on_overtaken(0, 2);
+  EXPECT_EQ(first_.take_probe(settings_, kNow + 1000 * kMs), 0);
+  EXPECT_EQ(stats_->backends[0][0].timeouts.load(), 0u);
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ inline void add_backend(abi::ServiceSection& service, uint32_t number) {
   abi::BackendConfig& backend = service.backend[service.backends++];
   std::snprintf(backend.name, sizeof backend.name, "backend%u", number);
   backend.address = backend_address(number);
+  backend.weight = 1;
 }
 
 // Backends 0..backends-1 in the pool "pool0" behind both binds.
