@@ -124,6 +124,55 @@ std::string Names::format(const std::vector<std::string>& value) {
   return text + "]";
 }
 
+std::string Suffixes::allowed(const FieldInfo& info) {
+  return range_text(std::to_string(info.lo), std::to_string(info.hi)) +
+         " names of letters, digits, '-' and '_' between dots";
+}
+
+std::string Suffixes::read(const yaml::Node& node, const FieldInfo& info,
+                           std::vector<std::string>& value) {
+  if (node.kind != yaml::Node::Kind::list) {
+    return expected("a list of DNS names such as [corp.example]", allowed(info), node);
+  }
+  std::vector<std::string> suffixes;
+  for (const yaml::Node& item : node.items) {
+    if (item.kind != yaml::Node::Kind::scalar) return expected("DNS names in the list", "", item);
+    std::string text = item.text;
+    if (text.size() > 1 && text.back() == '.') text.pop_back();
+    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    });
+    suffixes.push_back(std::move(text));
+  }
+  value = std::move(suffixes);
+  return "";
+}
+
+std::string Suffixes::check(const std::vector<std::string>& value, const FieldInfo& info) {
+  for (const std::string& suffix : value) {
+    if (suffix == ".") continue;
+    std::size_t label = 0;  // bytes of the one that we are in
+    bool good = !suffix.empty() && suffix.back() != '.' && suffix.size() <= 253;
+    for (const char c : suffix) {
+      good = good && (c == '.' ? label != 0 : is_alnum(c) || c == '-' || c == '_');
+      label = c == '.' ? 0 : label + 1;
+      good = good && label <= 63;
+    }
+    if (!good) {
+      return shown(suffix) +
+             " is not a DNS name: allowed are letters, digits, '-' and '_', at most 63 between two "
+             "dots and 253 in all";
+    }
+  }
+  if (value.size() >= info.lo && value.size() <= info.hi) return "";
+  if (value.empty()) return "the list is empty: allowed " + allowed(info);
+  return out_of_range(std::to_string(value.size()) + " names", allowed(info));
+}
+
+std::string Suffixes::format(const std::vector<std::string>& value) {
+  return Names::format(value);
+}
+
 std::string Prefixes::allowed(const FieldInfo& info) {
   return range_text(std::to_string(info.lo), std::to_string(info.hi)) + " IPv4 or IPv6 prefixes";
 }

@@ -74,6 +74,16 @@ struct Prefixes {
   static std::string format(const std::vector<Prefix>& value);
 };
 
+// Names of the DNS, kept in lower case and without the closing dot.
+struct Suffixes {
+  static std::string type(const FieldInfo&) { return "list of DNS names"; }
+  static std::string allowed(const FieldInfo& info);
+  static std::string read(const yaml::Node& node, const FieldInfo& info,
+                          std::vector<std::string>& value);
+  static std::string check(const std::vector<std::string>& value, const FieldInfo& info);
+  static std::string format(const std::vector<std::string>& value);
+};
+
 struct Interface {
   static std::string type(const FieldInfo&) { return "interface"; }
   static std::string allowed(const FieldInfo& info);

@@ -76,6 +76,15 @@ struct AccessRule {
   bool operator==(const AccessRule&) const = default;
 };
 
+// Names that are asked of another pool: each suffix and all below it. The longest suffix decides.
+struct ForwardRule {
+  std::string name;
+  std::vector<std::string> suffixes;  // lower case, without the closing dot; "." = all names
+  std::string pool;
+  std::vector<std::string> from{};  // pools that would be asked otherwise; empty = all
+  bool operator==(const ForwardRule&) const = default;
+};
+
 inline constexpr int kAutoCore = -1;
 inline constexpr uint32_t kAutoShards = 0;
 
@@ -151,6 +160,7 @@ struct Config {
   std::vector<Pool> pools;                 // empty = `default`, before resolve() only
   std::vector<PacketCache> packet_caches;  // likewise
   std::vector<AccessRule> access;
+  std::vector<ForwardRule> forward;
   Dataplane dataplane;
   Upstream upstream;
   Tcp tcp;

@@ -184,6 +184,62 @@ void check_access(const Config& config, Problems& problems) {
   }
 }
 
+// --- forwarding
+
+std::size_t wire_bytes(const std::string& suffix) {
+  return suffix == "." ? 1 : suffix.size() + 2;
+}
+
+// Both hold for a query of some pool.
+bool share_a_pool(const ForwardRule& a, const ForwardRule& b) {
+  return a.from.empty() || b.from.empty() ||
+         std::find_first_of(a.from.begin(), a.from.end(), b.from.begin(), b.from.end()) !=
+             a.from.end();
+}
+
+void check_twice(const Config& config, std::size_t rule, std::size_t suffix, Problems& problems) {
+  const std::string& text = config.forward[rule].suffixes[suffix];
+  for (std::size_t i = 0; i <= rule; ++i) {
+    const std::vector<std::string>& others = config.forward[i].suffixes;
+    const auto end =
+        i == rule ? others.begin() + static_cast<std::ptrdiff_t>(suffix) : others.end();
+    if (std::find(others.begin(), end, text) == end) continue;
+    if (!share_a_pool(config.forward[i], config.forward[rule])) continue;
+    const std::string other = element("forward", i) + ".suffixes";
+    problems.push_back({element(element("forward", rule) + ".suffixes", suffix),
+                        "\"" + clip(text) + "\" is in " + other + " already", other});
+    return;
+  }
+}
+
+void check_forward(const Config& config, Problems& problems) {
+  const auto pools = names_of(config.pools);
+  std::size_t suffixes = 0;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < config.forward.size(); ++i) {
+    const ForwardRule& rule = config.forward[i];
+    const std::string path = element("forward", i);
+    const bool fitted = suffixes <= abi::kForwardsMax && bytes <= abi::kForwardBytesMax;
+    suffixes += rule.suffixes.size();
+    for (std::size_t j = 0; j < rule.suffixes.size(); ++j) {
+      bytes += wire_bytes(rule.suffixes[j]);
+      check_twice(config, i, j, problems);
+    }
+    if (fitted && (suffixes > abi::kForwardsMax || bytes > abi::kForwardBytesMax)) {
+      problems.push_back({path + ".suffixes",
+                          "with the rules before it these are " + std::to_string(suffixes) +
+                              " names of " + std::to_string(bytes) +
+                              " octets: allowed are at most " + std::to_string(abi::kForwardsMax) +
+                              " of " + std::to_string(abi::kForwardBytesMax),
+                          ""});
+    }
+    check_pool_asked(config, path + ".pool", rule.pool, problems);
+    for (std::size_t j = 0; j < rule.from.size(); ++j) {
+      check_reference(element(path + ".from", j), rule.from[j], "pool", "pools", pools, problems);
+    }
+  }
+}
+
 // --- ports and addresses
 
 void check_ports(const std::vector<Port>& ports, Problems& problems) {
@@ -376,6 +432,7 @@ std::vector<Problem> validate(const Config& config, const Host& host) {
   check_backends(config, together);
   check_references(config, together);
   check_access(config, together);
+  check_forward(config, together);
   check_caches(config.packet_caches, together);
   check_upstream(config.upstream, together);
   check_shards(config, together);

@@ -129,6 +129,38 @@ void compile_rules(const Config& config, abi::ServiceSection& service) {
   }
 }
 
+// The closing dot's label included.
+void put_name(const std::string& text, abi::ServiceSection& service, abi::ForwardConfig& to) {
+  std::string wire;
+  for (std::size_t at = 0; text != "." && at <= text.size();) {
+    const std::size_t dot = std::min(text.find('.', at), text.size());
+    wire += static_cast<char>(dot - at);
+    wire += text.substr(at, dot - at);
+    at = dot + 1;
+  }
+  wire += '\0';
+  MR_CHECK(wire.size() <= 255 && service.forward_bytes + wire.size() <= abi::kForwardBytesMax);
+  std::memcpy(service.forward_name + service.forward_bytes, wire.data(), wire.size());
+  service.forward_bytes += static_cast<uint32_t>(wire.size());
+  to.bytes = static_cast<uint8_t>(wire.size());
+}
+
+void compile_forwards(const Config& config, abi::ServiceSection& service) {
+  for (const ForwardRule& from : config.forward) {
+    uint32_t pools = 0;
+    for (const std::string& pool : from.from)
+      pools |= 1u << index_of(config.pools, pool);
+    if (from.from.empty()) pools = (1u << service.pools) - 1;
+    for (const std::string& suffix : from.suffixes) {
+      MR_CHECK(service.forwards < abi::kForwardsMax);
+      abi::ForwardConfig& to = service.forward[service.forwards++];
+      to.pools = static_cast<uint16_t>(pools);
+      to.pool = static_cast<uint8_t>(index_of(config.pools, from.pool));
+      put_name(suffix, service, to);
+    }
+  }
+}
+
 }  // namespace
 
 static_assert(kShardBytesMin == snapshot::kShardUnitBytes);
@@ -153,6 +185,7 @@ void compile(const Config& config, uint64_t generation, abi::ConfigImage& image)
   compile_settings(config, image.service);
   compile_tables(config, image.service);
   compile_rules(config, image.service);
+  compile_forwards(config, image.service);
   image.header.checksum = snapshot::image_checksum(&image, sizeof image);
 }
 

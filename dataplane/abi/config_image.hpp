@@ -16,7 +16,7 @@
 //       +----------------------+
 //
 // Limits: see the k...Max constants; each is what one appliance needs with room to spare, and keeps
-// an image below 16 KiB.
+// an image below 24 KiB.
 
 #include <cstddef>
 #include <cstdint>
@@ -138,6 +138,16 @@ struct RuleConfig {
 static_assert(sizeof(RuleConfig) == 8 && kBindsMax <= 32 && kPoolsMax < 255);
 inline constexpr uint8_t kPoolOfBind = 0xff;
 
+// A name that is asked elsewhere, with all below it; worker/forward_table.hpp.
+struct ForwardConfig {
+  uint16_t pools;  // bit i: holds for queries that would be asked of pool i
+  uint8_t pool;    // index, of whom they are asked instead
+  uint8_t bytes;   // of the name, in wire form and lower case; the names stand one behind another
+};
+static_assert(sizeof(ForwardConfig) == 4 && kPoolsMax <= 16);
+inline constexpr uint32_t kForwardsMax = 128;
+inline constexpr uint32_t kForwardBytesMax = 4096;  // of all names
+
 // TCP clients (RFC 7766).
 struct TcpConfig {
   uint32_t connections_max;  // 0: no service over TCP
@@ -156,11 +166,13 @@ struct ServiceSection {
   uint32_t packet_caches;
   uint32_t rules;
   uint32_t prefixes;                // of all rules
+  uint32_t forwards;
+  uint32_t forward_bytes;           // of all of them
   uint16_t edns_udp_bytes;          // our own limit towards clients
   uint16_t upstream_edns_udp_bytes; // what we advertise upstream
   uint16_t upstream_port_first;     // host order, source ports of upstream queries: [first, end)
   uint16_t upstream_port_end;
-  uint32_t upstream_try_ms;         // longest first timeout of one try
+  uint32_t upstream_try_ms;         // longest timeout of a first try
   uint32_t upstream_hedge_ms;       // a second backend is asked after this; 0: never
   uint32_t upstream_give_up_ms;     // SERVFAIL after this
   uint32_t upstream_tries_max;      // per client query, all upstreams together
@@ -177,6 +189,8 @@ struct ServiceSection {
   PacketCacheConfig packet_cache[kPacketCachesMax];
   RuleConfig rule[kRulesMax];
   PrefixConfig prefix[kPrefixesMax];
+  ForwardConfig forward[kForwardsMax];
+  uint8_t forward_name[kForwardBytesMax];
 };
 static_assert(std::has_unique_object_representations_v<ServiceSection>);
 
@@ -186,7 +200,7 @@ struct ConfigImage {
   ServiceSection service;
 };
 static_assert(std::is_trivially_copyable_v<ConfigImage> && alignof(ConfigImage) == 8);
-static_assert(offsetof(ConfigImage, boot) == 64 && sizeof(ConfigImage) < 16 * 1024);
+static_assert(offsetof(ConfigImage, boot) == 64 && sizeof(ConfigImage) < 24 * 1024);
 static_assert(std::has_unique_object_representations_v<ConfigImage>, "no hidden padding");
 
 }  // namespace millrace::abi

@@ -94,6 +94,7 @@ void SlowPath::load_config() {
   if (config == nullptr || config->header.generation == settings_.generation()) return;
   settings_.apply(*config);
   policy_.load(*config);
+  forward_.load(config->service);
   clients_.set_limits(config->service.tcp);
   publish_due_ns_ = 0;
 }
@@ -200,6 +201,10 @@ Outcome SlowPath::judge(const ClientInfo& from, wire::Query& query, Key& key) {
     const flow::Verdict verdict = policy_.judge_stream(from.client, static_cast<uint16_t>(service));
     const Outcome ruled = dp::follow(verdict, query);
     if (ruled != wire::kGoOn) return ruled;
+  }
+  if (forward_.active()) {
+    query.pool = forward_.pool_for(key.bytes + kKeyHeadBytes,
+                                   static_cast<uint32_t>(key.len - kKeyHeadBytes), query.pool);
   }
   key.bytes[3] = settings_.cache_idx_of_pool(query.pool);
   key.hash = hash_key(*to_.secret, key);

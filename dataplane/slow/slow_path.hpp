@@ -116,6 +116,7 @@ class SlowPath {
   Csprng random_;
   dp::Settings settings_;
   dp::PolicyStage policy_;
+  dp::ForwardTable forward_;
   FrameStore store_;
   uint32_t queries_out_ = 0;  // frames at the workers
   TcpClients clients_;

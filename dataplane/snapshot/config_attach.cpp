@@ -298,6 +298,40 @@ void check_rules(Verdict& verdict, const abi::ServiceSection& service) {
   check_unused(verdict, "service.prefix", service.prefix, service.prefixes);
 }
 
+// Labels up to the root, which is the last octet, in lower case.
+bool is_folded_name(const uint8_t* name, uint32_t bytes) {
+  uint32_t at = 0;
+  while (at < bytes && name[at] != 0 && name[at] <= 63) at += 1u + name[at];
+  return at + 1 == bytes && name[at] == 0 &&
+         std::none_of(name, name + bytes, [](uint8_t b) { return b >= 'A' && b <= 'Z'; });
+}
+
+void check_forwards(Verdict& verdict, const abi::ServiceSection& service) {
+  const uint32_t known = (uint32_t{1} << service.pools) - 1;  // pools <= 16
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < service.forwards; ++i) {
+    const abi::ForwardConfig& forward = service.forward[i];
+    const std::string field = row("service.forward", i);
+    verdict.index(field + ".pool", forward.pool, service.pools, "pools");
+    if ((forward.pools & ~known) != 0) {
+      verdict.reject(field + ".pools names pool " +
+                     to_string(__builtin_ctz(forward.pools & ~known)) + ", but there are " +
+                     to_string(service.pools) + " pools");
+    }
+    if (at + forward.bytes > service.forward_bytes ||
+        !is_folded_name(service.forward_name + at, forward.bytes)) {
+      return verdict.reject(field + " has no name in wire form and lower case");
+    }
+    at += forward.bytes;
+  }
+  if (at != service.forward_bytes) {
+    verdict.reject("service.forward_bytes is " + to_string(service.forward_bytes) +
+                   ", but the names have " + to_string(at));
+  }
+  check_unused(verdict, "service.forward", service.forward, service.forwards);
+  check_unused(verdict, "service.forward_name", service.forward_name, service.forward_bytes);
+}
+
 void check_upstream(Verdict& verdict, const abi::ServiceSection& service, uint32_t workers) {
   verdict.in_range("service.upstream_edns_udp_bytes", service.upstream_edns_udp_bytes,
                    kEdnsBytesMin, kEdnsBytesMax);
@@ -322,6 +356,8 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   verdict.in_range("service.packet_caches", service.packet_caches, 0, abi::kPacketCachesMax);
   verdict.in_range("service.rules", service.rules, 0, abi::kRulesMax);
   verdict.in_range("service.prefixes", service.prefixes, 0, abi::kPrefixesMax);
+  verdict.in_range("service.forwards", service.forwards, 0, abi::kForwardsMax);
+  verdict.in_range("service.forward_bytes", service.forward_bytes, 0, abi::kForwardBytesMax);
   if (!verdict.good()) return;
   verdict.in_range("service.edns_udp_bytes", service.edns_udp_bytes, kEdnsBytesMin, kEdnsBytesMax);
   verdict.in_range("service.idle", static_cast<uint8_t>(service.idle), 0,
@@ -342,6 +378,7 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   check_pools(verdict, service);
   check_packet_caches(verdict, service);
   check_rules(verdict, service);
+  check_forwards(verdict, service);
 }
 
 void check_hop(Verdict& verdict, const std::string& field, const abi::NextHop& hop,

@@ -43,6 +43,7 @@
 #include "dataplane/stats/core_counters.hpp"
 #include "dataplane/worker/backend_set.hpp"
 #include "dataplane/worker/failure_memory.hpp"
+#include "dataplane/worker/forward_table.hpp"
 #include "dataplane/worker/inflight.hpp"
 #include "dataplane/worker/mailbox.hpp"
 #include "dataplane/worker/policy_stage.hpp"
@@ -122,6 +123,12 @@ class Worker {
   void take_other(StepIo& io, Frame& frame) noexcept;
   void take_query(StepIo& io, Frame& frame) noexcept;
   void judge(StepIo& io) noexcept;
+  // The pool of a query under the forwarding rules; so far it is that of its bind or access rule.
+  void redirect(wire::Query& query, const Key& key) const noexcept {
+    if (!forward_.active()) return;
+    query.pool = forward_.pool_for(key.bytes + kKeyHeadBytes,
+                                   static_cast<uint32_t>(key.len - kKeyHeadBytes), query.pool);
+  }
   abi::Outcome judge_one(const Frame& frame, wire::Query& query) noexcept;
   void count_flows(uint32_t known, uint32_t all) noexcept;
   void take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
@@ -231,6 +238,8 @@ class Worker {
   FailureMemory failures_;
   uint32_t stream_cnt_ = 0;  // ask_stream sent, stream_answer not yet come
   PolicyStage policy_;
+  ForwardTable forward_;
+  bool sorts_ = false;  // there are access rules or forwarding rules
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<wire::AnswerScratch> scratch_;
 

@@ -115,15 +115,17 @@ bool Worker::find_service(const ring::WorkItem& item, wire::Query& query) const 
 // another cache the key is another and may have another owner. Not kGoOn: the query's address is
 // none of ours any more, or the rules have something against it.
 Outcome Worker::adopt(const ring::WorkItem& item, wire::Query& query, Key& key) noexcept {
-  uint8_t packet_cache = item.packet_cache;
-  if (item.generation != static_cast<uint32_t>(settings_.generation())) {
+  const bool moved = item.generation != static_cast<uint32_t>(settings_.generation());
+  if (moved) {
     if (!find_service(item, query)) return Outcome::servfail_upstream;
     query.pool = settings_.endpoints().service[query.packet.service].pool;
     if (const Outcome ruled = judge_one(item.frame, query); ruled != wire::kGoOn) return ruled;
-    packet_cache = settings_.cache_idx_of_pool(query.pool);
   }
-  rebuild_key(item.frame, query, packet_cache, item.hash, key);
-  if (packet_cache != item.packet_cache) key.hash = hash_key(*to_.secret, key);
+  rebuild_key(item.frame, query, item.packet_cache, item.hash, key);
+  if (!moved) return wire::kGoOn;
+  redirect(query, key);
+  key.bytes[3] = settings_.cache_idx_of_pool(query.pool);
+  if (key.bytes[3] != item.packet_cache) key.hash = hash_key(*to_.secret, key);
   return wire::kGoOn;
 }
 
@@ -243,18 +245,18 @@ bool Worker::send_to(StepIo& io, uint32_t idx, uint8_t backend, bool with_edns) 
     return false;
   }
   Pending& pending = inflight_.at(idx);
-  // Who has let a try of this question pass is given the longest time: it may be a slow question.
-  bool was_silent = false;
-  for (uint32_t t = 0; t < pending.try_cnt; ++t) {
-    was_silent |= pending.tries[t].overdue && pending.tries[t].backend == backend;
-  }
+  const uint32_t members = settings_.service().pool[pending.pool].backends;
   pending.backends_tried |= uint32_t{1} << backend;
   send_packet(io, idx, backend, with_edns);
   counters_.count(Event::up_sent);
   if (pending.try_cnt > 1) counters_.count(Event::up_retry);
-  // Each further try waits twice as long as the one before.
+  // With nobody left to turn to, the question is given the longest time: it may be slow, and the
+  // same backend would not answer it any sooner.
+  const uint32_t others = backends_.askable(settings_, members) & ~pending.backends_tried;
   const uint64_t longest_ns = uint64_t{settings_.service().upstream_try_ms} * 1'000'000;
-  const uint64_t wait_ns = was_silent ? longest_ns : backends_.try_wait_ns(backend, longest_ns);
+  const uint64_t wait_ns =
+      others == 0 ? longest_ns : backends_.try_wait_ns(backend, longest_ns);
+  // Each further try waits twice as long as the one before.
   pending.tries[pending.try_cnt - 1].due_ns = std::min(
       now_ns_ + (wait_ns << (pending.try_cnt - 1)), std::max(end_ns_of(pending), now_ns_));
   wait_for_tries(idx);

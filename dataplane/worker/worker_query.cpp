@@ -28,7 +28,7 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   load_snapshots();
   uint32_t work = io.rx_cnt;
   receive(io);
-  if (policy_.active()) judge(io);
+  if (sorts_) judge(io);
   cache::finish_lookups(burst_->lookup, burst_->cnt, now_ms_);
   answer(io);
   work += drain_rings(io);
@@ -47,6 +47,8 @@ void Worker::load_snapshots() noexcept {
     backends_.apply(remap, config->service.backends);
     inflight_.apply(remap.backend, remap.pool);
     policy_.load(*config);
+    forward_.load(config->service);
+    sorts_ = policy_.active() || forward_.active();
     publish_due_ns_ = 0;
   }
   const abi::RoutesImage* routes = to_.routes->load();
@@ -163,24 +165,26 @@ void Worker::count_flows(uint32_t known, uint32_t all) noexcept {
   counters_.count(Event::flow_miss, all - known);
 }
 
-// The access rules, for a burst whose lookups have begun as if there were none: so the answer
-// cache's lines come while the flows are looked up. Only what goes to another packet cache, or
-// moves up into the place of a query that ends here, begins anew.
+// Access and forwarding rules, for a burst whose lookups have begun as if there were none: so the
+// answer cache's lines come while the flows are looked up. Only what goes to another packet cache,
+// or moves up into the place of a query that ends here, begins anew.
 void Worker::judge(StepIo& io) noexcept {
   Burst& burst = *burst_;
   const uint32_t cnt = burst.cnt;
   flow::Verdict verdicts[kBurstMax];
-  count_flows(policy_.judge(burst.frame, burst.query, cnt, now_ms_, verdicts), cnt);
+  const bool ruled = policy_.active();
+  if (ruled) count_flows(policy_.judge(burst.frame, burst.query, cnt, now_ms_, verdicts), cnt);
   burst.cnt = 0;
   for (uint32_t i = 0; i < cnt; ++i) {
     Frame& frame = *burst.frame[i];
     wire::Query& query = burst.query[i];
-    const Outcome outcome = follow(verdicts[i], query);
+    const Outcome outcome = ruled ? follow(verdicts[i], query) : wire::kGoOn;
     if (outcome != wire::kGoOn) {
       counters_.count(outcome);
       reply_error(io, frame, query, outcome);
       continue;
     }
+    redirect(query, burst.key[i]);
     const uint8_t packet_cache = settings_.cache_idx_of_pool(query.pool);
     if (burst.cnt == i && burst.key[i].bytes[3] == packet_cache) {
       ++burst.cnt;

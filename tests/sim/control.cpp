@@ -89,26 +89,44 @@ void Control::write_pools(abi::ServiceSection& service) {
     const auto pool = std::find(pools_.begin(), pools_.end(), place.view);
     service.bind[i].pool = static_cast<uint32_t>(pool - pools_.begin());
   }
-  if (ruled_) write_rules(service);
+  if (sorted_by_ == SortedBy::access) write_rules(service);
+  if (sorted_by_ == SortedBy::name) write_forwards(service);
+}
+
+// The same views by name: each bind has the pool of the other view, and every name of that is
+// forwarded to the right one. What is not, or by another generation's rules, shows likewise.
+void Control::write_forwards(abi::ServiceSection& service) {
+  const Bytes names[] = {Bytes{0}, Name("mr.test").bytes()};
+  for (uint32_t i = 0; i < service.binds; ++i)
+    service.bind[i].pool = pool_of(1 - kBind[binds_[i]].view);
+  for (const Bytes& name : names) {
+    for (uint32_t view = 0; view < 2; ++view) {
+      abi::ForwardConfig& forward = service.forward[service.forwards++];
+      forward.pools = static_cast<uint16_t>(1u << pool_of(1 - view));
+      forward.pool = static_cast<uint8_t>(pool_of(view));
+      forward.bytes = static_cast<uint8_t>(name.size());
+      std::copy(name.begin(), name.end(), service.forward_name + service.forward_bytes);
+      service.forward_bytes += forward.bytes;
+    }
+  }
+}
+
+uint32_t Control::pool_of(uint32_t view) const {
+  return static_cast<uint32_t>(std::find(pools_.begin(), pools_.end(), view) - pools_.begin());
 }
 
 // The same views by access rules: each bind has the pool of the other view, and a rule for
 // everybody who asks it sets that right. What is not judged, or by another generation's rules,
 // shows as an answer of the wrong view.
 void Control::write_rules(abi::ServiceSection& service) {
-  uint32_t pool_of_view[2];
-  for (uint32_t view = 0; view < 2; ++view) {
-    pool_of_view[view] =
-        static_cast<uint32_t>(std::find(pools_.begin(), pools_.end(), view) - pools_.begin());
-  }
   for (uint32_t view = 0; view < 2; ++view) {
     abi::RuleConfig& rule = service.rule[service.rules++];
     rule.prefixes = 2;
-    rule.pool = static_cast<uint8_t>(pool_of_view[view]);
+    rule.pool = static_cast<uint8_t>(pool_of(view));
     for (uint32_t i = 0; i < service.binds; ++i) {
       if (kBind[binds_[i]].view != view) continue;
       rule.binds |= 1u << i;
-      service.bind[i].pool = pool_of_view[1 - view];
+      service.bind[i].pool = pool_of(1 - view);
     }
     service.prefix[service.prefixes++].family = 4;
     service.prefix[service.prefixes++].family = 6;
@@ -218,7 +236,7 @@ void Control::change_something() {
       shuffle(binds_);
       return;
     case 6:
-      ruled_ = !ruled_;
+      sorted_by_ = static_cast<SortedBy>(random_.below(3));
       return;
     case 3: {
       const uint32_t b = random_.below(kBackends);

@@ -44,6 +44,8 @@ class Control {
   void write_service(abi::ServiceSection& service);
   void write_pools(abi::ServiceSection& service);
   void write_rules(abi::ServiceSection& service);
+  void write_forwards(abi::ServiceSection& service);
+  uint32_t pool_of(uint32_t view) const;
   void change_something();
   void post_mail(uint64_t now_ns, const std::vector<Bytes>& names);
   void take_mail(uint64_t now_ns);
@@ -59,7 +61,8 @@ class Control {
   std::vector<uint32_t> backends_;  // of the world, in the order of the config
   std::vector<uint32_t> pools_;     // 0 near, 1 far, 2 spare
   std::vector<uint32_t> binds_;
-  bool ruled_ = false;  // views come from access rules
+  enum class SortedBy : uint8_t { bind, access, name };
+  SortedBy sorted_by_ = SortedBy::bind;  // how queries come to the pool of their view
   uint32_t ttl_s_max_ = 86400;
   uint32_t negative_ttl_s_max_ = 3600;
   uint32_t ttl_s_min_ = 0;

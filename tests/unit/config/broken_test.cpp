@@ -512,6 +512,67 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 20, "dataplane.flows", "allowed 1024 to 1048576"}}}),
     name_of);
 
+std::string forward(const std::string& list) {
+  return with("forward: [" + list + "]\n");
+}
+
+// "[n0, n1, ...]"
+std::string numbered(int first, int cnt) {
+  std::string text = "[";
+  for (int i = first; i < first + cnt; ++i)
+    text += (i == first ? "n" : ", n") + std::to_string(i);
+  return text + "]";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forward, Broken,
+    ::testing::Values(
+        Case{"ForwardWithoutPool",
+             forward("{name: x, suffixes: [corp]}"),
+             {{4, 11, "forward[0].pool", "is missing"}}},
+        Case{"ForwardWithoutSuffix",
+             forward("{name: x, suffixes: [], pool: default}"),
+             {{4, 31, "forward[0].suffixes", "the list is empty: allowed 1 to 128 names"}}},
+        Case{"SuffixesAreAList",
+             forward("{name: x, suffixes: corp, pool: default}"),
+             {{4, 31, "forward[0].suffixes", "a list of DNS names"}}},
+        Case{"EmptyLabel",
+             forward("{name: x, suffixes: [a..b], pool: default}"),
+             {{4, 31, "forward[0].suffixes", "\"a..b\" is not a DNS name"}}},
+        Case{"LeadingDot",
+             forward("{name: x, suffixes: [.corp], pool: default}"),
+             {{4, 31, "forward[0].suffixes", "not a DNS name"}}},
+        Case{"Wildcard",
+             forward("{name: x, suffixes: ['*.corp'], pool: default}"),
+             {{4, 31, "forward[0].suffixes", "not a DNS name"}}},
+        Case{"LongLabel",
+             forward("{name: x, suffixes: [" + std::string(64, 'a') + "], pool: default}"),
+             {{4, 31, "forward[0].suffixes", "at most 63 between two dots"}}},
+        Case{"UnknownPool",
+             forward("{name: x, suffixes: [corp], pool: defalt}"),
+             {{4, 45, "forward[0].pool", "did you mean \"default\"?"}}},
+        Case{"UnknownFrom",
+             forward("{name: x, suffixes: [corp], pool: default, from: [other]}"),
+             {{4, 61, "forward[0].from[0]", "no pool is named \"other\""}}},
+        Case{"SuffixTwice",
+             forward("{name: x, suffixes: [corp, CORP.], pool: default}"),
+             {{4, 38, "forward[0].suffixes[1]", "is in forward[0].suffixes already"}}},
+        Case{"SuffixInTwoRules",
+             forward("{name: x, suffixes: [corp], pool: default}, "
+                     "{name: y, suffixes: [corp], pool: default, from: [default]}"),
+             {{4, 76, "forward[1].suffixes[0]", "is in forward[0].suffixes already"}}},
+        Case{"TooManySuffixes",
+             with("forward:\n  - {name: x, suffixes: " + numbered(0, 100) + ", pool: default}\n" +
+                  "  - {name: y, suffixes: " + numbered(100, 29) + ", pool: default}\n"),
+             {{6, 25, "forward[1].suffixes", "these are 129 names"}}},
+        Case{"UnknownPolicy",
+             with("pools: [{name: default, policy: roundrobin}]\n"),
+             {{4, 33, "pools[0].policy", "did you mean \"round_robin\"?"}}},
+        Case{"NoWeight",
+             backends("[{name: r, address: 198.18.1.1, weight: 0}]"),
+             {{3, 51, "backends[0].weight", "allowed 1 to 1000"}}}),
+    name_of);
+
 TEST(Access, AsManyAsThereMayBe) {
   EXPECT_TRUE(load(rules(64)).ok()) << load(rules(64)).text();
   const LoadResult full =

@@ -48,6 +48,8 @@ const char* const kEveryField =
     "access:\n  - {name: x, sources: [198.18.0.0/16, 'fd00:18::/32'], binds: [b], action: refuse}\n"
     "  - {name: y, sources: [198.19.0.1], action: allow, pool: two}\n"
     "  - {name: z, sources: ['::/0'], binds: [b, a], action: drop}\n"
+    "forward:\n  - {name: f, suffixes: [Corp.Example., '.'], pool: two}\n"
+    "  - {name: g, suffixes: [10.in-addr.arpa], pool: default, from: [two]}\n"
     "upstream: {port_range: [20000, 30000], try_timeout: 300ms, hedge: 30ms, give_up: 4s,\n"
     "           tries: 4, down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
     "tcp: {connections: 200, connections_per_source: 20, queries_per_connection: 2,\n"
@@ -136,6 +138,23 @@ TEST(Compile, FillsWhoIsAskedWhen) {
   EXPECT_EQ(service.backend[1].in_flight_max, 0u);
   EXPECT_EQ(service.pool[0].policy, abi::PoolPolicy::least_outstanding);
   EXPECT_EQ(service.pool[1].policy, abi::PoolPolicy::weighted);
+}
+
+TEST(Compile, FillsTheForwardingRules) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const Image image = compiled(*loaded.config, 7);
+  const abi::ServiceSection& service = image->service;
+  ASSERT_EQ(service.forwards, 3u);
+  EXPECT_EQ(service.forward[0].pools, 0b11u) << "none named: all";
+  EXPECT_EQ(service.forward[0].pool, 1);
+  EXPECT_EQ(service.forward[0].bytes, 14);
+  EXPECT_EQ(service.forward[1].bytes, 1) << "the root";
+  EXPECT_EQ(service.forward[2].pools, 0b10u);
+  EXPECT_EQ(service.forward[2].pool, 0);
+  constexpr char kNames[] = "\4corp\7example\0" "\0" "\2" "10\7in-addr\4arpa";
+  ASSERT_EQ(service.forward_bytes, sizeof kNames);
+  EXPECT_TRUE(same(service.forward_name, kNames, sizeof kNames));
 }
 
 TEST(Compile, FillsTheLimitsOfTcp) {

@@ -54,7 +54,8 @@ TEST(RoundTrip, AMinimalConfigIsDumpedWhole) {
             "    failure_ttl: 5s\n"
             "    max_failure_ttl: 5m\n"
             "    maximum_entry_size: 4KiB\n"
-            "access: []\n");
+            "access: []\n"
+            "forward: []\n");
 }
 
 TEST(RoundTrip, EmptyListsAreDumpedAsLists) {

@@ -124,6 +124,23 @@ void RandomConfig::make_access(Config& config) {
   }
 }
 
+void RandomConfig::make_forward(Config& config) {
+  config.forward.resize(between(0, 2) == 0 ? 0 : between(0, 8));
+  for (std::size_t i = 0; i < config.forward.size(); ++i) {
+    ForwardRule& rule = config.forward[i];
+    rule.name = name(i);
+    rule.suffixes.resize(between(1, 4));
+    for (std::size_t j = 0; j < rule.suffixes.size(); ++j) {
+      rule.suffixes[j] = (between(0, 1) == 0 ? "_x-" : "") + std::to_string(i) + "." +
+                         std::to_string(j) + (between(0, 1) == 0 ? ".example" : "");
+    }
+    rule.pool = config.pools[between(0, config.pools.size() - 1)].name;
+    for (const Pool& pool : config.pools) {
+      if (between(0, 3) == 0) rule.from.push_back(pool.name);
+    }
+  }
+}
+
 void RandomConfig::make_dataplane(Config& config) {
   Dataplane& dataplane = config.dataplane;
   dataplane.workers = between32(1, abi::kWorkersMax);
@@ -173,6 +190,7 @@ Config RandomConfig::make() {
   make_caches(config);
   make_service(config);
   make_access(config);
+  make_forward(config);
   make_dataplane(config);
   make_groups(config);
   return config;

@@ -52,6 +52,7 @@ class RandomConfig {
   void make_caches(Config& config);
   Prefix prefix();
   void make_access(Config& config);
+  void make_forward(Config& config);
   void make_dataplane(Config& config);
   void make_groups(Config& config);
 

@@ -76,6 +76,11 @@ inline void fill_service(abi::ServiceSection& service) {
   service.prefix[0] = {{198, 18}, 4, 16, {}};
   service.prefix[1] = {{0xfd, 0, 0, 0x18}, 6, 32, {}};
   service.prefix[2] = {{}, 6, 0, {}};
+  service.forwards = 2;
+  service.forward[0] = {0b11, 1, 6};
+  service.forward[1] = {0b01, 1, 1};
+  service.forward_bytes = 7;
+  std::memcpy(service.forward_name, "\4corp\0", 7);
   service.packet_cache[0] = {{'m', 'a', 'i', 'n'}, 86'400, 0, 1, 3600, 20, 300, 4096};
 }
 

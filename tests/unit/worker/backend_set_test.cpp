@@ -315,7 +315,7 @@ TEST_F(BackendSetTest, CountsGoIntoItsOwnCells) {
 TEST_F(BackendSetTest, RoundRobinTakesEachInTurn) {
   follow(abi::PoolPolicy::round_robin);
   for (int round = 0; round < 3; ++round) {
-    for (const uint8_t expected : {0, 1, 2})
+    for (const uint32_t expected : {0u, 1u, 2u})
       EXPECT_EQ(choose(), expected);
   }
   EXPECT_EQ(choose(0b001), 1) << "0 was tried";
