@@ -2,6 +2,7 @@
 // Queries over TCP, from the message to the reply.
 #include "tests/unit/slow/slow_rig.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace millrace::test {
@@ -314,6 +315,35 @@ TEST(SlowPath, A66_without_tcp_another_port_and_id_must_do) {
   rig.run();
   EXPECT_EQ(rig.rig.only_reply().message.rcode(), 0);
   EXPECT_FALSE(rig.rig.only_reply().message.has(kFlagTc));
+}
+
+// A forwarded name has one cache, whatever the transport.
+TEST(SlowPath, NamesAreForwardedAsOverUdp) {
+  SlowRig rig;
+  abi::ServiceSection& service = rig.rig.service();
+  service.packet_caches = service.pools = 2;
+  service.packet_cache[1] = service.packet_cache[0];
+  service.pool[1] = service.pool[0];
+  service.pool[1].name[0] = 'x';
+  service.pool[1].packet_cache = 1;
+  const Bytes suffix = Name("corp.example").bytes();
+  service.forwards = 1;
+  service.forward[0] = {0b01, 1, static_cast<uint8_t>(suffix.size())};
+  service.forward_bytes = static_cast<uint32_t>(suffix.size());
+  std::copy(suffix.begin(), suffix.end(), service.forward_name);
+  rig.rig.publish();
+  rig.run();
+  auto client = rig.client();
+  client->send_message(rig.query("www.corp.example"));
+  rig.run();
+  rig.answer_all();
+  EXPECT_EQ(client->messages().size(), 1u);
+  rig.rig.ask("www.corp.example", 5000);
+  rig.run(1);
+  EXPECT_EQ(rig.rig.outcome(Outcome::hit), 1u);
+  client->send_message(rig.query("www.corp.example"));
+  rig.run(1);
+  EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
 }
 
 }  // namespace
