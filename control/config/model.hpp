@@ -137,6 +137,15 @@ struct Edns {
   bool operator==(const Edns&) const = default;
 };
 
+// Names that are answered here and never asked upstream; control/config/local_zones.hpp has the
+// list.
+struct LocalZones {
+  bool builtin = true;
+  std::vector<std::string> except{};  // of the built-in ones, by name or by prefix of addresses
+  std::vector<std::string> also{};    // names that do not exist, nor does any name below them
+  bool operator==(const LocalZones&) const = default;
+};
+
 enum class RecursionNotDesired : uint8_t { refuse = 0, cache_only = 1 };
 
 // Choices where the RFCs leave one.
@@ -166,6 +175,7 @@ struct Config {
   Tcp tcp;
   Edns edns;
   Dns dns;
+  LocalZones local_zones;
   Logging logging;
   bool operator==(const Config&) const = default;
 };

@@ -3,6 +3,7 @@
 
 #include "control/config/fields.hpp"
 #include "control/config/key_set.hpp"
+#include "control/config/local_zones.hpp"
 #include "control/config/nearest.hpp"
 #include "control/snapshot/compile.hpp"
 
@@ -15,6 +16,8 @@ namespace millrace::ctl {
 namespace {
 
 using Problems = std::vector<Problem>;
+
+constexpr std::size_t kZoneBytesMax = 3072;  // with the built-in ones they fit the image
 
 std::string element(std::string_view list, std::size_t idx) {
   return std::string(list) + "[" + std::to_string(idx) + "]";
@@ -341,6 +344,43 @@ void check_caches(const std::vector<PacketCache>& caches, Problems& problems) {
   }
 }
 
+void check_local_zones(const LocalZones& zones, Problems& problems) {
+  std::vector<std::string_view> known;
+  for (const BuiltinZone& zone : builtin_zones()) {
+    known.push_back(zone.name);
+    if (!zone.prefix.empty()) known.push_back(zone.prefix);
+  }
+  for (std::size_t i = 0; i < zones.except.size(); ++i) {
+    const std::string& text = zones.except[i];
+    const std::string wire = wire_of(text);
+    const auto is_meant = [&](std::string_view name) {
+      return text == name || (!wire.empty() && wire == wire_of(name));
+    };
+    if (std::any_of(known.begin(), known.end(), is_meant)) continue;
+    std::string message = "\"" + clip(text) + "\" is no built-in zone";
+    const std::string_view near = nearest(text, known);
+    message += near.empty() ? ", nor the prefix of one"
+                            : "; did you mean \"" + std::string(near) + "\"?";
+    problems.push_back({element("local_zones.except", i), message, ""});
+  }
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < zones.also.size(); ++i) {
+    const std::string wire = wire_of(zones.also[i]);
+    bytes += wire.size();
+    if (!wire.empty()) continue;
+    problems.push_back({element("local_zones.also", i),
+                        "\"" + clip(zones.also[i]) +
+                            "\" is not a domain name of letters, digits, '-' and '_'",
+                        ""});
+  }
+  if (bytes > kZoneBytesMax) {
+    problems.push_back({"local_zones.also",
+                        "the names have " + std::to_string(bytes) + " octets: allowed are " +
+                            std::to_string(kZoneBytesMax),
+                        ""});
+  }
+}
+
 void check_upstream(const Upstream& upstream, Problems& problems) {
   if (upstream.give_up_ms < upstream.try_timeout_ms) {
     problems.push_back({"upstream.give_up",
@@ -435,6 +475,7 @@ std::vector<Problem> validate(const Config& config, const Host& host) {
   check_forward(config, together);
   check_caches(config.packet_caches, together);
   check_upstream(config.upstream, together);
+  check_local_zones(config.local_zones, together);
   check_shards(config, together);
   check_cores(config.dataplane, host, together);
   // A value that is wrong by itself says nothing about others.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/snapshot/compile.hpp"
 
+#include "control/config/local_zones.hpp"
 #include "dataplane/base/check.hpp"
 #include "dataplane/snapshot/config_attach.hpp"
 
@@ -161,6 +162,16 @@ void compile_forwards(const Config& config, abi::ServiceSection& service) {
   }
 }
 
+void compile_local_zones(const Config& config, abi::ServiceSection& service) {
+  for (const ZoneName& zone : zones_served(config.local_zones)) {
+    MR_CHECK(service.local_zones < abi::kLocalZonesMax);
+    MR_CHECK(service.local_name_bytes + zone.wire.size() <= abi::kLocalNameBytesMax);
+    service.local_zone[service.local_zones++] = {static_cast<uint8_t>(zone.wire.size()), zone.kind};
+    std::memcpy(service.local_name + service.local_name_bytes, zone.wire.data(), zone.wire.size());
+    service.local_name_bytes += static_cast<uint32_t>(zone.wire.size());
+  }
+}
+
 }  // namespace
 
 static_assert(kShardBytesMin == snapshot::kShardUnitBytes);
@@ -186,6 +197,7 @@ void compile(const Config& config, uint64_t generation, abi::ConfigImage& image)
   compile_tables(config, image.service);
   compile_rules(config, image.service);
   compile_forwards(config, image.service);
+  compile_local_zones(config, image.service);
   image.header.checksum = snapshot::image_checksum(&image, sizeof image);
 }
 

@@ -159,6 +159,20 @@ inline constexpr uint32_t kConnectionsMax = 65'536;
 inline constexpr uint32_t kQueriesPerConnectionMax = 256;
 inline constexpr uint32_t kIdleMsMax = 600'000;
 
+// Names that are answered here and never asked upstream (RFC 6303, 6761, 9462).
+enum class LocalKind : uint8_t {
+  empty = 0,     // a zone of its SOA and NS alone: no name below it exists
+  nxdomain = 1,  // the name itself does not exist, either
+  nodata = 2,    // every name exists and has nothing
+  loopback = 3,  // every name has the addresses of the loopback interface
+};
+struct LocalZoneConfig {
+  uint8_t name_bytes;
+  LocalKind kind;
+};
+inline constexpr uint32_t kLocalZonesMax = 256;
+inline constexpr uint32_t kLocalNameBytesMax = 6144;  // of all their names
+
 struct ServiceSection {
   uint32_t binds;
   uint32_t backends;
@@ -168,6 +182,8 @@ struct ServiceSection {
   uint32_t prefixes;                // of all rules
   uint32_t forwards;
   uint32_t forward_bytes;           // of all of them
+  uint32_t local_zones;
+  uint32_t local_name_bytes;        // of all local zones
   uint16_t edns_udp_bytes;          // our own limit towards clients
   uint16_t upstream_edns_udp_bytes; // what we advertise upstream
   uint16_t upstream_port_first;     // host order, source ports of upstream queries: [first, end)
@@ -191,6 +207,9 @@ struct ServiceSection {
   PrefixConfig prefix[kPrefixesMax];
   ForwardConfig forward[kForwardsMax];
   uint8_t forward_name[kForwardBytesMax];
+  LocalZoneConfig local_zone[kLocalZonesMax];
+  uint8_t local_name[kLocalNameBytesMax];  // wire form, lower case; one behind another
+  uint32_t reserved_end;
 };
 static_assert(std::has_unique_object_representations_v<ServiceSection>);
 

@@ -19,7 +19,7 @@ enum class Outcome : uint8_t {
 };
 
 enum class OutcomeClass : uint8_t {
-  hit, stale, miss, refused, error, limited, dropped, passed, upstream, control, count_
+  hit, stale, local, miss, refused, error, limited, dropped, passed, upstream, control, count_
 };
 
 enum class Event : uint8_t {
@@ -57,7 +57,7 @@ inline constexpr std::array<EventInfo, kEventCnt> kEvents{{
 }};
 
 inline constexpr std::array<std::string_view, kOutcomeClassCnt> kOutcomeClasses{
-    "hit", "stale", "miss", "refused", "error", "limited", "dropped", "passed", "upstream",
-    "control"};
+    "hit",     "stale",   "local",  "miss",     "refused", "error",
+    "limited", "dropped", "passed", "upstream", "control"};
 
 }  // namespace millrace::abi

@@ -25,6 +25,7 @@ struct AnswerView {
   bool authentic_data;      // AD as the upstream said it
   bool negative;            // NXDOMAIN or NODATA
   bool failure;             // SERVFAIL remembered; body is empty
+  bool authoritative;       // made here, of a zone that is served here (AA); never cached
   uint32_t lifetime_s;      // from the moment of insertion; every TTL in `body` is <= its cap
 };
 

@@ -95,6 +95,7 @@ void SlowPath::load_config() {
   settings_.apply(*config);
   policy_.load(*config);
   forward_.load(config->service);
+  local_.load(config->service);
   clients_.set_limits(config->service.tcp);
   publish_due_ns_ = 0;
 }
@@ -218,6 +219,10 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
   cache::Found found[1];
   cache::lookup_burst(&shard, keys, 1, now_ms_, found);
   if (found[0].entry == nullptr) {
+    AnswerView local;
+    if (local_.find(query, key, local)) {
+      return answer_locally(from, Outcome::local_zone, query, local);
+    }
     if (!query.flag_rd) return finish(from, Outcome::refused_rd0, query);
     return hand_to_owner(from, query, key, dp::owner_of(shard_no, to_.workers));
   }
@@ -227,6 +232,14 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
   counters_.rx_packets += 1;
   counters_.count(Outcome::hit);
   reply(from, wire::write_reply(scratch_.get(), query, view, found[0].age_s, limits()));
+  return Took::done;
+}
+
+Took SlowPath::answer_locally(const ClientInfo& from, Outcome outcome, const wire::Query& query,
+                              const AnswerView& answer) {
+  counters_.rx_packets += 1;
+  counters_.count(outcome);
+  reply(from, wire::write_reply(scratch_.get(), query, answer, 0, limits()));
   return Took::done;
 }
 

@@ -91,6 +91,8 @@ class SlowPath {
   Took take_message(const ClientInfo& from, std::span<const uint8_t> message);
   abi::Outcome judge(const ClientInfo& from, wire::Query& query, Key& key);
   Took look_up(const ClientInfo& from, const wire::Query& query, const Key& key);
+  Took answer_locally(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query,
+                      const AnswerView& answer);
   Took hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
                      uint32_t owner);
   Took finish(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query);
@@ -117,6 +119,7 @@ class SlowPath {
   dp::Settings settings_;
   dp::PolicyStage policy_;
   dp::ForwardTable forward_;
+  dp::LocalAnswers local_;
   FrameStore store_;
   uint32_t queries_out_ = 0;  // frames at the workers
   TcpClients clients_;

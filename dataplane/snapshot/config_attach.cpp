@@ -332,6 +332,43 @@ void check_forwards(Verdict& verdict, const abi::ServiceSection& service) {
   check_unused(verdict, "service.forward_name", service.forward_name, service.forward_bytes);
 }
 
+// A name in wire form and lower case, other than the root, that ends with its last octet.
+bool is_zone_name(const uint8_t* name, uint32_t bytes) {
+  uint32_t at = 0;
+  while (at < bytes && name[at] != 0) {
+    const uint32_t label = name[at];
+    if (label > 63 || at + 1 + label >= bytes) return false;
+    const auto* first = name + at + 1;
+    if (std::any_of(first, first + label, [](uint8_t c) { return c >= 'A' && c <= 'Z'; })) {
+      return false;
+    }
+    at += 1 + label;
+  }
+  return bytes > 1 && at == bytes - 1;
+}
+
+void check_local_zones(Verdict& verdict, const abi::ServiceSection& service) {
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < service.local_zones && verdict.good(); ++i) {
+    const abi::LocalZoneConfig& zone = service.local_zone[i];
+    const std::string field = row("service.local_zone", i);
+    verdict.in_range(field + ".kind", static_cast<uint8_t>(zone.kind), 0,
+                     static_cast<uint8_t>(abi::LocalKind::loopback));
+    if (at + zone.name_bytes > service.local_name_bytes ||
+        !is_zone_name(service.local_name + at, zone.name_bytes)) {
+      verdict.reject(field + " has no name in lower case and wire form");
+    }
+    at += zone.name_bytes;
+  }
+  if (!verdict.good()) return;
+  if (at != service.local_name_bytes) {
+    verdict.reject("service.local_name_bytes is " + to_string(service.local_name_bytes) +
+                   ", but the zones have " + to_string(at));
+  }
+  check_unused(verdict, "service.local_zone", service.local_zone, service.local_zones);
+  check_unused(verdict, "service.local_name", service.local_name, service.local_name_bytes);
+}
+
 void check_upstream(Verdict& verdict, const abi::ServiceSection& service, uint32_t workers) {
   verdict.in_range("service.upstream_edns_udp_bytes", service.upstream_edns_udp_bytes,
                    kEdnsBytesMin, kEdnsBytesMax);
@@ -358,6 +395,9 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   verdict.in_range("service.prefixes", service.prefixes, 0, abi::kPrefixesMax);
   verdict.in_range("service.forwards", service.forwards, 0, abi::kForwardsMax);
   verdict.in_range("service.forward_bytes", service.forward_bytes, 0, abi::kForwardBytesMax);
+  verdict.in_range("service.local_zones", service.local_zones, 0, abi::kLocalZonesMax);
+  verdict.in_range("service.local_name_bytes", service.local_name_bytes, 0,
+                   abi::kLocalNameBytesMax);
   if (!verdict.good()) return;
   verdict.in_range("service.edns_udp_bytes", service.edns_udp_bytes, kEdnsBytesMin, kEdnsBytesMax);
   verdict.in_range("service.idle", static_cast<uint8_t>(service.idle), 0,
@@ -379,6 +419,7 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   check_packet_caches(verdict, service);
   check_rules(verdict, service);
   check_forwards(verdict, service);
+  check_local_zones(verdict, service);
 }
 
 void check_hop(Verdict& verdict, const std::string& field, const abi::NextHop& hop,

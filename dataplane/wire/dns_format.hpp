@@ -54,9 +54,9 @@ namespace type {
 inline constexpr uint16_t a = 1, ns = 2, md = 3, mf = 4, cname = 5, soa = 6, mb = 7, mg = 8, mr = 9,
                           ptr = 12, minfo = 14, mx = 15, rp = 17, afsdb = 18, rt = 21, sig = 24,
                           px = 26, aaaa = 28, nxt = 30, srv = 33, naptr = 35, kx = 36, dname = 39,
-                          opt = 41, rrsig = 46, nsec = 47, talink = 58, svcb = 64, https = 65,
-                          lp = 107, nxname = 128, tkey = 249, tsig = 250, ixfr = 251, axfr = 252,
-                          mailb = 253, maila = 254, any = 255;
+                          opt = 41, ds = 43, rrsig = 46, nsec = 47, talink = 58, svcb = 64,
+                          https = 65, lp = 107, nxname = 128, tkey = 249, tsig = 250, ixfr = 251,
+                          axfr = 252, mailb = 253, maila = 254, any = 255;
 }  // namespace type
 
 namespace rcode {

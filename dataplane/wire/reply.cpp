@@ -18,14 +18,20 @@ struct Counts {
   uint16_t qd, an, ns, ar;
 };
 
-// AA and Z are always 0 and RA is always 1, so the two octets depend on nothing else. Answers the
-// sum of the whole header.
-uint64_t write_header(uint8_t* msg, const Query& query, uint8_t rcode, bool tc, bool ad,
+// What a header says besides the query's own.
+struct Flags {
+  bool aa = false, tc = false, ad = false;
+};
+
+// Z is always 0 and RA is always 1, so the two octets depend on nothing else. Answers the sum of
+// the whole header.
+uint64_t write_header(uint8_t* msg, const Query& query, uint8_t rcode, Flags flags,
                       const Counts& counts) noexcept {
-  const auto high = static_cast<uint8_t>(kBitQr | query.opcode << kOpcodeShift | (tc ? kBitTc : 0) |
-                                         (query.flag_rd ? kBitRd : 0));
-  const auto low = static_cast<uint8_t>(kBitRa | (ad ? kBitAd : 0) | (query.flag_cd ? kBitCd : 0) |
-                                        (rcode & kRcodeMask));
+  const auto high =
+      static_cast<uint8_t>(kBitQr | query.opcode << kOpcodeShift | (flags.aa ? kBitAa : 0) |
+                           (flags.tc ? kBitTc : 0) | (query.flag_rd ? kBitRd : 0));
+  const auto low = static_cast<uint8_t>(kBitRa | (flags.ad ? kBitAd : 0) |
+                                        (query.flag_cd ? kBitCd : 0) | (rcode & kRcodeMask));
   const uint32_t front = load_raw<uint16_t>(msg) | uint32_t{high} << 16 | uint32_t{low} << 24;
   const uint64_t back = uint64_t{counts.qd} << 48 | uint64_t{counts.an} << 32 |
                         uint64_t{counts.ns} << 16 | counts.ar;
@@ -136,7 +142,9 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
   const bool ad = answer.authentic_data && limits.trust_ad && (query.flag_ad || query.flag_do) &&
                   !cut.truncated;
   const auto ar = static_cast<uint16_t>(cut.ar + (query.has_opt ? 1 : 0));
-  uint64_t sum = write_header(msg, query, answer.rcode, cut.truncated, ad, {1, cut.an, cut.ns, ar});
+  uint64_t sum = write_header(msg, query, answer.rcode,
+                              {.aa = answer.authoritative, .tc = cut.truncated, .ad = ad},
+                              {1, cut.an, cut.ns, ar});
   sum = sum_bytes(msg + kDnsHeaderBytes, body_at - kDnsHeaderBytes, sum);
   sum = sum_add(sum, sum_at(body_at, body_sum));
   const uint32_t opt_at = body_at + cut.body_bytes;
@@ -154,7 +162,7 @@ Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limit
   if (body_at + opt_bytes > limits.room) return {};
   if (query.has_opt) write_opt(msg + body_at, limits.udp_bytes_max, 0, query.flag_do, 0);
   const uint16_t ar = query.has_opt ? 1 : 0;
-  write_header(msg, query, rcode::noerror, true, false, {1, 0, 0, ar});
+  write_header(msg, query, rcode::noerror, {.tc = true}, {1, 0, 0, ar});
   return whole(msg, body_at + opt_bytes, true);
 }
 
@@ -178,7 +186,7 @@ Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
       at += kExtendedErrorBytes;
     }
   }
-  write_header(msg, query, shape.rcode, false, false,
+  write_header(msg, query, shape.rcode, {},
                {static_cast<uint16_t>(with_question ? 1 : 0), 0, 0,
                 static_cast<uint16_t>(with_opt ? 1 : 0)});
   return whole(msg, at, false);

@@ -7,7 +7,7 @@
 //
 //   rx ─▶ classify ─▶ parse ─▶ judge ─▶ look up ─▶ answer ───────────▶ tx
 //            │          │         │                │ miss
-//            │          │         └─▶ refused      │
+//            │          │         └─▶ refused      ├─▶ a local zone: answer
 //            │          └─▶ error reply            ▼
 //            │                              owner of the key: ours ─▶ join / ask ─▶ tx upstream
 //            │                                      │ another's
@@ -45,6 +45,7 @@
 #include "dataplane/worker/failure_memory.hpp"
 #include "dataplane/worker/forward_table.hpp"
 #include "dataplane/worker/inflight.hpp"
+#include "dataplane/worker/local_answers.hpp"
 #include "dataplane/worker/mailbox.hpp"
 #include "dataplane/worker/policy_stage.hpp"
 #include "dataplane/worker/settings.hpp"
@@ -136,6 +137,8 @@ class Worker {
   void answer_at_length(StepIo& io, Frame& frame, const wire::Query& query,
                         const cache::Entry& entry) noexcept;
   void miss(StepIo& io, uint32_t i) noexcept;
+  void answer_locally(StepIo& io, Frame& frame, const wire::Query& query, abi::Outcome outcome,
+                      const AnswerView& answer) noexcept;
   void reply_error(StepIo& io, Frame& frame, const wire::Query& query,
                    abi::Outcome outcome) noexcept;
   void finish_reply(StepIo& io, Frame& frame, const wire::Query& query,
@@ -240,6 +243,7 @@ class Worker {
   PolicyStage policy_;
   ForwardTable forward_;
   bool sorts_ = false;  // there are access rules or forwarding rules
+  LocalAnswers local_;
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<wire::AnswerScratch> scratch_;
 

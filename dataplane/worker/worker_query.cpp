@@ -49,6 +49,7 @@ void Worker::load_snapshots() noexcept {
     policy_.load(*config);
     forward_.load(config->service);
     sorts_ = policy_.active() || forward_.active();
+    local_.load(config->service);
     publish_due_ns_ = 0;
   }
   const abi::RoutesImage* routes = to_.routes->load();
@@ -284,11 +285,24 @@ void Worker::answer_at_length(StepIo& io, Frame& frame, const wire::Query& query
 
 void Worker::miss(StepIo& io, uint32_t i) noexcept {
   Burst& burst = *burst_;
+  AnswerView local;
+  if (local_.find(burst.query[i], burst.key[i], local)) {
+    answer_locally(io, *burst.frame[i], burst.query[i], Outcome::local_zone, local);
+    return;
+  }
   const Outcome outcome = burst.query[i].flag_rd
                               ? ask_owner(io, *burst.frame[i], burst.query[i], burst.key[i])
                               : Outcome::refused_rd0;  // from the cache only (A111)
   counters_.count(outcome);
   if (outcome != Outcome::miss) reply_error(io, *burst.frame[i], burst.query[i], outcome);
+}
+
+void Worker::answer_locally(StepIo& io, Frame& frame, const wire::Query& query, Outcome outcome,
+                            const AnswerView& answer) noexcept {
+  counters_.count(outcome);
+  const wire::Reply reply = wire::write_reply(frame.data + query.packet.dns_off, query, answer, 0,
+                                              limits_of(frame, query));
+  finish_reply(io, frame, query, reply);
 }
 
 wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query) const noexcept {

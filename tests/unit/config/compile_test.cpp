@@ -9,7 +9,9 @@
 #include "tests/unit/config/support.hpp"
 
 #include <cstring>
+#include <map>
 #include <memory>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -55,7 +57,23 @@ const char* const kEveryField =
     "tcp: {connections: 200, connections_per_source: 20, queries_per_connection: 2,\n"
     "      idle_timeout: 3s}\n"
     "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
+    "local_zones: {except: [TEST., 172.16.0.0/12, '100.64.0.0/10'], also: [corp, Local]}\n"
     "logging: {level: warning}\n";
+
+// The local zones of an image, as text, with their kinds.
+std::map<std::string, abi::LocalKind> zones_of(const abi::ServiceSection& service) {
+  std::map<std::string, abi::LocalKind> zones;
+  const uint8_t* name = service.local_name;
+  for (uint32_t i = 0; i < service.local_zones; ++i) {
+    std::string text;
+    for (const uint8_t* at = name; *at != 0; at += 1 + *at) {
+      text += std::string(reinterpret_cast<const char*>(at + 1), *at) + ".";
+    }
+    zones[text] = service.local_zone[i].kind;
+    name += service.local_zone[i].name_bytes;
+  }
+  return zones;
+}
 
 TEST(Compile, FillsEveryField) {
   const LoadResult loaded = load(kEveryField);
@@ -198,6 +216,70 @@ TEST(Compile, FillsTheAccessRules) {
   EXPECT_EQ(service.prefix[2].bits, 32) << "an address by itself";
   EXPECT_EQ(service.prefix[3].family, 6);
   EXPECT_EQ(service.prefix[3].bits, 0);
+}
+
+TEST(Compile, A117_A118_A119_built_in_zones) {
+  using abi::LocalKind;
+  const auto zones = zones_of(compiled(*load(kGood).config, 7)->service);
+  EXPECT_EQ(zones.size(), 7u + 97u);
+  EXPECT_EQ(zones.at("localhost."), LocalKind::loopback);
+  for (const char* name : {"invalid.", "test.", "onion.", "alt."}) {
+    EXPECT_EQ(zones.at(name), LocalKind::nxdomain) << name;
+  }
+  EXPECT_EQ(zones.at("resolver.arpa."), LocalKind::nodata);
+  for (const char* name :
+       {"home.arpa.", "10.in-addr.arpa.", "16.172.in-addr.arpa.", "31.172.in-addr.arpa.",
+        "168.192.in-addr.arpa.", "64.100.in-addr.arpa.", "127.100.in-addr.arpa.", "0.in-addr.arpa.",
+        "127.in-addr.arpa.", "254.169.in-addr.arpa.", "2.0.192.in-addr.arpa.",
+        "100.51.198.in-addr.arpa.", "113.0.203.in-addr.arpa.", "255.255.255.255.in-addr.arpa.",
+        "d.f.ip6.arpa.", "8.e.f.ip6.arpa.", "b.e.f.ip6.arpa.", "8.b.d.0.1.0.0.2.ip6.arpa.",
+        "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.",
+        "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa."}) {
+    ASSERT_EQ(zones.count(name), 1u) << name;
+    EXPECT_EQ(zones.at(name), LocalKind::empty) << name;
+  }
+  for (const char* name : {"example.", "local.", "ipv4only.arpa.", "15.172.in-addr.arpa.",
+                           "32.172.in-addr.arpa.", "63.100.in-addr.arpa.", "c.f.ip6.arpa."}) {
+    EXPECT_EQ(zones.count(name), 0u) << name;
+  }
+}
+
+TEST(Compile, A118_zones_are_switched_one_by_one) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const auto zones = zones_of(compiled(*loaded.config, 7)->service);
+  EXPECT_EQ(zones.size(), 7u + 97u - 1 - 16 - 64 + 2);
+  EXPECT_EQ(zones.count("test."), 0u);
+  EXPECT_EQ(zones.count("20.172.in-addr.arpa."), 0u);
+  EXPECT_EQ(zones.count("100.100.in-addr.arpa."), 0u);
+  EXPECT_EQ(zones.at("corp."), abi::LocalKind::nxdomain);
+  EXPECT_EQ(zones.at("local."), abi::LocalKind::nxdomain);
+
+  const auto none = load(kGood + "local_zones: {builtin: false}\n");
+  EXPECT_TRUE(zones_of(compiled(*none.config, 7)->service).empty());
+  // A built-in name that is added means what was added.
+  const auto both = load(kGood + "local_zones: {except: [localhost], also: [localhost, test]}\n");
+  ASSERT_TRUE(both.ok()) << both.text();
+  const auto added = zones_of(compiled(*both.config, 7)->service);
+  EXPECT_EQ(added.size(), 7u + 97u);
+  EXPECT_EQ(added.at("localhost."), abi::LocalKind::nxdomain);
+}
+
+// 128 names of the largest total that is allowed, beside all that is built in.
+TEST(Compile, AsManyZonesAsAreAllowedFit) {
+  std::string names;
+  std::size_t bytes = 0;
+  for (int i = 0; i < 128; ++i) {
+    const std::string name = "a" + std::to_string(1000 + i) + std::string(17, 'x');
+    names += (i == 0 ? "" : ", ") + name;
+    bytes += name.size() + 2;
+  }
+  ASSERT_EQ(bytes, 3072u);
+  const LoadResult loaded = load(kGood + "local_zones: {also: [" + names + "]}\n");
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const Image image = compiled(*loaded.config, 7);
+  EXPECT_EQ(image->service.local_zones, 128u + 104u);
+  EXPECT_EQ(snapshot::verify_config(image.get(), sizeof *image), "");
 }
 
 TEST(Compile, GivesTheSameBytesForTheSameConfig) {

@@ -182,6 +182,13 @@ void RandomConfig::make_groups(Config& config) {
   config.dns.recursion_not_desired =
       between(0, 1) == 0 ? RecursionNotDesired::refuse : RecursionNotDesired::cache_only;
   config.logging.level = static_cast<LogLevel>(between(0, 4));
+  config.local_zones.builtin = between(0, 2) != 0;
+  for (const char* name : {"test", "10.in-addr.arpa", "172.16.0.0/12", "::1/128"}) {
+    if (between(0, 3) == 0) config.local_zones.except.push_back(name);
+  }
+  for (const char* name : {"corp", "local", "_tcp.example"}) {
+    if (between(0, 3) == 0) config.local_zones.also.push_back(name);
+  }
 }
 
 Config RandomConfig::make() {

@@ -346,5 +346,24 @@ TEST(SlowPath, NamesAreForwardedAsOverUdp) {
   EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
 }
 
+TEST(SlowPath, A117_A118_special_names_are_answered_here) {
+  SlowRig rig;
+  add_zone(rig.rig.service(), "localhost", abi::LocalKind::loopback);
+  add_zone(rig.rig.service(), "test", abi::LocalKind::nxdomain);
+  rig.rig.publish();
+  auto client = rig.client();
+  client->send_message(rig.query("a.localhost", 1));
+  client->send_message(rig.query("www.test", 2));
+  rig.run(1);
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(rig.read(replies[0]).records.at(0).rdata, (Bytes{127, 0, 0, 1}));
+  EXPECT_TRUE(rig.read(replies[0]).has(kFlagAa));
+  EXPECT_EQ(rig.read(replies[1]).rcode(), 3);
+  EXPECT_EQ(rig.read(replies[1]).records.at(0).type, kTypeSoa);
+  EXPECT_EQ(rig.outcome(Outcome::local_zone), 2u);
+  EXPECT_TRUE(rig.rig.asked().empty());
+}
+
 }  // namespace
 }  // namespace millrace::test

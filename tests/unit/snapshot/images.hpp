@@ -81,6 +81,12 @@ inline void fill_service(abi::ServiceSection& service) {
   service.forward[1] = {0b01, 1, 1};
   service.forward_bytes = 7;
   std::memcpy(service.forward_name, "\4corp\0", 7);
+  service.local_zones = 2;
+  service.local_zone[0] = {6, abi::LocalKind::nxdomain};
+  service.local_zone[1] = {11, abi::LocalKind::empty};
+  constexpr char kNames[] = "\4test\0\4home\4arpa";
+  service.local_name_bytes = sizeof kNames;
+  std::memcpy(service.local_name, kNames, sizeof kNames);
   service.packet_cache[0] = {{'m', 'a', 'i', 'n'}, 86'400, 0, 1, 3600, 20, 300, 4096};
 }
 

@@ -83,6 +83,13 @@ inline void add_rule(abi::ServiceSection& service, abi::RuleAction action,
     service.prefix[service.prefixes++] = prefix_of(source);
 }
 
+inline void add_zone(abi::ServiceSection& service, const std::string& name, abi::LocalKind kind) {
+  const Bytes wire = Name(name).bytes();
+  service.local_zone[service.local_zones++] = {static_cast<uint8_t>(wire.size()), kind};
+  std::memcpy(service.local_name + service.local_name_bytes, wire.data(), wire.size());
+  service.local_name_bytes += static_cast<uint32_t>(wire.size());
+}
+
 // Routes to every backend of `config`.
 inline std::unique_ptr<abi::RoutesImage> make_routes(const abi::ConfigImage& config,
                                                      uint64_t generation = 1) {
