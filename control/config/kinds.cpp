@@ -173,6 +173,39 @@ std::string Suffixes::format(const std::vector<std::string>& value) {
   return Names::format(value);
 }
 
+std::string Secrets::allowed(const FieldInfo& info) {
+  return range_text(std::to_string(info.lo), std::to_string(info.hi)) +
+         " secrets of 32 hexadecimal digits";
+}
+
+std::string Secrets::read(const yaml::Node& node, const FieldInfo& info,
+                          std::vector<std::string>& value) {
+  const bool is_list = node.kind == yaml::Node::Kind::list;
+  const auto is_text = [](const yaml::Node& item) { return item.kind == yaml::Node::Kind::scalar; };
+  if (!is_list || !std::all_of(node.items.begin(), node.items.end(), is_text)) {
+    return "expects a list of secrets (" + allowed(info) + ")";
+  }
+  value.clear();
+  for (const yaml::Node& item : node.items)
+    value.push_back(item.text);
+  return "";
+}
+
+std::string Secrets::check(const std::vector<std::string>& value, const FieldInfo& info) {
+  if (value.size() > info.hi) {
+    return out_of_range(std::to_string(value.size()) + " secrets", allowed(info));
+  }
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const std::string& secret = value[i];
+    const bool is_hex = std::all_of(secret.begin(), secret.end(),
+                                    [](unsigned char c) { return std::isxdigit(c) != 0; });
+    if (secret.size() == 32 && is_hex) continue;
+    return "the " + std::string(i == 0 ? "first" : "second") + " is not a secret: allowed are " +
+           allowed(info);
+  }
+  return "";
+}
+
 std::string Prefixes::allowed(const FieldInfo& info) {
   return range_text(std::to_string(info.lo), std::to_string(info.hi)) + " IPv4 or IPv6 prefixes";
 }
@@ -346,6 +379,12 @@ const std::vector<std::string_view>& Choice<RecursionNotDesired>::words() {
 }
 
 template <>
+const std::vector<std::string_view>& Choice<AnyOverUdp>::words() {
+  static const std::vector<std::string_view> kWords{"minimal", "forward"};
+  return kWords;
+}
+
+template <>
 const std::vector<std::string_view>& Choice<LogLevel>::words() {
   static const std::vector<std::string_view> kWords{"trace", "debug", "info", "warning", "error"};
   return kWords;
@@ -355,6 +394,7 @@ template struct Choice<abi::IdleMode>;
 template struct Choice<abi::PoolPolicy>;
 template struct Choice<abi::RuleAction>;
 template struct Choice<RecursionNotDesired>;
+template struct Choice<AnyOverUdp>;
 template struct Choice<LogLevel>;
 
 }  // namespace kinds

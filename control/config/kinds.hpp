@@ -84,6 +84,16 @@ struct Suffixes {
   static std::string format(const std::vector<std::string>& value);
 };
 
+// Of 32 hexadecimal digits each; never repeated in a message.
+struct Secrets {
+  static std::string type(const FieldInfo&) { return "list of secrets"; }
+  static std::string allowed(const FieldInfo& info);
+  static std::string read(const yaml::Node& node, const FieldInfo& info,
+                          std::vector<std::string>& value);
+  static std::string check(const std::vector<std::string>& value, const FieldInfo& info);
+  static std::string format(const std::vector<std::string>& value) { return Names::format(value); }
+};
+
 struct Interface {
   static std::string type(const FieldInfo&) { return "interface"; }
   static std::string allowed(const FieldInfo& info);
@@ -180,11 +190,14 @@ const std::vector<std::string_view>& Choice<abi::RuleAction>::words();
 template <>
 const std::vector<std::string_view>& Choice<RecursionNotDesired>::words();
 template <>
+const std::vector<std::string_view>& Choice<AnyOverUdp>::words();
+template <>
 const std::vector<std::string_view>& Choice<LogLevel>::words();
 extern template struct Choice<abi::IdleMode>;
 extern template struct Choice<abi::PoolPolicy>;
 extern template struct Choice<abi::RuleAction>;
 extern template struct Choice<RecursionNotDesired>;
+extern template struct Choice<AnyOverUdp>;
 extern template struct Choice<LogLevel>;
 
 struct Ports {

@@ -134,6 +134,11 @@ struct Tcp {
 // EDNS towards clients.
 struct Edns {
   uint16_t udp_payload_size_bytes = 1232;  // larger answers are truncated
+  bool cookies = true;                     // RFC 7873
+  // 32 hexadecimal digits each. The first makes cookies, both know them; empty = random ones, of
+  // each data plane its own.
+  std::vector<std::string> cookie_secrets{};
+  std::string nsid{};  // RFC 5001; empty = none
   bool operator==(const Edns&) const = default;
 };
 
@@ -147,10 +152,14 @@ struct LocalZones {
 };
 
 enum class RecursionNotDesired : uint8_t { refuse = 0, cache_only = 1 };
+enum class AnyOverUdp : uint8_t { minimal = 0, forward = 1 };
 
 // Choices where the RFCs leave one.
 struct Dns {
   RecursionNotDesired recursion_not_desired = RecursionNotDesired::refuse;  // queries with RD=0
+  AnyOverUdp any_over_udp = AnyOverUdp::minimal;                            // RFC 8482
+  std::string version{};   // version.bind and version.server; empty = REFUSED
+  std::string identity{};  // id.server and hostname.bind; likewise
   bool operator==(const Dns&) const = default;
 };
 

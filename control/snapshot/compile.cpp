@@ -76,6 +76,27 @@ void compile_settings(const Config& config, abi::ServiceSection& service) {
   service.log_level = static_cast<uint32_t>(config.logging.level);
 }
 
+uint8_t digit_of(char c) {
+  if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');
+  return static_cast<uint8_t>((c | 0x20) - 'a' + 10);
+}
+
+void compile_local(const Config& config, abi::LocalConfig& local) {
+  put_text(local.version, config.dns.version);
+  put_text(local.identity, config.dns.identity);
+  put_text(local.nsid, config.edns.nsid);
+  local.any_over_udp = config.dns.any_over_udp == AnyOverUdp::minimal ? 1 : 0;
+  local.cookies = config.edns.cookies ? 1 : 0;
+  MR_CHECK(config.edns.cookie_secrets.size() <= abi::kCookieSecretsMax);
+  for (const std::string& secret : config.edns.cookie_secrets) {
+    uint8_t* const to = local.cookie_secret[local.cookie_secrets++];
+    MR_CHECK(secret.size() == 2 * abi::kCookieSecretBytes);
+    for (std::size_t i = 0; i < abi::kCookieSecretBytes; ++i) {
+      to[i] = static_cast<uint8_t>(digit_of(secret[2 * i]) << 4 | digit_of(secret[2 * i + 1]));
+    }
+  }
+}
+
 void compile_tables(const Config& config, abi::ServiceSection& service) {
   service.binds = count_of(config.binds, abi::kBindsMax);
   service.backends = count_of(config.backends, abi::kBackendsMax);
@@ -194,6 +215,7 @@ void compile(const Config& config, uint64_t generation, abi::ConfigImage& image)
   image.header.generation = generation;
   compile_boot(config, image.boot);
   compile_settings(config, image.service);
+  compile_local(config, image.service.local);
   compile_tables(config, image.service);
   compile_rules(config, image.service);
   compile_forwards(config, image.service);

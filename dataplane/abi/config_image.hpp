@@ -173,6 +173,21 @@ struct LocalZoneConfig {
 inline constexpr uint32_t kLocalZonesMax = 256;
 inline constexpr uint32_t kLocalNameBytesMax = 6144;  // of all their names
 
+// What we say of ourselves where it is asked for, if it is not empty; and cookies.
+inline constexpr uint32_t kCookieSecretsMax = 2;
+inline constexpr uint32_t kCookieSecretBytes = 16;
+struct LocalConfig {
+  char version[kNameMax];   // version.bind, version.server
+  char identity[kNameMax];  // id.server, hostname.bind
+  char nsid[kNameMax];      // RFC 5001
+  uint8_t cookies;          // 0: COOKIE is ignored; 1: RFC 7873
+  uint8_t cookie_secrets;   // the first makes cookies, all know them; none: the data plane's own
+  uint8_t any_over_udp;     // 0: asked upstream like others; 1: RFC 8482
+  uint8_t reserved[5];
+  uint8_t cookie_secret[kCookieSecretsMax][kCookieSecretBytes];
+};
+static_assert(sizeof(LocalConfig) == 136);
+
 struct ServiceSection {
   uint32_t binds;
   uint32_t backends;
@@ -199,6 +214,7 @@ struct ServiceSection {
   uint8_t reserved[2];
   uint32_t log_level;
   TcpConfig tcp;
+  LocalConfig local;
   BindConfig bind[kBindsMax];
   BackendConfig backend[kBackendsMax];
   PoolConfig pool[kPoolsMax];

@@ -54,6 +54,7 @@ Appliance::Appliance(snapshot::SealedImage config, const std::string& instance)
       readers_(workers_ + 1),  // and the slow path, behind the workers
       ports_(config_.as<abi::ConfigImage>()->boot),
       config_board_(config_.as<abi::ConfigImage>()) {
+  set_wall_clock();
   make_stats_area();
   make_shards();
   for (uint32_t i = 0; i < 2 * workers_; ++i) slow_rings_.push_back(std::make_unique<WorkRing>());
@@ -130,6 +131,7 @@ void Appliance::make_workers() {
     to.stats = stats_;
     to.mailbox = mailboxes_[w].get();
     to.seed = seed;
+    to.wall = &wall_;
     to.flows = config_.as<abi::ConfigImage>()->boot.flows_per_worker;
     logic_.push_back(std::make_unique<Worker>(to));
     explicit_bzero(seed, sizeof seed);
@@ -155,6 +157,7 @@ void Appliance::make_slow_path() {
   to.config = &config_board_;
   to.page = &stats_->cores[workers_];
   to.seed = seed;
+  to.wall = &wall_;
   slow_ = std::make_unique<slow::SlowPath>(to);
   explicit_bzero(seed, sizeof seed);
 }
@@ -190,10 +193,17 @@ void Appliance::stop() {
   running_ = false;
 }
 
+void Appliance::set_wall_clock() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  wall_.set(now.tv_sec, static_cast<int64_t>(clock_.now_ns() / 1'000'000'000));
+}
+
 void Appliance::watch_workers() {
   const uint64_t now_ns = clock_.now_ns();
   if (now_ns < watch_due_ns_) return;
   watch_due_ns_ = now_ns + kStallCheckPeriodNs;
+  set_wall_clock();
   readers_.watch(now_ns, [this, now_ns](const Stall& stall) {
     abi::WorkerWatch& watch = stats_->watch[stall.reader];
     // Relaxed: a figure by itself.

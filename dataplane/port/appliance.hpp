@@ -71,6 +71,7 @@ class Appliance {
   void make_workers();
   void make_slow_path();
   void run_slow_path();
+  void set_wall_clock() noexcept;
   // Of the workers, then of the slow path.
   template <class Ready>
   ControlResult wait_for_workers(const char* what, Ready ready);
@@ -82,6 +83,7 @@ class Appliance {
   uint64_t boot_checksum_;
   BootClock clock_;
   HashSecret secret_;
+  WallClock wall_;
   CacheRegions regions_;
   ReaderSet readers_;
   PortSet ports_;

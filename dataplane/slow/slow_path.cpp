@@ -39,6 +39,13 @@ int make_epoll() {
   return fd;
 }
 
+// All that a reply takes from a message: header and question, and the options if they ask for some.
+std::size_t bytes_kept(const uint8_t* msg, const wire::Query& query) {
+  if (query.options_at != 0) return query.options_at + load_be16(msg + query.options_at - 2);
+  return wire::kDnsHeaderBytes +
+         (query.qname_len == 0 ? 0 : query.qname_len + wire::kQuestionTailBytes);
+}
+
 }  // namespace
 
 SlowPath::SlowPath(const SlowConnections& to)
@@ -96,6 +103,7 @@ void SlowPath::load_config() {
   policy_.load(*config);
   forward_.load(config->service);
   local_.load(config->service);
+  options_.load(config->service, *to_.secret);
   clients_.set_limits(config->service.tcp);
   publish_due_ns_ = 0;
 }
@@ -179,30 +187,32 @@ Took SlowPath::take_message(const ClientInfo& from, std::span<const uint8_t> mes
   }
   wire::Query query{};
   Key key;
-  Outcome outcome =
-      wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query, key);
+  Outcome outcome = wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query,
+                                      key, options_.cookies());
+  if (query.options_at != 0 && outcome == wire::kGoOn &&
+      !wire::read_options(message.data(), query.options_at).keepalive_empty) {
+    outcome = Outcome::fmt_opt_len;
+  }
   if (outcome == wire::kGoOn) outcome = judge(from, query, key);
-  // Header and question are all that a reply takes from the query.
-  const std::size_t head_bytes =
-      wire::kDnsHeaderBytes +
-      (query.qname_len == 0 ? 0 : query.qname_len + wire::kQuestionTailBytes);
-  std::memcpy(scratch_.get(), message.data(), head_bytes);
-  return outcome == wire::kGoOn ? look_up(from, query, key) : finish(from, outcome, query);
+  std::memcpy(scratch_.get(), message.data(), bytes_kept(message.data(), query));
+  return outcome == wire::kGoOn ? look_up(from, query, key) : end_early(from, query, outcome);
 }
 
-// kGoOn: the query may be looked up, and `key` is whole.
-Outcome SlowPath::judge(const ClientInfo& from, wire::Query& query, Key& key) {
-  if (!query.flag_rd && settings_.service().answer_rd0 == 0) return Outcome::refused_rd0;
+// What the access rules say of a client. kGoOn: it is served, from query.pool.
+Outcome SlowPath::rule(const ClientInfo& from, wire::Query& query) {
   const uint32_t service = settings_.service_at(from.service);
   // The address was taken out of the config while the client was connected.
   if (service >= settings_.service().binds) return Outcome::refused_acl;
   query.packet.service = static_cast<uint8_t>(service);
   query.pool = settings_.endpoints().service[service].pool;
-  if (policy_.active()) {
-    const flow::Verdict verdict = policy_.judge_stream(from.client, static_cast<uint16_t>(service));
-    const Outcome ruled = dp::follow(verdict, query);
-    if (ruled != wire::kGoOn) return ruled;
-  }
+  if (!policy_.active()) return wire::kGoOn;
+  return dp::follow(policy_.judge_stream(from.client, static_cast<uint16_t>(service)), query);
+}
+
+// kGoOn: the query may be looked up, and `key` is whole.
+Outcome SlowPath::judge(const ClientInfo& from, wire::Query& query, Key& key) {
+  if (!query.flag_rd && settings_.service().answer_rd0 == 0) return Outcome::refused_rd0;
+  if (const Outcome ruled = rule(from, query); ruled != wire::kGoOn) return ruled;
   if (forward_.active()) {
     query.pool = forward_.pool_for(key.bytes + kKeyHeadBytes,
                                    static_cast<uint32_t>(key.len - kKeyHeadBytes), query.pool);
@@ -210,6 +220,39 @@ Outcome SlowPath::judge(const ClientInfo& from, wire::Query& query, Key& key) {
   key.bytes[3] = settings_.cache_idx_of_pool(query.pool);
   key.hash = hash_key(*to_.secret, key);
   return wire::kGoOn;
+}
+
+// A query that is not looked up; as over UDP, the access rules come before any other error.
+Took SlowPath::end_early(const ClientInfo& from, wire::Query& query, Outcome outcome) {
+  const abi::OutcomeClass cls = abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
+  if (cls != abi::OutcomeClass::dropped) {
+    if (const Outcome ruled = rule(from, query); ruled != wire::kGoOn) outcome = ruled;
+  }
+  AnswerView local;
+  if (outcome == Outcome::refused_class && local_.find_identity(scratch_.get(), query, local)) {
+    return answer_locally(from, Outcome::local_identity, query, local);
+  }
+  if (outcome == Outcome::cookie_only &&
+      options_.judge(scratch_.get(), query, asker_of(from)) == dp::CookieState::bad) {
+    outcome = Outcome::bad_cookie;
+  }
+  return finish(from, outcome, query);
+}
+
+dp::ReplyOptions::Asker SlowPath::asker_of(const ClientInfo& from) const noexcept {
+  const uint64_t now_s = now_ms_ / 1000;
+  return {from.client,
+          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s)};
+}
+
+wire::ReplyLimits SlowPath::limits_of(const ClientInfo& from, const wire::Query& query) {
+  wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes,
+                           .room = FrameStore::kRoomBytes,
+                           .stream = true};
+  if (query.options_at != 0) {
+    dp::count_cookie(counters_, options_.add(scratch_.get(), query, asker_of(from), limits));
+  }
+  return limits;
 }
 
 Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const Key& key) {
@@ -231,7 +274,8 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
   if (view.failure) return finish(from, Outcome::servfail_cached, query);
   counters_.rx_packets += 1;
   counters_.count(Outcome::hit);
-  reply(from, wire::write_reply(scratch_.get(), query, view, found[0].age_s, limits()));
+  reply(from,
+        wire::write_reply(scratch_.get(), query, view, found[0].age_s, limits_of(from, query)));
   return Took::done;
 }
 
@@ -239,7 +283,7 @@ Took SlowPath::answer_locally(const ClientInfo& from, Outcome outcome, const wir
                               const AnswerView& answer) {
   counters_.rx_packets += 1;
   counters_.count(outcome);
-  reply(from, wire::write_reply(scratch_.get(), query, answer, 0, limits()));
+  reply(from, wire::write_reply(scratch_.get(), query, answer, 0, limits_of(from, query)));
   return Took::done;
 }
 
@@ -248,8 +292,7 @@ Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, c
   Frame frame;
   if (queries_out_ >= dp::kSlowQueriesMax || !store_.take(frame)) return Took::later;
   dp::slow_head(frame) = {from.client, from.service, from.id};
-  frame.len =
-      static_cast<uint16_t>(wire::kDnsHeaderBytes + query.qname_len + wire::kQuestionTailBytes);
+  frame.len = static_cast<uint16_t>(bytes_kept(scratch_.get(), query));
   std::memcpy(frame.data, scratch_.get(), frame.len);
   ring::WorkItem item{};
   item.frame = frame;
@@ -272,8 +315,11 @@ Took SlowPath::finish(const ClientInfo& from, Outcome outcome, const wire::Query
   counters_.count(outcome);
   const abi::OutcomeClass cls = abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
   // What is dropped over UDP has no business here, either (A104).
-  if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused) return Took::close;
-  reply(from, wire::write_error(scratch_.get(), query, outcome, limits()));
+  if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused &&
+      outcome != Outcome::cookie_only) {
+    return Took::close;
+  }
+  reply(from, wire::write_error(scratch_.get(), query, outcome, limits_of(from, query)));
   return Took::done;
 }
 

@@ -46,6 +46,7 @@ struct SlowConnections {
   const dp::ConfigBoard* config = nullptr;
   abi::CorePage* page = nullptr;
   const uint8_t* seed = nullptr;  // Csprng::kSeedBytes
+  const WallClock* wall = nullptr;  // none: the time of turn() is Unix time
   TcpUpstreams::Dial dial = dial_tcp;
 };
 
@@ -89,7 +90,9 @@ class SlowPath {
 
   // --- clients
   Took take_message(const ClientInfo& from, std::span<const uint8_t> message);
+  abi::Outcome rule(const ClientInfo& from, wire::Query& query);
   abi::Outcome judge(const ClientInfo& from, wire::Query& query, Key& key);
+  Took end_early(const ClientInfo& from, wire::Query& query, abi::Outcome outcome);
   Took look_up(const ClientInfo& from, const wire::Query& query, const Key& key);
   Took answer_locally(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query,
                       const AnswerView& answer);
@@ -106,11 +109,9 @@ class SlowPath {
   void push(uint32_t worker, const ring::WorkItem& item);
   void publish(uint64_t now_ns);
 
-  wire::ReplyLimits limits() const noexcept {
-    return {.udp_bytes_max = settings_.service().edns_udp_bytes,
-            .room = FrameStore::kRoomBytes,
-            .stream = true};
-  }
+  // Of the one reply to the message in scratch_ that is written next.
+  wire::ReplyLimits limits_of(const ClientInfo& from, const wire::Query& query);
+  dp::ReplyOptions::Asker asker_of(const ClientInfo& from) const noexcept;
 
   SlowConnections to_;
   int epoll_;
@@ -120,6 +121,7 @@ class SlowPath {
   dp::PolicyStage policy_;
   dp::ForwardTable forward_;
   dp::LocalAnswers local_;
+  dp::ReplyOptions options_;
   FrameStore store_;
   uint32_t queries_out_ = 0;  // frames at the workers
   TcpClients clients_;

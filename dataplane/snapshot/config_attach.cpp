@@ -369,6 +369,19 @@ void check_local_zones(Verdict& verdict, const abi::ServiceSection& service) {
   check_unused(verdict, "service.local_name", service.local_name, service.local_name_bytes);
 }
 
+void check_local(Verdict& verdict, const abi::LocalConfig& local) {
+  check_text(verdict, "service.local.version", local.version, true);
+  check_text(verdict, "service.local.identity", local.identity, true);
+  check_text(verdict, "service.local.nsid", local.nsid, true);
+  verdict.flag("service.local.cookies", local.cookies);
+  verdict.flag("service.local.any_over_udp", local.any_over_udp);
+  verdict.in_range("service.local.cookie_secrets", local.cookie_secrets, 0,
+                   abi::kCookieSecretsMax);
+  verdict.zero("service.local.reserved", local.reserved);
+  if (!verdict.good()) return;
+  check_unused(verdict, "service.local.cookie_secret", local.cookie_secret, local.cookie_secrets);
+}
+
 void check_upstream(Verdict& verdict, const abi::ServiceSection& service, uint32_t workers) {
   verdict.in_range("service.upstream_edns_udp_bytes", service.upstream_edns_udp_bytes,
                    kEdnsBytesMin, kEdnsBytesMax);
@@ -420,6 +433,7 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   check_rules(verdict, service);
   check_forwards(verdict, service);
   check_local_zones(verdict, service);
+  check_local(verdict, service.local);
 }
 
 void check_hop(Verdict& verdict, const std::string& field, const abi::NextHop& hop,

@@ -44,16 +44,20 @@ inline constexpr uint32_t kUdpBytesWithoutOpt = 512;
 inline constexpr uint32_t kOptBytes = 11;  // without options
 inline constexpr uint32_t kOptionHeadBytes = 4;
 inline constexpr uint16_t kOptFlagDo = 0x8000;
+inline constexpr uint16_t kOptionNsid = 3;
 inline constexpr uint16_t kOptionCookie = 10;
+inline constexpr uint16_t kOptionKeepalive = 11;
 inline constexpr uint16_t kOptionExtendedError = 15;
 inline constexpr uint32_t kExtendedErrorBytes = kOptionHeadBytes + 2;
 
 inline constexpr uint16_t kClassIn = 1;
+inline constexpr uint16_t kClassCh = 3;
 
 namespace type {
 inline constexpr uint16_t a = 1, ns = 2, md = 3, mf = 4, cname = 5, soa = 6, mb = 7, mg = 8, mr = 9,
-                          ptr = 12, minfo = 14, mx = 15, rp = 17, afsdb = 18, rt = 21, sig = 24,
-                          px = 26, aaaa = 28, nxt = 30, srv = 33, naptr = 35, kx = 36, dname = 39,
+                          ptr = 12, hinfo = 13, minfo = 14, mx = 15, txt = 16, rp = 17, afsdb = 18,
+                          rt = 21, sig = 24, px = 26, aaaa = 28, nxt = 30, srv = 33, naptr = 35,
+                          kx = 36, dname = 39,
                           opt = 41, ds = 43, rrsig = 46, nsec = 47, talink = 58, svcb = 64,
                           https = 65, lp = 107, nxname = 128, tkey = 249, tsig = 250, ixfr = 251,
                           axfr = 252, mailb = 253, maila = 254, any = 255;
@@ -61,7 +65,7 @@ inline constexpr uint16_t a = 1, ns = 2, md = 3, mf = 4, cname = 5, soa = 6, mb 
 
 namespace rcode {
 inline constexpr uint8_t noerror = 0, formerr = 1, servfail = 2, nxdomain = 3, notimp = 4,
-                         refused = 5, yxdomain = 6, badvers = 16;
+                         refused = 5, yxdomain = 6, badvers = 16, badcookie = 23;
 }  // namespace rcode
 
 }  // namespace millrace::wire

@@ -37,4 +37,36 @@ inline void write_extended_error(uint8_t* to, uint16_t code) noexcept {
   store_be16(to + 4, code);
 }
 
+// What a client's OPT asks for. The pointer leads into its message.
+struct ClientOptions {
+  const uint8_t* cookie = nullptr;  // the client's own, and behind it what it says is a server's
+  uint32_t cookie_bytes = 0;        // 0: none; of several the first counts (RFC 7873 section 5.2)
+  bool nsid = false;
+  bool keepalive = false;
+  bool keepalive_empty = true;  // as it must be in a query (RFC 7828 section 3.2.1)
+};
+
+// `options_at` as parse_query() left it in the Query, not 0, and `msg` unchanged since.
+inline ClientOptions read_options(const uint8_t* msg, uint16_t options_at) noexcept {
+  ClientOptions options;
+  uint32_t at = options_at;
+  const uint32_t end = at + load_be16(msg + at - 2);
+  while (at < end) {
+    const uint16_t code = load_be16(msg + at);
+    const uint32_t bytes = load_be16(msg + at + 2);
+    at += kOptionHeadBytes;
+    if (code == kOptionCookie && options.cookie == nullptr) {
+      options.cookie = msg + at;
+      options.cookie_bytes = bytes;
+    }
+    if (code == kOptionNsid) options.nsid = true;
+    if (code == kOptionKeepalive) {
+      options.keepalive = true;
+      options.keepalive_empty = bytes == 0;
+    }
+    at += bytes;
+  }
+  return options;
+}
+
 }  // namespace millrace::wire

@@ -233,7 +233,7 @@ inline bool is_plain_type(uint32_t qtype) noexcept {
   const uint8_t more_flags = msg[kDnsFlagsAt + 1];
   const bool flag_cd = (more_flags & kBitCd) != 0;
   query.qtype = qtype;
-  query.qclass = kClassIn;
+  query.options_at = 0;
   query.udp_bytes_max = static_cast<uint16_t>(udp_bytes_max);
   query.qname_len = static_cast<uint8_t>(name_bytes);
   query.opcode = 0;

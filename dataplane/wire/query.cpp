@@ -15,7 +15,9 @@ using abi::Outcome;
 
 // What the records behind the question were.
 struct Extras {
+  bool with_cookies;  // whether COOKIE means anything
   bool is_signed = false;
+  bool has_cookie = false;
   uint8_t edns_version = 0;
 };
 
@@ -45,40 +47,49 @@ Outcome read_question(const uint8_t* msg, uint32_t len, Query& query) noexcept {
   if (tail + kQuestionTailBytes > len) return Outcome::fmt_short_q;
   query.qname_len = static_cast<uint8_t>(name_bytes);
   query.qtype = load_be16(msg + tail);
-  query.qclass = load_be16(msg + tail + 2);
   return kGoOn;
 }
 
-// RFC 6891 section 6.1.2, RFC 7873 section 5.2.2. Options other than COOKIE are of no interest.
-Outcome check_options(const uint8_t* rdata, uint32_t bytes) noexcept {
+// RFC 6891 section 6.1.2, RFC 7873 section 5.2.2. `wanted`: some of them ask for ours.
+Outcome check_options(const uint8_t* rdata, uint32_t bytes, Extras& extras, bool& wanted) noexcept {
   while (bytes != 0) {
     if (bytes < kOptionHeadBytes) return Outcome::fmt_opt_len;
     const uint16_t code = load_be16(rdata);
     const uint32_t option_bytes = load_be16(rdata + 2);
     if (option_bytes > bytes - kOptionHeadBytes) return Outcome::fmt_opt_len;
-    if (code == kOptionCookie && option_bytes != 8 && (option_bytes < 16 || option_bytes > 40)) {
-      return Outcome::fmt_cookie;
+    if (code == kOptionCookie && extras.with_cookies) {
+      if (option_bytes != 8 && (option_bytes < 16 || option_bytes > 40)) return Outcome::fmt_cookie;
+      extras.has_cookie = wanted = true;
     }
+    if (code == kOptionNsid || code == kOptionKeepalive) wanted = true;
     rdata += kOptionHeadBytes + option_bytes;
     bytes -= kOptionHeadBytes + option_bytes;
   }
   return kGoOn;
 }
 
-// `head`: the record from TYPE on, whole.
-Outcome read_opt(const uint8_t* head, bool root_owner, bool additional, Query& query,
-                 Extras& extras) noexcept {
+// The record from TYPE on, at `head_at`, whole.
+Outcome read_opt(const uint8_t* msg, uint32_t head_at, bool root_owner, bool additional,
+                 Query& query, Extras& extras) noexcept {
+  const uint8_t* const head = msg + head_at;
   const bool second = query.has_opt;
   query.has_opt = true;
   const uint32_t ttl = load_be32(head + 4);
   query.flag_do = (ttl & kOptFlagDo) != 0;
   query.udp_bytes_max = std::max<uint16_t>(kUdpBytesWithoutOpt, load_be16(head + 2));
+  query.options_at = 0;
   if (second) return Outcome::fmt_opt2;
   if (!root_owner || !additional) return Outcome::fmt_opt_place;
   extras.edns_version = static_cast<uint8_t>(ttl >> 16);
   // The options of another version may look otherwise.
   if (extras.edns_version != 0) return kGoOn;
-  return check_options(head + kRecordHeadBytes, load_be16(head + 8));
+  bool wanted = false;
+  const Outcome outcome =
+      check_options(head + kRecordHeadBytes, load_be16(head + 8), extras, wanted);
+  if (wanted && outcome == kGoOn) {
+    query.options_at = static_cast<uint16_t>(head_at + kRecordHeadBytes);
+  }
+  return outcome;
 }
 
 // Passes over an owner name without following pointers; 0: there is none.
@@ -110,7 +121,7 @@ Outcome read_records(const uint8_t* msg, uint32_t len, uint32_t& at, Query& quer
     const bool additional = i >= before_additional;
     const uint16_t record_type = load_be16(msg + head);
     if (record_type == type::opt) {
-      const Outcome outcome = read_opt(msg + head, root_owner, additional, query, extras);
+      const Outcome outcome = read_opt(msg, head, root_owner, additional, query, extras);
       if (outcome != kGoOn) return outcome;
     } else if (additional && (record_type == type::tsig || record_type == type::sig)) {
       extras.is_signed = true;
@@ -131,8 +142,9 @@ Outcome check_header(const uint8_t* msg, const Query& query) noexcept {
   return load_be16(msg + kDnsArCountAt) > 2 ? Outcome::fmt_counts : kGoOn;
 }
 
-Outcome check_question(const Query& query) noexcept {
-  if (query.qclass != kClassIn) return Outcome::refused_class;
+Outcome check_question(const uint8_t* msg, const Query& query) noexcept {
+  const uint32_t class_at = kDnsHeaderBytes + query.qname_len + 2;
+  if (load_be16(msg + class_at) != kClassIn) return Outcome::refused_class;
   switch (query.qtype) {
     case 0:
     case type::opt:
@@ -168,7 +180,6 @@ void make_key(const uint8_t* msg, const Query& query, Key& key) noexcept {
 Outcome check_question_count(const uint8_t* msg, uint32_t len) noexcept {
   const uint16_t questions = load_be16(msg + kDnsQdCountAt);
   if (questions == 1) return kGoOn;
-  if (questions == 0) return Outcome::fmt_qd0;
   uint32_t name_bytes;
   const bool plausible =
       len == kDnsHeaderBytes ||
@@ -176,16 +187,30 @@ Outcome check_question_count(const uint8_t* msg, uint32_t len) noexcept {
   return plausible ? Outcome::fmt_qdcount : Outcome::drop_junk;
 }
 
+// Without a question only a cookie makes sense. Anything else gets a header and no more.
+Outcome read_no_question(const uint8_t* msg, uint32_t len, Query& query, Extras& extras) noexcept {
+  uint32_t at = kDnsHeaderBytes;
+  Outcome outcome = read_records(msg, len, at, query, extras);
+  if (outcome == kGoOn) outcome = check_header(msg, query);
+  if (outcome == kGoOn && extras.has_cookie && !extras.is_signed) return Outcome::cookie_only;
+  query.has_opt = false;
+  query.flag_do = false;
+  query.options_at = 0;
+  query.udp_bytes_max = kUdpBytesWithoutOpt;
+  return Outcome::fmt_qd0;
+}
+
 }  // namespace
 
-Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key) noexcept {
+Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key,
+                    bool with_cookies) noexcept {
   if (len < kDnsHeaderBytes) return Outcome::drop_short;
   const uint8_t flags = msg[kDnsFlagsAt];
   if ((flags & kBitQr) != 0) return Outcome::drop_qr;
 
   const uint8_t more_flags = msg[kDnsFlagsAt + 1];
   query.qtype = 0;
-  query.qclass = 0;
+  query.options_at = 0;
   query.udp_bytes_max = kUdpBytesWithoutOpt;
   query.qname_len = 0;
   query.opcode = flags >> kOpcodeShift & kOpcodeMask;
@@ -197,12 +222,13 @@ Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key) no
   query.trailing = false;
   if (query.opcode != 0) return Outcome::notimp;
 
+  Extras extras{.with_cookies = with_cookies};
+  if (load_be16(msg + kDnsQdCountAt) == 0) return read_no_question(msg, len, query, extras);
   Outcome outcome = check_question_count(msg, len);
   if (outcome != kGoOn) return outcome;
   outcome = read_question(msg, len, query);
   if (outcome != kGoOn) return outcome;
 
-  Extras extras;
   uint32_t at = kDnsHeaderBytes + query.qname_len + kQuestionTailBytes;
   outcome = read_records(msg, len, at, query, extras);
   if (outcome == kGoOn) outcome = check_header(msg, query);
@@ -210,7 +236,7 @@ Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key) no
   query.trailing = at != len;
   if (extras.edns_version != 0) return Outcome::badvers;
   if (extras.is_signed) return Outcome::refused_signed;
-  outcome = check_question(query);
+  outcome = check_question(msg, query);
   if (outcome != kGoOn) return outcome;
   make_key(msg, query, key);
   return kGoOn;

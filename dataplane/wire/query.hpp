@@ -20,7 +20,7 @@ namespace millrace::wire {
 struct Query {
   Packet packet;           // 10 bytes
   uint16_t qtype;
-  uint16_t qclass;
+  uint16_t options_at;     // in the message: of an OPT that asks for options; 0: none does
   uint16_t udp_bytes_max;  // what the client takes: 512, or OPT's size if that is larger
   uint8_t qname_len;       // wire length, root label included; 0 if the question did not parse
   uint8_t pool;            // set by the worker
@@ -38,6 +38,10 @@ static_assert(sizeof(Query) <= 24);
 // and, when the answer is kGoOn, `key` (packet_cache byte zero; hash not computed). Answers that
 // are not kGoOn: fmt_*, notimp, badvers, refused_*, drop_short, drop_qr, drop_junk. With RD=0 it
 // goes on: the policy is the worker's. Class other than IN ends in refused_class.
-abi::Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key) noexcept;
+//
+// Without a question: cookie_only if there is a COOKIE option (RFC 7873 section 5.4), else fmt_qd0.
+// `with_cookies` false: COOKIE is an option like any unknown one (A82).
+abi::Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key,
+                         bool with_cookies = true) noexcept;
 
 }  // namespace millrace::wire

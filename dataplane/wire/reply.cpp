@@ -62,6 +62,16 @@ Cut choose_cut(const AnswerView& answer, uint32_t room_for_body) noexcept {
   return {0, 0, 0, 0, true};
 }
 
+// The OPT of an answer, with the first `options_bytes` of the options there are. Answers the sum,
+// as of a part at an even offset.
+uint64_t write_opt_of_answer(uint8_t* to, const Query& query, const ReplyLimits& limits,
+                             uint16_t options_bytes) noexcept {
+  const uint64_t sum = write_opt(to, limits.udp_bytes_max, 0, query.flag_do, options_bytes);
+  if (options_bytes == 0) return sum;
+  std::memcpy(to + kOptBytes, limits.options, options_bytes);
+  return sum_add(sum, sum_at(kOptBytes, sum_bytes(limits.options, options_bytes)));
+}
+
 // What an error reply says.
 struct ErrorShape {
   uint8_t rcode;
@@ -85,6 +95,10 @@ ErrorShape shape_of(Outcome outcome) noexcept {
       return {rcode::refused, kNotSupported};
     case Outcome::notimp:
       return {rcode::notimp, kNotSupported};
+    case Outcome::cookie_only:
+      return {rcode::noerror, kNoExtendedError};
+    case Outcome::bad_cookie:
+      return {rcode::badcookie, kNoExtendedError};
     case Outcome::badvers:
       return {rcode::badvers, kNoExtendedError};
     case Outcome::fmt_meta_type:
@@ -126,14 +140,19 @@ Reply whole(const uint8_t* msg, uint32_t bytes, bool truncated) noexcept {
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
                   const ReplyLimits& limits) noexcept {
   const uint32_t body_at = question_end(query);
-  const uint32_t opt_bytes = query.has_opt ? kOptBytes : 0;
+  uint16_t options_bytes = query.has_opt ? limits.options_bytes : uint16_t{0};
+  uint32_t opt_bytes = query.has_opt ? kOptBytes + options_bytes : 0;
   if (body_at + opt_bytes > limits.room) return {};
   const uint32_t bytes_max =
       limits.stream ? limits.room
                     : std::min({query.udp_bytes_max, limits.udp_bytes_max, limits.room});
-  const uint32_t fixed_bytes = std::min(body_at + opt_bytes, bytes_max);
 
-  const Cut cut = choose_cut(answer, bytes_max - fixed_bytes);
+  Cut cut = choose_cut(answer, bytes_max - std::min(body_at + opt_bytes, bytes_max));
+  if (cut.truncated && options_bytes > limits.cookie_bytes) [[unlikely]] {
+    options_bytes = limits.cookie_bytes;
+    opt_bytes = kOptBytes + options_bytes;
+    cut = choose_cut(answer, bytes_max - std::min(body_at + opt_bytes, bytes_max));
+  }
   if (cut.truncated && limits.stream) return {};
   uint8_t* body = msg + body_at;
   if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);  // it may be null
@@ -149,8 +168,7 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
   sum = sum_add(sum, sum_at(body_at, body_sum));
   const uint32_t opt_at = body_at + cut.body_bytes;
   if (query.has_opt) {
-    const uint64_t opt_sum =
-        write_opt(msg + opt_at, limits.udp_bytes_max, 0, query.flag_do, 0);
+    const uint64_t opt_sum = write_opt_of_answer(msg + opt_at, query, limits, options_bytes);
     sum = sum_add(sum, sum_at(opt_at, opt_sum));
   }
   return {static_cast<uint16_t>(opt_at + opt_bytes), cut.truncated, sum};
@@ -158,9 +176,9 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
 
 Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limits) noexcept {
   const uint32_t body_at = question_end(query);
-  const uint32_t opt_bytes = query.has_opt ? kOptBytes : 0;
+  const uint32_t opt_bytes = query.has_opt ? kOptBytes + limits.options_bytes : 0;
   if (body_at + opt_bytes > limits.room) return {};
-  if (query.has_opt) write_opt(msg + body_at, limits.udp_bytes_max, 0, query.flag_do, 0);
+  if (query.has_opt) write_opt_of_answer(msg + body_at, query, limits, limits.options_bytes);
   const uint16_t ar = query.has_opt ? 1 : 0;
   write_header(msg, query, rcode::noerror, {.tc = true}, {1, 0, 0, ar});
   return whole(msg, body_at + opt_bytes, true);
@@ -176,11 +194,15 @@ Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
   uint32_t at = with_question ? question_end(query) : kDnsHeaderBytes;
   if (at + (with_opt ? kOptBytes : 0) > limits.room) return {};
   if (with_opt) {
+    const uint32_t cookie_bytes =
+        at + kOptBytes + limits.cookie_bytes <= limits.room ? limits.cookie_bytes : 0;
     const bool with_error = shape.extended_error != kNoExtendedError &&
-                            at + kOptBytes + kExtendedErrorBytes <= limits.room;
+                            at + kOptBytes + cookie_bytes + kExtendedErrorBytes <= limits.room;
     write_opt(msg + at, limits.udp_bytes_max, shape.rcode >> 4, query.flag_do,
-              with_error ? kExtendedErrorBytes : 0);
+              static_cast<uint16_t>(cookie_bytes + (with_error ? kExtendedErrorBytes : 0)));
     at += kOptBytes;
+    if (cookie_bytes != 0) std::memcpy(msg + at, limits.options, cookie_bytes);
+    at += cookie_bytes;
     if (with_error) {
       write_extended_error(msg + at, shape.extended_error);
       at += kExtendedErrorBytes;

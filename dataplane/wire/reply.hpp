@@ -8,7 +8,8 @@
 //     0        12                 body_at                        + body_bytes
 //     +--------+------------------+------------------------------+-----------------+
 //     | header | question         | body, TTLs aged              | OPT, if the     |
-//     | made   | not touched      | copied from the AnswerView   | query had one   |
+//     | made   | not touched      | copied from the AnswerView   | query had one,  |
+//     |        |                  |                              | with options    |
 //     +--------+------------------+------------------------------+-----------------+
 //
 // Threads: pure. Cost of write_reply: one copy of the body and one load-swap-subtract-store per
@@ -30,6 +31,11 @@ struct ReplyLimits {
   uint16_t room;            // bytes that may be written at `msg`
   bool trust_ad = false;    // A8: AD out = entry AD and trusted and asked for
   bool stream = false;      // over TCP: no limit but `room`
+  // EDNS options for a query that has an OPT; the first `cookie_bytes` of them are its cookie,
+  // which errors have, too. They do not overlap `msg`.
+  const uint8_t* options = nullptr;
+  uint16_t options_bytes = 0;
+  uint16_t cookie_bytes = 0;
 };
 
 struct Reply {
@@ -60,7 +66,8 @@ struct Reply {
 
 // `age_s`: whole seconds since insertion; every TTL shown is base - age, never below 0.
 // When it does not fit into the smallest of query.udp_bytes_max, limits.udp_bytes_max and
-// limits.room: first the additional section goes, then all records with TC=1. AD is shown only if
+// limits.room: first the additional section goes, then the options behind the cookie, then all
+// records with TC=1. AD is shown only if
 // the entry has it, it is trusted, the client asked (AD or DO), and TC is 0. Over TCP only
 // limits.room counts, and what does not fit into that has no reply (TC would say nothing there).
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
@@ -79,9 +86,9 @@ Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limit
 //
 // OPT if one was recognised in the query. With it an EXTENDED-DNS-ERROR where RFC 8914 names one
 // (and if it fits): 13 servfail_cached, 14 servfail_no_route, 18 refused_acl, 20 refused_rd0,
-// 21 other refused_* and notimp, 22 servfail_upstream, 30 fmt_meta_type. AA, AD and TC are 0. Never
-// longer than the query by more than those 6 octets, so nothing is gained by provoking errors with
-// a false source.
+// 21 other refused_* and notimp, 22 servfail_upstream, 30 fmt_meta_type; and the cookie. AA, AD and
+// TC are 0. Never longer than the query by more than 6 octets, or 22 with a cookie, so nothing is
+// gained by provoking errors with a false source. cookie_only is no error, but written alike.
 Reply write_error(uint8_t* msg, const Query& query, abi::Outcome outcome,
                   const ReplyLimits& limits) noexcept;
 

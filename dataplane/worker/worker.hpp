@@ -28,19 +28,18 @@
 // Failure: no packet and no order of packets makes step() fail; every received frame ends in
 // exactly one outcome (abi/outcomes.def).
 
-#include <array>
-#include <cstdint>
-#include <memory>
-
 #include "dataplane/abi/stats_page.hpp"
 #include "dataplane/base/answer_view.hpp"
 #include "dataplane/base/check.hpp"
 #include "dataplane/base/csprng.hpp"
 #include "dataplane/base/key_hash.hpp"
+#include "dataplane/base/wall_clock.hpp"
 #include "dataplane/cache/lookup.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/snapshot/board.hpp"
 #include "dataplane/stats/core_counters.hpp"
+#include "dataplane/wire/reply.hpp"
+#include "dataplane/wire/upstream.hpp"
 #include "dataplane/worker/backend_set.hpp"
 #include "dataplane/worker/failure_memory.hpp"
 #include "dataplane/worker/forward_table.hpp"
@@ -48,11 +47,14 @@
 #include "dataplane/worker/local_answers.hpp"
 #include "dataplane/worker/mailbox.hpp"
 #include "dataplane/worker/policy_stage.hpp"
+#include "dataplane/worker/reply_options.hpp"
 #include "dataplane/worker/settings.hpp"
 #include "dataplane/worker/slow_frame.hpp"
 #include "dataplane/worker/step_io.hpp"
-#include "dataplane/wire/reply.hpp"
-#include "dataplane/wire/upstream.hpp"
+
+#include <array>
+#include <cstdint>
+#include <memory>
 
 namespace millrace::dp {
 
@@ -75,6 +77,7 @@ struct Connections {
   abi::StatsArea* stats = nullptr;
   Mailbox* mailbox = nullptr;
   const uint8_t* seed = nullptr;          // Csprng::kSeedBytes
+  const WallClock* wall = nullptr;        // none: the time of step() is Unix time
   uint32_t pendings = 4096;
   uint32_t waiters = 8192;
   uint32_t flows = 65536;
@@ -111,6 +114,7 @@ class Worker {
   // Queries of one burst between the stages.
   struct Burst {
     uint32_t cnt = 0;
+    uint32_t short_cnt = 0;   // the first ones, whose answer may go the short way
     Frame* frame[kBurstMax];  // in StepIo::rx
     wire::Query query[kBurstMax];
     cache::Lookup lookup[kBurstMax];
@@ -130,6 +134,9 @@ class Worker {
     query.pool = forward_.pool_for(key.bytes + kKeyHeadBytes,
                                    static_cast<uint32_t>(key.len - kKeyHeadBytes), query.pool);
   }
+  void end_early(StepIo& io, Frame& frame, wire::Query& query, const Key& key,
+                 abi::Outcome outcome) noexcept;
+  void answer_any(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
   abi::Outcome judge_one(const Frame& frame, wire::Query& query) noexcept;
   void count_flows(uint32_t known, uint32_t all) noexcept;
   void take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
@@ -143,7 +150,9 @@ class Worker {
                    abi::Outcome outcome) noexcept;
   void finish_reply(StepIo& io, Frame& frame, const wire::Query& query,
                     const wire::Reply& reply) noexcept;
-  wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query) const noexcept;
+  // Of the one reply that is written next: options are made here, and counted.
+  wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query) noexcept;
+  ReplyOptions::Asker asker_of(const Frame& frame, const wire::Query& query) const noexcept;
   void send(StepIo& io, const Frame& frame) noexcept { send(io, frame, frame.len); }
   // The length apart: a copy of a frame whose `len` was written a moment ago waits for that store.
   void send(StepIo& io, const Frame& frame, uint16_t len) noexcept {
@@ -244,6 +253,7 @@ class Worker {
   ForwardTable forward_;
   bool sorts_ = false;  // there are access rules or forwarding rules
   LocalAnswers local_;
+  ReplyOptions options_;
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<wire::AnswerScratch> scratch_;
 

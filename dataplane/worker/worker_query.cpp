@@ -50,6 +50,7 @@ void Worker::load_snapshots() noexcept {
     forward_.load(config->service);
     sorts_ = policy_.active() || forward_.active();
     local_.load(config->service);
+    options_.load(config->service, *to_.secret);
     publish_due_ns_ = 0;
   }
   const abi::RoutesImage* routes = to_.routes->load();
@@ -113,6 +114,7 @@ void Worker::receive(StepIo& io) noexcept {
       others[other_cnt++] = &frame;
     }
   }
+  burst_->short_cnt = burst_->cnt;
   for (uint32_t i = 0; i < other_cnt; ++i) take_other(io, *others[i]);
 }
 
@@ -139,26 +141,72 @@ void Worker::take_query(StepIo& io, Frame& frame) noexcept {
   wire::Query& query = burst_->query[burst_->cnt];
   Key& key = burst_->key[burst_->cnt];
   Outcome outcome = wire::parse_query(frame.data + query.packet.dns_off, query.packet.dns_len,
-                                      query, key);
+                                      query, key, options_.cookies());
   if (query.trailing) counters_.count(Event::rx_trailing);
   if (outcome == wire::kGoOn && !query.flag_rd && settings_.service().answer_rd0 == 0) {
     outcome = Outcome::refused_rd0;
   }
+  if (outcome == wire::kGoOn && query.qtype == wire::type::any &&
+      settings_.service().local.any_over_udp != 0) {
+    outcome = Outcome::local_any;
+  }
   if (outcome != wire::kGoOn) {
-    // Whoever is dropped gets no error, either, and whoever is refused no other. What gets no reply
-    // at all, a response for one, is not refused.
-    if (class_of(outcome) != abi::OutcomeClass::dropped) {
-      const Outcome ruled = judge_one(frame, query);
-      if (ruled != wire::kGoOn) outcome = ruled;
-    }
-    counters_.count(outcome);
-    reply_error(io, frame, query, outcome);
+    end_early(io, frame, query, key, outcome);
     return;
   }
   const wire::Endpoints::Service& service = settings_.endpoints().service[query.packet.service];
   query.pool = service.pool;
   key.bytes[3] = service.packet_cache;
   begin_lookup(frame);
+  // What does not differ from a plain query in anything that its reply depends on.
+  const bool is_short = query.options_at == 0 && wire::has_plain_headers(query.packet);
+  if (is_short && burst_->short_cnt + 1 == burst_->cnt) ++burst_->short_cnt;
+}
+
+// A query that is not looked up.
+void Worker::end_early(StepIo& io, Frame& frame, wire::Query& query, const Key& key,
+                       Outcome outcome) noexcept {
+  // Whoever is dropped gets no error, either, and whoever is refused no other. What gets no reply
+  // at all, a response for one, is not refused.
+  if (class_of(outcome) != abi::OutcomeClass::dropped) {
+    const Outcome ruled = judge_one(frame, query);
+    if (ruled != wire::kGoOn) outcome = ruled;
+  }
+  const uint8_t* const msg = frame.data + query.packet.dns_off;
+  AnswerView local;
+  if (outcome == Outcome::refused_class && local_.find_identity(msg, query, local)) {
+    answer_locally(io, frame, query, Outcome::local_identity, local);
+    return;
+  }
+  if (outcome == Outcome::local_any) {
+    answer_any(io, frame, query, key);
+    return;
+  }
+  if (outcome == Outcome::cookie_only &&
+      options_.judge(msg, query, asker_of(frame, query)) == CookieState::bad) {
+    outcome = Outcome::bad_cookie;
+  }
+  counters_.count(outcome);
+  reply_error(io, frame, query, outcome);
+}
+
+// Over UDP, all that a name has is what makes answers large and queries for them worth forging. A
+// made-up record would fail validation, so who asks for signatures comes by TCP.
+void Worker::answer_any(StepIo& io, Frame& frame, const wire::Query& query,
+                        const Key& key) noexcept {
+  AnswerView local;
+  if (local_.find(query, key, local)) {
+    answer_locally(io, frame, query, Outcome::local_zone, local);
+  } else if (query.flag_do) {
+    counters_.count(Outcome::local_any);
+    counters_.count(Event::reply_truncated);
+    const wire::Reply reply =
+        wire::write_truncated(frame.data + query.packet.dns_off, query, limits_of(frame, query));
+    finish_reply(io, frame, query, reply);
+  } else {
+    local_.answer_any(local);
+    answer_locally(io, frame, query, Outcome::local_any, local);
+  }
 }
 
 void Worker::count_flows(uint32_t known, uint32_t all) noexcept {
@@ -175,7 +223,9 @@ void Worker::judge(StepIo& io) noexcept {
   flow::Verdict verdicts[kBurstMax];
   const bool ruled = policy_.active();
   if (ruled) count_flows(policy_.judge(burst.frame, burst.query, cnt, now_ms_, verdicts), cnt);
+  const uint32_t short_cnt = burst.short_cnt;
   burst.cnt = 0;
+  burst.short_cnt = 0;
   for (uint32_t i = 0; i < cnt; ++i) {
     Frame& frame = *burst.frame[i];
     wire::Query& query = burst.query[i];
@@ -186,6 +236,7 @@ void Worker::judge(StepIo& io) noexcept {
       continue;
     }
     redirect(query, burst.key[i]);
+    if (i < short_cnt) ++burst.short_cnt;
     const uint8_t packet_cache = settings_.cache_idx_of_pool(query.pool);
     if (burst.cnt == i && burst.key[i].bytes[3] == packet_cache) {
       ++burst.cnt;
@@ -253,7 +304,7 @@ void Worker::answer(StepIo& io) noexcept {
     cache::touch(*entry);
     constexpr uint8_t kNotPlain = cache::kEntryWide | cache::kEntryFailure;
     uint16_t len = 0;
-    if ((entry->flags & kNotPlain) == 0) [[likely]] {
+    if (i < burst.short_cnt && (entry->flags & kNotPlain) == 0) [[likely]] {
       len = wire::plain_reply(frame, query, cache::narrow_view_of(*entry),
                               cache::age_s_of(*entry, now_ms_), limits);
     }
@@ -305,16 +356,28 @@ void Worker::answer_locally(StepIo& io, Frame& frame, const wire::Query& query, 
   finish_reply(io, frame, query, reply);
 }
 
-wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query) const noexcept {
-  return {.udp_bytes_max = settings_.service().edns_udp_bytes,
-          .room = static_cast<uint16_t>(frame.room - query.packet.dns_off),
-          .stream = is_slow(frame)};
+ReplyOptions::Asker Worker::asker_of(const Frame& frame, const wire::Query& query) const noexcept {
+  const uint64_t now_s = now_ns_ / 1'000'000'000;
+  return {is_slow(frame) ? slow_head(frame).client : wire::source_of(frame, query.packet),
+          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s)};
+}
+
+wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query) noexcept {
+  wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes,
+                           .room = static_cast<uint16_t>(frame.room - query.packet.dns_off),
+                           .stream = is_slow(frame)};
+  if (query.options_at != 0) [[unlikely]] {
+    count_cookie(counters_, options_.add(frame.data + query.packet.dns_off, query,
+                                         asker_of(frame, query), limits));
+  }
+  return limits;
 }
 
 void Worker::reply_error(StepIo& io, Frame& frame, const wire::Query& query,
                          Outcome outcome) noexcept {
   const abi::OutcomeClass cls = class_of(outcome);
-  if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused) {
+  if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused &&
+      outcome != Outcome::cookie_only) {
     give_back(io, frame);  // dropped in silence
     return;
   }

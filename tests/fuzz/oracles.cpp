@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fuzz/oracles.hpp"
 
-#include <algorithm>
-#include <cstring>
-#include <map>
-#include <memory>
-#include <vector>
-
 #include "dataplane/base/byte_order.hpp"
 #include "dataplane/wire/checksum.hpp"
+#include "dataplane/wire/edns.hpp"
 #include "dataplane/wire/packet.hpp"
 #include "dataplane/wire/plain_query.hpp"
 #include "dataplane/wire/plain_reply.hpp"
@@ -17,6 +12,12 @@
 #include "dataplane/wire/upstream.hpp"
 #include "tests/support/packet_builder.hpp"
 #include "tests/support/packet_reader.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <vector>
 
 namespace millrace::test {
 namespace {
@@ -87,9 +88,19 @@ std::string check_reply(const Bytes& query, const Bytes& reply, std::size_t byte
   return "";
 }
 
+// Options as a worker would add them: a cookie, and something behind it.
+constexpr uint8_t kOptions[36] = {0, 10, 0, 24, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 0, 0, 9, 9,
+                                  9, 9,  8, 8,  8, 8, 7, 7, 7, 7, 0, 3, 0, 4, 1, 2, 3, 4};
+constexpr uint16_t kCookieBytes = 28;
+
 std::string check_answers_to(const Bytes& query, const wire::Query& parsed,
                              abi::Outcome outcome) {
-  const wire::ReplyLimits limits{.udp_bytes_max = 1232, .room = kRoom};
+  wire::ReplyLimits limits{.udp_bytes_max = 1232, .room = kRoom};
+  if (parsed.options_at != 0) {
+    limits.options = kOptions;
+    limits.options_bytes = sizeof kOptions;
+    limits.cookie_bytes = kCookieBytes;
+  }
   const auto reply_with = [&](auto&& write, std::size_t bytes_max) -> std::string {
     const auto block = std::make_unique<uint8_t[]>(kRoom);
     std::copy_n(query.begin(), std::min<std::size_t>(kRoom, query.size()), block.get());
@@ -99,10 +110,12 @@ std::string check_answers_to(const Bytes& query, const wire::Query& parsed,
     return check_reply(query, Bytes(block.get(), block.get() + reply.len), bytes_max);
   };
   if (outcome != kGoOn) {
-    // An error is never larger than the query and an extended error.
-    return reply_with(
-        [&](uint8_t* msg) { return wire::write_error(msg, parsed, outcome, limits); },
-        query.size() + (parsed.has_opt ? 6 : 0));
+    // An error is never larger than the query and an extended error; or a cookie, if it asks for
+    // options.
+    return reply_with([&](uint8_t* msg) { return wire::write_error(msg, parsed, outcome, limits); },
+                      query.size() + (parsed.options_at != 0 ? 6 + kCookieBytes
+                                      : parsed.has_opt       ? 6
+                                                             : 0));
   }
   const std::size_t bytes_max = std::min<std::size_t>(1232, parsed.udp_bytes_max);
   std::string wrong = reply_with(
@@ -111,6 +124,18 @@ std::string check_answers_to(const Bytes& query, const wire::Query& parsed,
   if (!wrong.empty()) return wrong;
   return reply_with([&](uint8_t* msg) { return wire::write_truncated(msg, parsed, limits); },
                     bytes_max);
+}
+
+// Options that are noted can be read, within the message.
+std::string check_options(const ExactCopy& message, const wire::Query& parsed) {
+  if (parsed.options_at == 0) return "";
+  if (!parsed.has_opt) return "options without an OPT";
+  const wire::ClientOptions asked = wire::read_options(message.data(), parsed.options_at);
+  if (!asked.nsid && !asked.keepalive && asked.cookie_bytes == 0) return "options of no interest";
+  const bool legal = asked.cookie_bytes == 0 || asked.cookie_bytes == 8 ||
+                     (asked.cookie_bytes >= 16 && asked.cookie_bytes <= 40 &&
+                      asked.cookie + asked.cookie_bytes <= message.data() + message.size());
+  return legal ? "" : "a cookie of an illegal length";
 }
 
 std::string check_levels(const ReadMessage& reply, const abi::PacketCacheConfig& limits) {
@@ -282,6 +307,7 @@ std::string check_query(const uint8_t* data, std::size_t size) {
     const std::string wrong = check_key(query, key);
     if (!wrong.empty()) return wrong;
   }
+  if (const std::string wrong = check_options(copy, parsed); !wrong.empty()) return wrong;
   return check_answers_to(query, parsed, outcome);
 }
 

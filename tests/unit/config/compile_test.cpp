@@ -56,7 +56,9 @@ const char* const kEveryField =
     "           tries: 4, down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
     "tcp: {connections: 200, connections_per_source: 20, queries_per_connection: 2,\n"
     "      idle_timeout: 3s}\n"
-    "edns: {udp_payload_size: 1200}\ndns: {recursion_not_desired: cache_only}\n"
+    "edns: {udp_payload_size: 1200, cookies: false, nsid: node-7,\n"
+    "       cookie_secrets: [00112233445566778899aabbccddeeff, AABBCCDDEEFF00112233445566778899]}\n"
+    "dns: {recursion_not_desired: cache_only, any_over_udp: forward, version: m-1, identity: id7}\n"
     "local_zones: {except: [TEST., 172.16.0.0/12, '100.64.0.0/10'], also: [corp, Local]}\n"
     "logging: {level: warning}\n";
 
@@ -183,6 +185,24 @@ TEST(Compile, FillsTheLimitsOfTcp) {
   EXPECT_EQ(tcp.connections_per_source_max, 20u);
   EXPECT_EQ(tcp.queries_per_connection_max, 2u);
   EXPECT_EQ(tcp.idle_ms, 3000u);
+}
+
+TEST(Compile, FillsWhatIsSaidHere) {
+  const abi::LocalConfig local = compiled(*load(kEveryField).config, 7)->service.local;
+  EXPECT_STREQ(local.version, "m-1");
+  EXPECT_STREQ(local.identity, "id7");
+  EXPECT_STREQ(local.nsid, "node-7");
+  EXPECT_EQ(local.cookies, 0);
+  EXPECT_EQ(local.any_over_udp, 0);
+  ASSERT_EQ(local.cookie_secrets, 2);
+  for (uint8_t i = 0; i < 16; ++i) {
+    EXPECT_EQ(local.cookie_secret[0][i], i * 0x11);
+    EXPECT_EQ(local.cookie_secret[1][i], (i + 10) % 16 * 0x11);
+  }
+  const abi::LocalConfig plain = compiled(*load(kGood).config, 7)->service.local;
+  EXPECT_EQ(plain.version[0] | plain.identity[0] | plain.nsid[0] | plain.cookie_secrets, 0);
+  EXPECT_EQ(plain.cookies, 1);
+  EXPECT_EQ(plain.any_over_udp, 1);
 }
 
 TEST(Compile, FillsTheAccessRules) {

@@ -47,6 +47,23 @@ TEST(LocalZones, NamesTogetherHaveALimit) {
             std::string::npos);
 }
 
+TEST(Secrets, WhatIsWrongIsSaidWithoutThem) {
+  EXPECT_EQ(wrong("edns: {cookie_secrets: 00112233445566778899aabbccddeeff}\n"),
+            "t.yaml:4:24: edns.cookie_secrets: expects a list of secrets (0 to 2 secrets of 32 "
+            "hexadecimal digits)");
+  const std::string good = "00112233445566778899aabbccddeeff";
+  for (const std::string& bad : {good + "0", good.substr(1), "g" + good.substr(1), std::string()}) {
+    EXPECT_EQ(wrong("edns: {cookie_secrets: [" + good + ", \"" + bad + "\"]}\n"),
+              "t.yaml:4:24: edns.cookie_secrets: the second is not a secret: allowed are 0 to 2 "
+              "secrets of 32 hexadecimal digits");
+  }
+  EXPECT_NE(wrong("edns: {cookie_secrets: [" + good + ", " + good + ", " + good + "]}\n")
+                .find("3 secrets is out of range"),
+            std::string::npos);
+  EXPECT_NE(wrong("edns: {cookie_secrets: [[" + good + "]]}\n").find("expects a list of secrets"),
+            std::string::npos);
+}
+
 TEST(LocalZones, NamesInWireForm) {
   EXPECT_EQ(wire_of("a.Bc"), std::string("\1a\2bc\0", 6));
   EXPECT_EQ(wire_of("test."), std::string("\4test\0", 6));

@@ -179,6 +179,15 @@ void RandomConfig::make_groups(Config& config) {
   config.tcp.queries_per_connection = between32(1, abi::kQueriesPerConnectionMax);
   config.tcp.idle_timeout_ms = duration(100, abi::kIdleMsMax, 1000);
   config.edns.udp_payload_size_bytes = static_cast<uint16_t>(between(512, 1400));
+  config.edns.cookies = between(0, 1) == 0;
+  for (const char* secret :
+       {"00112233445566778899aabbccddeeff", "DEADBEEF00000000000000000000000f"}) {
+    if (between(0, 1) == 0) config.edns.cookie_secrets.push_back(secret);
+  }
+  if (between(0, 1) == 0) config.edns.nsid = name(0);
+  if (between(0, 1) == 0) config.dns.version = name(1);
+  if (between(0, 1) == 0) config.dns.identity = name(2);
+  config.dns.any_over_udp = between(0, 1) == 0 ? AnyOverUdp::minimal : AnyOverUdp::forward;
   config.dns.recursion_not_desired =
       between(0, 1) == 0 ? RecursionNotDesired::refuse : RecursionNotDesired::cache_only;
   config.logging.level = static_cast<LogLevel>(between(0, 4));

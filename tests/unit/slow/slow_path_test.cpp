@@ -3,6 +3,7 @@
 #include "tests/unit/slow/slow_rig.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 
 namespace millrace::test {
@@ -363,6 +364,123 @@ TEST(SlowPath, A117_A118_special_names_are_answered_here) {
   EXPECT_EQ(rig.read(replies[1]).records.at(0).type, kTypeSoa);
   EXPECT_EQ(rig.outcome(Outcome::local_zone), 2u);
   EXPECT_TRUE(rig.rig.asked().empty());
+}
+
+// --- what is asked of us
+
+// The options of a message, as they stand.
+Bytes options_of(const ReadMessage& message) {
+  return message.opt() == nullptr ? Bytes{} : message.opt()->rdata;
+}
+
+Bytes query_with(const std::vector<Option>& options, uint16_t type = kTypeA) {
+  return DnsBuilder().id(3).rd().question("www.example", type).opt({.options = options}).build();
+}
+
+TEST(SlowPath, A34_any_is_asked_upstream) {
+  SlowRig rig;
+  rig.rig.service().local.any_over_udp = 1;
+  rig.rig.publish();
+  auto client = rig.client();
+  client->send_message(rig.query("www.example", 1, kTypeAny));
+  rig.run();
+  EXPECT_EQ(rig.rig.only_asked().message.questions.at(0).type, kTypeAny);
+  rig.answer_all();
+  EXPECT_EQ(rig.read(client->messages().at(0)).count(Section::answer), 1u);
+  // What is known now is for TCP alone.
+  rig.rig.ask("www.example", 5000, 0, kTypeAny);
+  rig.run(1);
+  EXPECT_EQ(rig.rig.only_reply().message.records.at(0).type, kTypeHinfo);
+}
+
+TEST(SlowPath, A115_who_we_are) {
+  SlowRig rig;
+  std::strcpy(rig.rig.service().local.version, "millrace-1");
+  rig.rig.publish();
+  auto client = rig.client();
+  client->send_message(DnsBuilder().id(1).question("version.bind", kTypeTxt, kClassCh).build());
+  client->send_message(DnsBuilder().id(2).question("id.server", kTypeTxt, kClassCh).build());
+  rig.run(1);
+  auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(rig.read(replies[0]).records.at(0).rdata, rdata_txt("millrace-1"));
+  EXPECT_EQ(rig.read(replies[1]).rcode(), 5);
+  EXPECT_EQ(rig.outcome(Outcome::local_identity), 1u);
+  // Access rules come first, here as over UDP.
+  add_rule(rig.rig.service(), abi::RuleAction::drop, {"198.18.0.0/16"});
+  rig.rig.publish();
+  client->send_message(DnsBuilder().id(1).question("version.bind", kTypeTxt, kClassCh).build());
+  rig.run(1);
+  EXPECT_TRUE(client->messages().empty());
+  EXPECT_EQ(rig.outcome(Outcome::drop_acl), 1u);
+}
+
+TEST(SlowPath, A81_A86_cookies_and_nsid_on_miss_and_hit) {
+  SlowRig rig;
+  rig.rig.service().local.cookies = 1;
+  std::strcpy(rig.rig.service().local.nsid, "node-7");
+  rig.rig.publish();
+  auto client = rig.client();
+  Bytes cookie(8, 1);
+  for (int i = 0; i < 2; ++i) {
+    client->send_message(query_with({{65001, Bytes(2000, 1)}, {10, cookie}, {3, {}}}));
+    rig.run();
+    if (i == 0) rig.answer_all();
+    const auto replies = client->messages();
+    ASSERT_EQ(replies.size(), 1u);
+    const Bytes options = options_of(rig.read(replies[0]));
+    ASSERT_EQ(options.size(), 4u + 24u + 4u + 6u);
+    const Bytes made(options.begin() + 4, options.begin() + 28);
+    EXPECT_EQ(Bytes(made.begin(), made.begin() + 8), Bytes(8, 1));
+    if (i == 1) {
+      EXPECT_EQ(made, cookie) << "that of the worker";
+    }
+    cookie = made;
+  }
+  EXPECT_EQ(rig.event(Event::cookie_good), 1u);
+  // The same client has the same cookie over UDP.
+  rig.rig.arrive(FrameBuilder()
+                     .from("198.18.0.9", 4001)
+                     .to(kServiceV4, 53)
+                     .payload(query_with({{10, cookie}}))
+                     .build());
+  rig.run(1);
+  EXPECT_EQ(rig.rig.event(Event::cookie_good), 1u);
+}
+
+TEST(SlowPath, A83_no_question_but_a_cookie) {
+  SlowRig rig;
+  rig.rig.service().local.cookies = 1;
+  rig.rig.publish();
+  auto client = rig.client();
+  client->send_message(DnsBuilder().rd().opt({.options = {{10, Bytes(8, 1)}}}).build());
+  client->send_message(DnsBuilder().rd().opt({.options = {{10, Bytes(24, 1)}}}).build());
+  rig.run(1);
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(rig.read(replies[0]).rcode(), 0);
+  EXPECT_EQ(options_of(rig.read(replies[0])).size(), 28u);
+  EXPECT_EQ(rig.read(replies[1]).rcode(), 7);
+  EXPECT_EQ(rig.outcome(Outcome::cookie_only), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::bad_cookie), 1u);
+}
+
+TEST(SlowPath, A84_keepalive_says_how_long_we_wait) {
+  SlowRig rig;
+  rig.rig.service().tcp.idle_ms = 12'300;
+  rig.rig.publish();
+  auto client = rig.client();
+  client->send_message(query_with({{11, {}}}));
+  rig.run();
+  rig.answer_all();
+  EXPECT_EQ(options_of(rig.read(client->messages().at(0))), (Bytes{0, 11, 0, 2, 0, 123}));
+  client->send_message(query_with({{11, {0, 1}}}));
+  client->send_message(query_with({}));
+  rig.run(1);
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(rig.read(replies[0]).rcode(), 1);
+  EXPECT_TRUE(options_of(rig.read(replies[1])).empty());
 }
 
 }  // namespace

@@ -61,6 +61,30 @@ TEST(ConfigLocal, RefusesWrongZones) {
   });
 }
 
+TEST(ConfigLocal, RefusesWrongSwitchesAndTexts) {
+  expect_all({
+      {"service.local.version is not closed",
+       [](auto& s) { std::memset(s.local.version, 'a', sizeof s.local.version); }},
+      {"service.local.identity holds a byte that cannot", [](auto& s) { s.local.identity[0] = 7; }},
+      {"service.local.nsid holds bytes after", [](auto& s) { s.local.nsid[2] = 'a'; }},
+      {"service.local.cookies is 2", [](auto& s) { s.local.cookies = 2; }},
+      {"service.local.any_over_udp is 2", [](auto& s) { s.local.any_over_udp = 2; }},
+      {"service.local.cookie_secrets is 3", [](auto& s) { s.local.cookie_secrets = 3; }},
+      {"service.local.cookie_secret[1] (unused)",
+       [](auto& s) {
+         s.local.cookie_secrets = 1;
+         s.local.cookie_secret[1][3] = 1;
+       }},
+      {"service.local.reserved", [](auto& s) { s.local.reserved[4] = 1; }},
+      {"",
+       [](auto& s) {
+         s.local.cookie_secrets = 2;
+         s.local.cookies = s.local.any_over_udp = 1;
+         std::strcpy(s.local.version, "1");
+       }},
+  });
+}
+
 TEST(ConfigLocal, TakesNamesInWireFormOnly) {
   const auto with = [](const std::string& wire) {
     return [wire](abi::ServiceSection& service) { set_name(service, wire); };

@@ -54,7 +54,7 @@ TEST(ParseQuery, reads_a_plain_query) {
   const ParsedQuery parsed = parse(plain("WwW.ExAmPlE.cOm", kTypeAaaa).build());
   ASSERT_EQ(parsed.outcome, kGoOn);
   EXPECT_EQ(parsed.query.qtype, kTypeAaaa);
-  EXPECT_EQ(parsed.query.qclass, kClassIn);
+  EXPECT_EQ(parsed.query.options_at, 0);
   EXPECT_EQ(parsed.query.qname_len, 17);
   EXPECT_EQ(parsed.query.udp_bytes_max, 512);
   EXPECT_EQ(parsed.query.opcode, 0);

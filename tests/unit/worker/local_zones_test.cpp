@@ -92,7 +92,7 @@ TEST(LocalZones, RandomZonesAsAListWouldHaveThem) {
   std::mt19937 random(7);
   const auto name = [&random] {
     std::string text;
-    for (uint32_t i = 0, labels = 1 + random() % 4; i < labels; ++i) {
+    for (uint64_t i = 0, labels = 1 + random() % 4; i < labels; ++i) {
       text += (text.empty() ? "" : ".") + std::string(1 + random() % 2, char('a' + random() % 3));
     }
     return text;
@@ -100,7 +100,7 @@ TEST(LocalZones, RandomZonesAsAListWouldHaveThem) {
   for (int round = 0; round < 300; ++round) {
     Zones zones;
     std::vector<std::string> list;
-    for (uint32_t i = 0, cnt = random() % 40; i < cnt; ++i) {
+    for (uint64_t i = 0, cnt = random() % 40; i < cnt; ++i) {
       list.push_back(name());
       zones.add(list.back(), LocalKind::empty);
     }

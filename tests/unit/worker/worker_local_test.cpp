@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a worker answers by itself (A-IX): special names, private reverse zones.
+// What a worker answers by itself (A-IX): special names, private reverse zones, who we are, ANY.
 #include "tests/unit/worker/rig.hpp"
+
+#include <cstring>
 
 #include <gtest/gtest.h>
 
@@ -152,6 +154,90 @@ TEST_F(WorkerLocal, A112_access_rules_come_first) {
   rig.publish();
   EXPECT_EQ(local("www.test").rcode(), 5);
   EXPECT_EQ(rig.outcome(Outcome::local_zone), 0u);
+}
+
+// --- class CH
+
+TEST_F(WorkerLocal, A115_who_we_are_if_the_config_says_so) {
+  const auto ask = [this](const char* name, uint16_t type = kTypeTxt, uint16_t cls = kClassCh) {
+    return local(DnsBuilder().question(name, type, cls));  // RD does not matter here
+  };
+  const char* const kNames[] = {"version.bind", "VERSION.server", "id.server", "hostname.bind"};
+  for (const char* name : kNames)
+    EXPECT_EQ(ask(name).rcode(), 5) << name;
+  std::strcpy(rig.service().local.version, "millrace-1");
+  rig.publish();
+  EXPECT_EQ(ask("id.server").rcode(), 5);
+  std::strcpy(rig.service().local.identity, "node-7");
+  rig.publish();
+  for (int i = 0; i < 4; ++i) {
+    const ReadMessage message = ask(kNames[i]);
+    EXPECT_EQ(message.rcode(), 0);
+    EXPECT_TRUE(message.has(kFlagAa));
+    EXPECT_EQ(message.questions.at(0).name, Name(kNames[i]).bytes());
+    ASSERT_EQ(message.records.size(), 1u);
+    EXPECT_EQ(message.records[0].cls, kClassCh);
+    EXPECT_EQ(message.records[0].ttl, 0u);
+    EXPECT_EQ(message.records[0].rdata, rdata_txt(i < 2 ? "millrace-1" : "node-7"));
+  }
+  EXPECT_EQ(rig.outcome(Outcome::local_identity), 4u);
+  EXPECT_EQ(ask("version.bind", kTypeA).rcode(), 5);
+  EXPECT_EQ(ask("version.bindx").rcode(), 5);
+  EXPECT_EQ(ask(".").rcode(), 5);
+  EXPECT_EQ(ask("a-long-name.version.bind").rcode(), 5);
+  for (const uint16_t cls : std::initializer_list<uint16_t>{0, 2, 4, 254, 255}) {
+    EXPECT_EQ(ask("version.bind", kTypeTxt, cls).rcode(), 5) << cls;
+  }
+  expect_forwarded("version.bind", kTypeTxt);  // class IN
+}
+
+TEST_F(WorkerLocal, A112_A115_access_rules_come_first) {
+  std::strcpy(rig.service().local.version, "millrace-1");
+  add_rule(rig.service(), abi::RuleAction::drop, {"198.18.0.0/16"});
+  rig.publish();
+  rig.ask(DnsBuilder().question("version.bind", kTypeTxt, kClassCh), 4001);
+  rig.step();
+  EXPECT_TRUE(rig.out.empty());
+  EXPECT_EQ(rig.outcome(Outcome::drop_acl), 1u);
+}
+
+// --- type ANY
+
+TEST_F(WorkerLocal, A34_any_gets_the_least) {
+  rig.service().local.any_over_udp = 1;
+  rig.publish();
+  ReadMessage message = local("www.Example", kTypeAny);
+  EXPECT_EQ(message.rcode(), 0);
+  EXPECT_FALSE(message.has(kFlagAa | kFlagTc));
+  ASSERT_EQ(message.records.size(), 1u);
+  EXPECT_EQ(message.records[0].type, kTypeHinfo);
+  EXPECT_EQ(message.records[0].owner, Name("www.Example").bytes());
+  EXPECT_EQ(message.records[0].ttl, 3600u);
+  EXPECT_EQ(message.records[0].rdata, (Bytes{7, 'R', 'F', 'C', '8', '4', '8', '2', 0}));
+  // A made-up record would fail validation.
+  message = local(rig.query("www.example", kTypeAny).opt({.flag_do = true}));
+  EXPECT_TRUE(message.has(kFlagTc));
+  EXPECT_EQ(message.counts[1], 0);
+  ASSERT_NE(message.opt(), nullptr);
+  EXPECT_EQ(rig.outcome(Outcome::local_any), 2u);
+  EXPECT_EQ(rig.event(Event::cache_insert), 0u);
+  expect_negative(local("www.test", kTypeAny), 3, "test");
+  EXPECT_EQ(local(DnsBuilder().question("www.example", kTypeAny)).rcode(), 5) << "A111";
+}
+
+TEST_F(WorkerLocal, A34_any_is_forwarded_if_the_config_says_so) {
+  expect_forwarded("www.example", kTypeAny);
+}
+
+// An RRSIG query has a key of its own: what is known of other types does not answer it.
+TEST_F(WorkerLocal, A34_signatures_are_never_put_together) {
+  rig.ask(rig.query("www.example").opt({.flag_do = true}), 4001);
+  rig.step();
+  const Out asked = rig.only_asked();
+  rig.answer(asked, rig.data_for(asked).answer(Name::pointer(12), kTypeRrsig, 300,
+                                               rdata_rrsig({.expiration = 0x7fffffff})));
+  rig.step();
+  expect_forwarded("www.example", kTypeRrsig);
 }
 
 }  // namespace
