@@ -60,6 +60,23 @@ bool is_label_byte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
+// `wire`, empty for the root, which is no part of any zone, and the names below it.
+void leave_out(const std::string& wire, std::vector<ZoneName>& served) {
+  if (wire.empty()) return;
+  bool below = false;
+  for (ZoneName& zone : served) {
+    if (zone.wire == wire) {
+      zone.kind = LocalKind::elsewhere;
+      return;
+    }
+    for (std::size_t at = 0; wire.size() - at > zone.wire.size(); ) {
+      at += 1 + static_cast<std::size_t>(wire[at]);
+      below = below || wire.compare(at, std::string::npos, zone.wire) == 0;
+    }
+  }
+  if (below) served.push_back({wire, LocalKind::elsewhere});
+}
+
 }  // namespace
 
 const std::vector<BuiltinZone>& builtin_zones() {
@@ -86,7 +103,8 @@ std::string wire_of(std::string_view name) {
   return wire.size() <= 255 ? wire : "";
 }
 
-std::vector<ZoneName> zones_served(const LocalZones& zones) {
+std::vector<ZoneName> zones_served(const LocalZones& zones,
+                                   const std::vector<ForwardRule>& forward) {
   std::vector<ZoneName> served;
   const auto is_listed = [&zones](const std::string& wire, const std::string& prefix) {
     return std::any_of(zones.except.begin(), zones.except.end(), [&](const std::string& text) {
@@ -106,6 +124,10 @@ std::vector<ZoneName> zones_served(const LocalZones& zones) {
     if (zones.builtin && !is_listed(wire, zone.prefix) && !is_served(wire)) {
       served.push_back({wire, zone.kind});
     }
+  }
+  for (const ForwardRule& rule : forward) {
+    for (const std::string& suffix : rule.suffixes)
+      leave_out(wire_of(suffix), served);
   }
   return served;
 }

@@ -32,6 +32,8 @@ struct ZoneName {
 std::string wire_of(std::string_view name);
 
 // What is served of all this, in an order that depends on the config alone. The config is valid.
-std::vector<ZoneName> zones_served(const LocalZones& zones);
+// A suffix that is forwarded is not answered here, nor is what is below it.
+std::vector<ZoneName> zones_served(const LocalZones& zones,
+                                   const std::vector<ForwardRule>& forward);
 
 }  // namespace millrace::ctl

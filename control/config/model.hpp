@@ -124,11 +124,28 @@ struct Upstream {
 
 // Clients that come over TCP (RFC 7766, RFC 9210).
 struct Tcp {
-  uint32_t connections = 10'000;         // 0 = no service over TCP
+  uint32_t connections = 10'000;          // 0 = no service over TCP
   uint32_t connections_per_source = 100;  // raise when many clients share an address
   uint32_t queries_per_connection = 100;  // misses in work at a time
   uint32_t idle_timeout_ms = 10'000;      // RFC 9210: some seconds
   bool operator==(const Tcp&) const = default;
+};
+
+// Answers that clients want are asked for again before their time is over.
+struct Prefetch {
+  uint32_t remaining_percent = 10;  // of the TTL; 0 = off
+  uint32_t min_ttl_s = 10;          // shorter ones are left to expire
+  uint32_t rate = 1000;             // started per second and core; lower to spare weak resolvers
+  bool operator==(const Prefetch&) const = default;
+};
+
+// Answers past their time, for when no new one can be had (RFC 8767).
+struct ServeStale {
+  uint32_t keep_s = 0;              // past their time; 0 = never served
+  uint32_t client_timer_ms = 1800;  // shorter than clients' patience, longer than upstreams' (RFC)
+  uint32_t recheck_s = 30;          // a question that failed is left alone for so long
+  uint32_t shown_ttl_s = 30;        // so long clients believe them
+  bool operator==(const ServeStale&) const = default;
 };
 
 // EDNS towards clients.
@@ -182,6 +199,8 @@ struct Config {
   Dataplane dataplane;
   Upstream upstream;
   Tcp tcp;
+  Prefetch prefetch;
+  ServeStale serve_stale;
   Edns edns;
   Dns dns;
   LocalZones local_zones;

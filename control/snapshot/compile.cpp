@@ -71,6 +71,13 @@ void compile_settings(const Config& config, abi::ServiceSection& service) {
                  .connections_per_source_max = config.tcp.connections_per_source,
                  .queries_per_connection_max = config.tcp.queries_per_connection,
                  .idle_ms = config.tcp.idle_timeout_ms};
+  service.prefetch = {.left_percent = config.prefetch.remaining_percent,
+                      .lifetime_s_min = config.prefetch.min_ttl_s,
+                      .per_second_max = config.prefetch.rate};
+  service.stale = {.kept_s = config.serve_stale.keep_s,
+                   .client_timer_ms = config.serve_stale.client_timer_ms,
+                   .recheck_s = config.serve_stale.recheck_s,
+                   .ttl_s = config.serve_stale.shown_ttl_s};
   service.idle = config.dataplane.idle;
   service.answer_rd0 = config.dns.recursion_not_desired == RecursionNotDesired::cache_only ? 1 : 0;
   service.log_level = static_cast<uint32_t>(config.logging.level);
@@ -184,7 +191,7 @@ void compile_forwards(const Config& config, abi::ServiceSection& service) {
 }
 
 void compile_local_zones(const Config& config, abi::ServiceSection& service) {
-  for (const ZoneName& zone : zones_served(config.local_zones)) {
+  for (const ZoneName& zone : zones_served(config.local_zones, config.forward)) {
     MR_CHECK(service.local_zones < abi::kLocalZonesMax);
     MR_CHECK(service.local_name_bytes + zone.wire.size() <= abi::kLocalNameBytesMax);
     service.local_zone[service.local_zones++] = {static_cast<uint8_t>(zone.wire.size()), zone.kind};

@@ -16,7 +16,7 @@
 //       +----------------------+
 //
 // Limits: see the k...Max constants; each is what one appliance needs with room to spare, and keeps
-// an image below 24 KiB.
+// an image below 32 KiB.
 
 #include <cstddef>
 #include <cstdint>
@@ -165,13 +165,14 @@ enum class LocalKind : uint8_t {
   nxdomain = 1,  // the name itself does not exist, either
   nodata = 2,    // every name exists and has nothing
   loopback = 3,  // every name has the addresses of the loopback interface
+  elsewhere = 4, // none: a part of another one that is asked upstream
 };
 struct LocalZoneConfig {
   uint8_t name_bytes;
   LocalKind kind;
 };
-inline constexpr uint32_t kLocalZonesMax = 256;
-inline constexpr uint32_t kLocalNameBytesMax = 6144;  // of all their names
+inline constexpr uint32_t kLocalZonesMax = 384;
+inline constexpr uint32_t kLocalNameBytesMax = 10'240;  // of all their names
 
 // What we say of ourselves where it is asked for, if it is not empty; and cookies.
 inline constexpr uint32_t kCookieSecretsMax = 2;
@@ -187,6 +188,25 @@ struct LocalConfig {
   uint8_t cookie_secret[kCookieSecretsMax][kCookieSecretBytes];
 };
 static_assert(sizeof(LocalConfig) == 136);
+// Answers that are asked for again before their time is over, while clients want them.
+struct PrefetchConfig {
+  uint32_t left_percent;    // of the lifetime: from then on; 0: off
+  uint32_t lifetime_s_min;  // shorter ones are left alone
+  uint32_t per_second_max;  // that hits on one core may start
+};
+inline constexpr uint32_t kPrefetchPercentMax = 50;
+inline constexpr uint32_t kPrefetchRateMax = 1'000'000;
+
+// Answers served past their time while no new one can be had (RFC 8767).
+struct StaleConfig {
+  uint32_t kept_s;           // past their time; 0: never served
+  uint32_t client_timer_ms;  // clients wait so long for a new answer
+  uint32_t recheck_s;        // a question that failed is not asked again for so long
+  uint32_t ttl_s;            // that is shown
+};
+inline constexpr uint32_t kStaleKeptSMax = 259'200;  // 3 days
+inline constexpr uint32_t kStaleTimerMsMax = 30'000;
+inline constexpr uint32_t kStaleSMax = 3600;  // of the others
 
 struct ServiceSection {
   uint32_t binds;
@@ -215,6 +235,8 @@ struct ServiceSection {
   uint32_t log_level;
   TcpConfig tcp;
   LocalConfig local;
+  PrefetchConfig prefetch;
+  StaleConfig stale;
   BindConfig bind[kBindsMax];
   BackendConfig backend[kBackendsMax];
   PoolConfig pool[kPoolsMax];
@@ -235,7 +257,7 @@ struct ConfigImage {
   ServiceSection service;
 };
 static_assert(std::is_trivially_copyable_v<ConfigImage> && alignof(ConfigImage) == 8);
-static_assert(offsetof(ConfigImage, boot) == 64 && sizeof(ConfigImage) < 24 * 1024);
+static_assert(offsetof(ConfigImage, boot) == 64 && sizeof(ConfigImage) < 32 * 1024);
 static_assert(std::has_unique_object_representations_v<ConfigImage>, "no hidden padding");
 
 }  // namespace millrace::abi

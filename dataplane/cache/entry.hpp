@@ -4,7 +4,7 @@
 //
 //   narrow form                                    wide form
 //    0  born_ms << 24 | lifetime_s          8       0  as narrow, `wide` set     16
-//    8  visited                             1      16  Wide                      16
+//    8  visited: Mark                       1      16  Wide                      16
 //    9  rcode:4 ad:1 negative:1 failure:1   1      32  body
 //       wide:1                                      .  (then as narrow)
 //   10  name_len (key bytes less 4)         1
@@ -25,7 +25,8 @@
 // BasicShard::insert); read after that slot was loaded (acquire, in lookup_burst). Immutable until
 // the grace period after its removal, except `visited`, a hint of one byte that carries no other
 // data.
-// Cost: a hit reads the lines of the entry; touch() stores only if the byte was 0.
+// Cost: a hit reads the lines of the entry; touch() stores only if the byte was 0, and
+// mark_refreshed() once in the life of an entry.
 // Limits: lifetimes of 2^24 - 1 s (194 days; longer ones are shortened), a boot clock of 2^40 ms
 // (34 years), kEntryBytesMax of region_layout.hpp.
 
@@ -53,6 +54,13 @@ inline constexpr uint8_t kEntryAuthenticData = 0x10;
 inline constexpr uint8_t kEntryNegative = 0x20;
 inline constexpr uint8_t kEntryFailure = 0x40;
 inline constexpr uint8_t kEntryWide = 0x80;
+
+// What `visited` says. Readers raise it; the owner, looking for a victim, takes it back to `none`.
+enum class Mark : uint8_t {
+  none = 0,
+  hit = 1,        // since it was stored, or since the owner looked
+  refreshed = 2,  // hit, and asked for again ahead of its end
+};
 
 struct Entry {
   uint64_t time;
@@ -114,6 +122,12 @@ inline uint32_t stale_s_of(const Entry& entry, uint64_t now_ms) noexcept {
 
 inline bool is_fresh(const Entry& entry, uint64_t now_ms) noexcept {
   return now_ms < expires_ms_of(entry);
+}
+
+// The moment from which on it should be asked for again, when `ms_per_s` thousandths of its
+// lifetime have passed: 1000 is the end itself.
+inline uint64_t ageing_ms_of(const Entry& entry, uint32_t ms_per_s) noexcept {
+  return born_ms_of(entry) + uint64_t{lifetime_s_of(entry)} * ms_per_s;
 }
 
 // Two cores read the clock at different moments, so `now_ms` may lie a little before the birth.
@@ -225,8 +239,17 @@ inline AnswerView view_of(const Entry& entry) noexcept {
 inline void touch(const Entry& entry) noexcept {
   // Relaxed: the byte publishes nothing; take_mark_of reads and clears it.
   if (entry.visited.load(std::memory_order_relaxed) == 0) {
-    entry.visited.store(1, std::memory_order_relaxed);
+    entry.visited.store(static_cast<uint8_t>(Mark::hit), std::memory_order_relaxed);
   }
+}
+
+inline Mark mark_of(const Entry& entry) noexcept {
+  // Relaxed: as above. Another core may raise it at this moment; then both act on the lower mark.
+  return static_cast<Mark>(entry.visited.load(std::memory_order_relaxed));
+}
+inline void mark_refreshed(const Entry& entry) noexcept {
+  // Relaxed: as above.
+  entry.visited.store(static_cast<uint8_t>(Mark::refreshed), std::memory_order_relaxed);
 }
 
 // --- owner only

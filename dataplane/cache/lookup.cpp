@@ -58,9 +58,10 @@ inline void open_second(Lookup& lookup) noexcept {
 
 // Stages 2 to 4. `match` compares a bucket's tags.
 template <class Match>
-[[gnu::always_inline]] inline void finish(Lookup lookups[], uint32_t n, uint64_t now_ms,
-                                          Match match) noexcept {
+[[gnu::always_inline]] inline uint32_t finish(Lookup lookups[], uint32_t n, uint64_t now_ms,
+                                              uint32_t ageing_ms_per_s, Match match) noexcept {
   bool spilled = false;
+  uint32_t ageing = 0;
   for (uint32_t i = 0; i < n; ++i) {
     Lookup& lookup = lookups[i];
     lookup.second = false;
@@ -82,27 +83,34 @@ template <class Match>
     if (lookup.entry != nullptr && !entry_has_key(*lookup.entry, *lookup.key)) [[unlikely]] {
       lookup.entry = search_on(lookup);
     }
+    if (lookup.entry != nullptr && now_ms < ageing_ms_of(*lookup.entry, ageing_ms_per_s)) continue;
     if (lookup.entry == nullptr || !is_fresh(*lookup.entry, now_ms)) {
       lookup.stale = lookup.entry;
       lookup.entry = nullptr;
+    } else {
+      ageing |= uint32_t{1} << i;
     }
   }
+  return ageing;
 }
 
-void finish_baseline(Lookup lookups[], uint32_t n, uint64_t now_ms) noexcept {
-  finish(lookups, n, now_ms, [](const Bucket& bucket, uint32_t tag) noexcept {
+uint32_t finish_baseline(Lookup lookups[], uint32_t n, uint64_t now_ms,
+                         uint32_t ageing_ms_per_s) noexcept {
+  const auto match = [](const Bucket& bucket, uint32_t tag) noexcept {
     return match_tag(bucket, tag);
-  });
+  };
+  return finish(lookups, n, now_ms, ageing_ms_per_s, match);
 }
 
 #if MR_HAVE_AVX2
-[[gnu::target("avx2")]] void finish_avx2(Lookup lookups[], uint32_t n, uint64_t now_ms) noexcept {
+[[gnu::target("avx2")]] uint32_t finish_avx2(Lookup lookups[], uint32_t n, uint64_t now_ms,
+                                             uint32_t ageing_ms_per_s) noexcept {
   struct Match {
     [[gnu::target("avx2")]] uint32_t operator()(const Bucket& bucket, uint32_t tag) const noexcept {
       return match_tag_avx2(bucket, tag);
     }
   };
-  finish(lookups, n, now_ms, Match{});
+  return finish(lookups, n, now_ms, ageing_ms_per_s, Match{});
 }
 
 // Chosen before main(): a program either has AVX2 for all its life or it does not.
@@ -113,8 +121,9 @@ constexpr auto finish_best = finish_baseline;
 
 }  // namespace
 
-void finish_lookups(Lookup lookups[], uint32_t n, uint64_t now_ms) noexcept {
-  finish_best(lookups, n, now_ms);
+uint32_t finish_lookups(Lookup lookups[], uint32_t n, uint64_t now_ms,
+                        uint32_t ageing_ms_per_s) noexcept {
+  return finish_best(lookups, n, now_ms, ageing_ms_per_s);
 }
 
 void lookup_burst(const ShardView* const shards[], const Key* const keys[], uint32_t n,

@@ -69,8 +69,11 @@ inline void begin_lookup(Lookup& lookup, const ShardView& shard, const Key& key)
   prefetch(lookup.bucket);
 }
 
-// n <= kBurstMax. Tags are compared with AVX2 where the CPU has it, else with SSE2.
-void finish_lookups(Lookup lookups[], uint32_t n, uint64_t now_ms) noexcept;
+// n <= kBurstMax. Tags are compared with AVX2 where the CPU has it, else with SSE2. Answers which
+// of the hits should be asked for again (bit i: lookups[i]): those at or past ageing_ms_of() with
+// `ageing_ms_per_s`. It costs a hit nothing: one comparison asks for that and for the end.
+uint32_t finish_lookups(Lookup lookups[], uint32_t n, uint64_t now_ms,
+                        uint32_t ageing_ms_per_s = 1000) noexcept;
 
 // What a lookup found. `entry` null: a miss.
 struct Found {

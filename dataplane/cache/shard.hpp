@@ -112,6 +112,10 @@ class BasicShard : public ShardView {
   // True when there was an entry (fresh or not).
   bool remove(const Key& key) noexcept;
 
+  // Does the index still lead from this hash to the entry? What a reader saw a while ago may have
+  // gone since, and its memory may be another's; any address within the region may be asked for.
+  bool holds(uint64_t hash, const Entry& entry) const noexcept;
+
   // Turns the wheel: looks at no more than `budget` entries and reclaims those whose time is over,
   // or keeps them as stale; returns how many it reclaimed. Late, never early: up to a second by the
   // wheel's grain, and more while the budget is short; reads do not depend on it. An entry kept as

@@ -33,6 +33,13 @@ uint32_t BasicShard<Policy>::find_slot(const Key& key) const noexcept {
 }
 
 template <EvictionPolicy Policy>
+bool BasicShard<Policy>::holds(uint64_t hash, const Entry& entry) const noexcept {
+  return index().find(place_of(hash, bucket_cnt_), [this, &entry](uint32_t entry_no) noexcept {
+           return this->entry(entry_no) == &entry;
+         }) != kNoSlot;
+}
+
+template <EvictionPolicy Policy>
 uint32_t BasicShard<Policy>::evict_from_buckets(const Place& place, Kind kind,
                                                 uint64_t now_ms) noexcept {
   const Index index = this->index();

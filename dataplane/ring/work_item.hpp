@@ -23,14 +23,19 @@ enum class ItemKind : uint8_t {
   ask_stream = 4,     // to the slow path: a question to be asked over TCP
   stream_answer = 5,  // to the worker: what came of `ask_stream`; len 0: nothing
   give_back = 6,      // a frame, to the side that it belongs to
+  // An access record: nothing waits for it, and it may be dropped.
+  refresh = 7,  // `entry`, which the receiver owns, is near its end and was hit
 };
 
 struct alignas(kCacheLineBytes) WorkItem {
-  Frame frame;          // 24
-  wire::Query query;    // 24; `upstream` uses query.packet only
-  uint64_t hash;        // of the key (`miss`), so that the receiver need not hash again; of
+  union {
+    Frame frame;        // 24
+    const void* entry;  // `refresh`: the cache's; there is no frame
+  };
+  wire::Query query;    // 24; `upstream` uses query.packet only, `refresh` query.pool
+  uint64_t hash;        // of the key (`miss`, `refresh`): the receiver need not hash again; of
                         // `ask_stream` and `stream_answer`: which question of the worker
-  uint32_t generation;  // low bits of the config that the indices are of (`miss`)
+  uint32_t generation;  // low bits of the config that the indices are of (`miss`, `refresh`)
   ItemKind kind;
   uint8_t packet_cache;  // index, of the key (`miss`)
   uint8_t reserved;

@@ -269,6 +269,7 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
     if (!query.flag_rd) return finish(from, Outcome::refused_rd0, query);
     return hand_to_owner(from, query, key, dp::owner_of(shard_no, to_.workers));
   }
+  prefetch(*found[0].entry, query, key);
   cache::touch(*found[0].entry);
   const AnswerView view = cache::view_of(*found[0].entry);
   if (view.failure) return finish(from, Outcome::servfail_cached, query);
@@ -285,6 +286,22 @@ Took SlowPath::answer_locally(const ClientInfo& from, Outcome outcome, const wir
   counters_.count(outcome);
   reply(from, wire::write_reply(scratch_.get(), query, answer, 0, limits_of(from, query)));
   return Took::done;
+}
+
+// As Worker::prefetch; the owner is always another.
+void SlowPath::prefetch(const cache::Entry& entry, const wire::Query& query, const Key& key) {
+  const abi::PrefetchConfig& config = settings_.service().prefetch;
+  if (now_ms_ < cache::ageing_ms_of(entry, dp::ageing_ms_per_s(config))) return;
+  const dp::Prefetch::Verdict verdict = prefetch_.judge(entry, query, config, now_ms_);
+  if (verdict == dp::Prefetch::Verdict::limited) counters_.count(Event::prefetch_limited);
+  if (verdict != dp::Prefetch::Verdict::yes) return;
+  const uint32_t owner = dp::owner_of(dp::shard_of(key.hash, to_.shard_cnt), to_.workers);
+  if (to_.to[owner]->free_slots() <= dp::kSlowItemsMax) {
+    counters_.count(Event::prefetch_ring_full);
+    return;
+  }
+  push(owner, dp::refresh_item(entry, key.hash, query.pool, settings_.generation()));
+  cache::mark_refreshed(entry);
 }
 
 Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,

@@ -96,6 +96,7 @@ class SlowPath {
   Took look_up(const ClientInfo& from, const wire::Query& query, const Key& key);
   Took answer_locally(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query,
                       const AnswerView& answer);
+  void prefetch(const cache::Entry& entry, const wire::Query& query, const Key& key);
   Took hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
                      uint32_t owner);
   Took finish(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query);
@@ -122,6 +123,7 @@ class SlowPath {
   dp::ForwardTable forward_;
   dp::LocalAnswers local_;
   dp::ReplyOptions options_;
+  dp::Prefetch prefetch_;
   FrameStore store_;
   uint32_t queries_out_ = 0;  // frames at the workers
   TcpClients clients_;

@@ -353,7 +353,7 @@ void check_local_zones(Verdict& verdict, const abi::ServiceSection& service) {
     const abi::LocalZoneConfig& zone = service.local_zone[i];
     const std::string field = row("service.local_zone", i);
     verdict.in_range(field + ".kind", static_cast<uint8_t>(zone.kind), 0,
-                     static_cast<uint8_t>(abi::LocalKind::loopback));
+                     static_cast<uint8_t>(abi::LocalKind::elsewhere));
     if (at + zone.name_bytes > service.local_name_bytes ||
         !is_zone_name(service.local_name + at, zone.name_bytes)) {
       verdict.reject(field + " has no name in lower case and wire form");
@@ -423,6 +423,18 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   verdict.in_range("service.tcp.queries_per_connection_max", tcp.queries_per_connection_max, 1,
                    abi::kQueriesPerConnectionMax);
   verdict.in_range("service.tcp.idle_ms", tcp.idle_ms, 100, abi::kIdleMsMax);
+  const abi::PrefetchConfig& prefetch = service.prefetch;
+  verdict.in_range("service.prefetch.left_percent", prefetch.left_percent, 0,
+                   abi::kPrefetchPercentMax);
+  verdict.in_range("service.prefetch.lifetime_s_min", prefetch.lifetime_s_min, 1, kTtlSMax);
+  verdict.in_range("service.prefetch.per_second_max", prefetch.per_second_max, 1,
+                   abi::kPrefetchRateMax);
+  const abi::StaleConfig& stale = service.stale;
+  verdict.in_range("service.stale.kept_s", stale.kept_s, 0, abi::kStaleKeptSMax);
+  verdict.in_range("service.stale.client_timer_ms", stale.client_timer_ms, 1,
+                   abi::kStaleTimerMsMax);
+  verdict.in_range("service.stale.recheck_s", stale.recheck_s, 1, abi::kStaleSMax);
+  verdict.in_range("service.stale.ttl_s", stale.ttl_s, 1, abi::kStaleSMax);
   verdict.in_range("service.log_level", service.log_level, 0, kLogLevelMax);
   verdict.zero("service.reserved", service.reserved);
   check_upstream(verdict, service, workers);

@@ -44,6 +44,11 @@ uint32_t question_end(const Query& query) noexcept {
   return kDnsHeaderBytes + query.qname_len + kQuestionTailBytes;
 }
 
+uint32_t bytes_max_of(const Query& query, const ReplyLimits& limits) noexcept {
+  return limits.stream ? limits.room
+                       : std::min({query.udp_bytes_max, limits.udp_bytes_max, limits.room});
+}
+
 // How much of an answer is shown.
 struct Cut {
   uint32_t body_bytes;
@@ -80,6 +85,7 @@ struct ErrorShape {
 
 constexpr uint8_t kNoExtendedError = 255;
 // RFC 8914 section 4, RFC 9824 section 3.5.
+constexpr uint8_t kStaleAnswer = 3, kStaleNxdomain = 19;
 constexpr uint8_t kCachedError = 13, kNotReady = 14, kProhibited = 18, kNotAuthoritative = 20,
                   kNotSupported = 21, kNoReachableAuthority = 22, kInvalidQueryType = 30;
 
@@ -130,6 +136,25 @@ ErrorShape shape_of(Outcome outcome) noexcept {
   }
 }
 
+// An OPT at `at`, with the cookie, and with the error of the shape if it has one, each if it fits
+// below `bytes_max`. Answers where it ends.
+uint32_t write_opt_with_error(uint8_t* msg, uint32_t at, const Query& query,
+                              const ReplyLimits& limits, ErrorShape shape,
+                              uint32_t bytes_max) noexcept {
+  const uint32_t cookie_bytes =
+      at + kOptBytes + limits.cookie_bytes <= bytes_max ? limits.cookie_bytes : 0;
+  const bool with_error = shape.extended_error != kNoExtendedError &&
+                          at + kOptBytes + cookie_bytes + kExtendedErrorBytes <= bytes_max;
+  write_opt(msg + at, limits.udp_bytes_max, shape.rcode >> 4, query.flag_do,
+            static_cast<uint16_t>(cookie_bytes + (with_error ? kExtendedErrorBytes : 0)));
+  at += kOptBytes;
+  if (cookie_bytes != 0) std::memcpy(msg + at, limits.options, cookie_bytes);
+  at += cookie_bytes;
+  if (!with_error) return at;
+  write_extended_error(msg + at, shape.extended_error);
+  return at + kExtendedErrorBytes;
+}
+
 // Replies that are rare enough to be read again.
 Reply whole(const uint8_t* msg, uint32_t bytes, bool truncated) noexcept {
   return {static_cast<uint16_t>(bytes), truncated, sum_bytes(msg, bytes)};
@@ -143,9 +168,7 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
   uint16_t options_bytes = query.has_opt ? limits.options_bytes : uint16_t{0};
   uint32_t opt_bytes = query.has_opt ? kOptBytes + options_bytes : 0;
   if (body_at + opt_bytes > limits.room) return {};
-  const uint32_t bytes_max =
-      limits.stream ? limits.room
-                    : std::min({query.udp_bytes_max, limits.udp_bytes_max, limits.room});
+  const uint32_t bytes_max = bytes_max_of(query, limits);
 
   Cut cut = choose_cut(answer, bytes_max - std::min(body_at + opt_bytes, bytes_max));
   if (cut.truncated && options_bytes > limits.cookie_bytes) [[unlikely]] {
@@ -174,6 +197,28 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
   return {static_cast<uint16_t>(opt_at + opt_bytes), cut.truncated, sum};
 }
 
+Reply write_stale_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t ttl_s,
+                        const ReplyLimits& limits) noexcept {
+  const uint32_t body_at = question_end(query);
+  const uint32_t opt_bytes = query.has_opt ? kOptBytes : 0;
+  if (body_at + opt_bytes > limits.room) return {};
+  const uint32_t bytes_max = bytes_max_of(query, limits);
+  const Cut cut = choose_cut(answer, bytes_max - std::min(body_at + opt_bytes, bytes_max));
+  if (cut.truncated && limits.stream) return {};
+  uint8_t* body = msg + body_at;
+  if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);  // it may be null
+  for (uint32_t i = 0; i < answer.ttl_cnt && answer.ttl_offsets[i] < cut.body_bytes; ++i)
+    store_be32(body + answer.ttl_offsets[i], ttl_s);
+  uint32_t at = body_at + cut.body_bytes;
+  if (query.has_opt) {
+    const uint8_t why = answer.rcode == rcode::nxdomain ? kStaleNxdomain : kStaleAnswer;
+    at = write_opt_with_error(msg, at, query, limits, {answer.rcode, why}, bytes_max);
+  }
+  const auto ar = static_cast<uint16_t>(cut.ar + (query.has_opt ? 1 : 0));
+  write_header(msg, query, answer.rcode, {.tc = cut.truncated}, {1, cut.an, cut.ns, ar});
+  return whole(msg, at, cut.truncated);
+}
+
 Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limits) noexcept {
   const uint32_t body_at = question_end(query);
   const uint32_t opt_bytes = query.has_opt ? kOptBytes + limits.options_bytes : 0;
@@ -193,21 +238,7 @@ Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
   const bool with_opt = query.has_opt;
   uint32_t at = with_question ? question_end(query) : kDnsHeaderBytes;
   if (at + (with_opt ? kOptBytes : 0) > limits.room) return {};
-  if (with_opt) {
-    const uint32_t cookie_bytes =
-        at + kOptBytes + limits.cookie_bytes <= limits.room ? limits.cookie_bytes : 0;
-    const bool with_error = shape.extended_error != kNoExtendedError &&
-                            at + kOptBytes + cookie_bytes + kExtendedErrorBytes <= limits.room;
-    write_opt(msg + at, limits.udp_bytes_max, shape.rcode >> 4, query.flag_do,
-              static_cast<uint16_t>(cookie_bytes + (with_error ? kExtendedErrorBytes : 0)));
-    at += kOptBytes;
-    if (cookie_bytes != 0) std::memcpy(msg + at, limits.options, cookie_bytes);
-    at += cookie_bytes;
-    if (with_error) {
-      write_extended_error(msg + at, shape.extended_error);
-      at += kExtendedErrorBytes;
-    }
-  }
+  if (with_opt) at = write_opt_with_error(msg, at, query, limits, shape, limits.room);
   write_header(msg, query, shape.rcode, {},
                {static_cast<uint16_t>(with_question ? 1 : 0), 0, 0,
                 static_cast<uint16_t>(with_opt ? 1 : 0)});

@@ -73,6 +73,12 @@ struct Reply {
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
                   const ReplyLimits& limits) noexcept;
 
+// The same for an answer past its time (RFC 8767): every TTL shown is `ttl_s`, AD is 0, and with an
+// OPT come the cookie and an EXTENDED-DNS-ERROR, 3 or with NXDOMAIN 19, unless records would have to
+// go for them.
+Reply write_stale_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t ttl_s,
+                        const ReplyLimits& limits) noexcept;
+
 // The reply that says "ask again over TCP": TC=1, no records. For an answer that came truncated
 // (Verdict::truncated), which has no view that could be cut.
 Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limits) noexcept;

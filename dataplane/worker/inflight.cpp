@@ -24,14 +24,15 @@ uint32_t Inflight::find(const Key& key) const noexcept {
   return kNone;
 }
 
-uint32_t Inflight::open(const Key& key, uint64_t now_ns) noexcept {
+uint32_t Inflight::open(const Key& key, uint64_t now_ns, uint64_t client_due_ns) noexcept {
   const uint32_t idx = free_pending_;
   if (idx == kNone) return kNone;
   Pending& pending = pending_[idx];
   free_pending_ = pending.chain_next;
   pending.key = key;
   pending.started_ns = now_ns;
-  pending.due_ns = 0;
+  pending.try_due_ns = pending.due_ns = 0;
+  pending.client_due_ns = client_due_ns;
   pending.waiter_first = pending.waiter_last = kNone;
   pending.waiter_cnt = 0;
   pending.due_slot = kNone;
@@ -43,6 +44,7 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns) noexcept {
   pending.in_use = true;
   pending.flushed = false;
   pending.probe = false;
+  pending.refresh = false;
   pending.on_stream = false;
   pending.alarmed = false;
   pending.stray_cnt = 0;
@@ -184,12 +186,17 @@ void Inflight::unlink_due(uint32_t idx) noexcept {
   pending.due_slot = kNone;
 }
 
-void Inflight::set_due(uint32_t idx, uint64_t due_ns) noexcept {
+void Inflight::set_due(uint32_t idx, uint64_t try_due_ns) noexcept {
+  pending_[idx].try_due_ns = try_due_ns;
+  link_due(idx);
+}
+
+void Inflight::link_due(uint32_t idx) noexcept {
   unlink_due(idx);
   Pending& pending = pending_[idx];
-  pending.due_ns = due_ns;
+  pending.due_ns = std::min(pending.try_due_ns, pending.client_due_ns);
   // Beyond the horizon it is looked at early, found not due, and put back (take_due).
-  const uint64_t wanted = std::max(due_ns / kDueTickNs + 1, due_tick_ + 1);
+  const uint64_t wanted = std::max(pending.due_ns / kDueTickNs + 1, due_tick_ + 1);
   const uint64_t tick = std::min(wanted, due_tick_ + kDueSlots - 1);
   const auto slot = static_cast<uint32_t>(tick % kDueSlots);
   pending.due_slot = slot;
@@ -216,7 +223,7 @@ uint32_t Inflight::take_due(uint64_t now_ns) noexcept {
       unlink_due(idx);
       return idx;
     }
-    set_due(idx, pending_[idx].due_ns);
+    link_due(idx);
   }
 }
 

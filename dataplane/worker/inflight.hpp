@@ -62,12 +62,14 @@ struct Try {
 };
 inline constexpr uint8_t kNoBackend = 0xff;
 inline constexpr uint8_t kNoPool = 0xff;
+inline constexpr uint64_t kNever = UINT64_MAX;
 
 struct Pending {
   Key key;
   uint64_t started_ns;
-  uint64_t due_ns;         // when something is to be done: a try is overdue, a second one is due,
-                           // the whole question is given up
+  uint64_t try_due_ns;     // when a try is overdue, a second one is due, the question is given up
+  uint64_t client_due_ns;  // when its clients have waited long enough; kNever: they wait on
+  uint64_t due_ns;         // the earlier one
   uint32_t chain_next;     // same key bucket; free list when not in use
   uint32_t waiter_first;
   uint32_t waiter_last;
@@ -83,6 +85,7 @@ struct Pending {
   bool in_use;
   bool flushed;            // asked before a flush of its key: nobody joins, nothing is stored
   bool probe;              // ours, to see whether a backend is back; has no waiters
+  bool refresh;            // begun for an entry near its end, not for a client
   bool on_stream;          // it is being asked over TCP
   bool alarmed;            // somebody may be guessing at its answer
   uint8_t stray_cnt;       // packets to its ports that answered nothing
@@ -98,10 +101,12 @@ class Inflight {
   // --- questions
   // The one that may be joined; kNone: not in flight.
   uint32_t find(const Key& key) const noexcept;
-  uint32_t open(const Key& key, uint64_t now_ns) noexcept;  // kNone: full
+  // kNone: full.
+  uint32_t open(const Key& key, uint64_t now_ns, uint64_t client_due_ns = kNever) noexcept;
   // Ends the question: its tries can no longer be answered. It must have no waiters left.
   void close(uint32_t pending) noexcept;
   Pending& at(uint32_t pending) noexcept { return pending_[pending]; }
+  const Pending& at(uint32_t pending) const noexcept { return pending_[pending]; }
   uint32_t open_cnt() const noexcept { return open_cnt_; }
   uint32_t capacity() const noexcept { return pending_cnt_; }
 
@@ -128,7 +133,8 @@ class Inflight {
              const std::array<uint8_t, abi::kPoolsMax>& pool) noexcept;
 
   // --- deadlines
-  void set_due(uint32_t pending, uint64_t due_ns) noexcept;
+  // The time of this try; it comes earlier if that of the clients does.
+  void set_due(uint32_t pending, uint64_t try_due_ns) noexcept;
   // Next question whose time has come, taken out of the deadline list; kNone: none.
   uint32_t take_due(uint64_t now_ns) noexcept;
 
@@ -138,6 +144,7 @@ class Inflight {
 
   uint32_t key_bucket(uint64_t hash) const noexcept { return static_cast<uint32_t>(hash) & mask_; }
   uint32_t port_bucket(uint16_t port) const noexcept;
+  void link_due(uint32_t pending) noexcept;
   void unlink_due(uint32_t pending) noexcept;
 
   uint32_t pending_cnt_;

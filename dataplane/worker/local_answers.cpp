@@ -73,6 +73,7 @@ void LocalAnswers::add_zone_data(uint16_t zone_at, uint16_t qtype) noexcept {
 bool LocalAnswers::find(const wire::Query& query, const Key& key, AnswerView& answer) noexcept {
   LocalZones::Match zone;
   if (!zones_.find(key.bytes + kKeyHeadBytes, zone)) return false;
+  if (zone.kind == LocalKind::elsewhere) return false;
   const bool is_apex = zone.at == 0;
   if (zone.kind == LocalKind::empty && is_apex && query.qtype == type::ds) return false;
 

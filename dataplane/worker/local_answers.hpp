@@ -6,6 +6,7 @@
 //                            nxdomain  no name exists
 //                            nodata    every name exists and has nothing
 //                            loopback  A 127.0.0.1, AAAA ::1, and nothing else
+//                            elsewhere not answered here, though a zone above it is
 //
 // Answers have AA set, and the negative ones have the zone's SOA, so that clients can keep them
 // (RFC 6303 section 3). They never enter the cache, so nobody looks here before a look-up has

@@ -4,6 +4,7 @@
 //
 //   slow path ── miss ─────────▶ worker    a client's question that came over TCP
 //             ◀─ reply ───────             the same frame, with the reply in it, or empty
+//             ── refresh ──────▶           an access record, without a frame
 //
 //   worker ───── ask_stream ───▶ slow path  a question whose answer came truncated over UDP
 //          ◀──── give_back ─────            that frame, as soon as it was read
@@ -15,7 +16,8 @@
 // worker's: the upstream's address, then the message at kAskMessageAt.
 //
 // Neither ring can be full: what may be under way is bounded by these numbers, and a frame that
-// goes back makes room before the next one can come.
+// goes back makes room before the next one can come. Access records take only what is left beside
+// all of that.
 
 #include "dataplane/abi/abi_base.hpp"
 #include "dataplane/base/frame.hpp"
@@ -28,10 +30,11 @@ namespace millrace::dp {
 
 using WorkRing = ring::SpscRing<ring::WorkItem>;
 
-inline constexpr uint32_t kSlowQueriesMax = 384;  // frames of clients, at all workers together
+inline constexpr uint32_t kSlowQueriesMax = 320;  // frames of clients, at all workers together
 inline constexpr uint32_t kStreamsPerWorkerMax =
     64;  // questions that one worker has asked over TCP
-static_assert(kSlowQueriesMax + 2 * kStreamsPerWorkerMax <= WorkRing::kCapacity);
+inline constexpr uint32_t kSlowItemsMax = kSlowQueriesMax + 2 * kStreamsPerWorkerMax;
+static_assert(kSlowItemsMax + 64 <= WorkRing::kCapacity, "room for some access records");
 
 // What the slow path knows of the message behind it. The worker only reads.
 struct SlowHead {

@@ -18,6 +18,7 @@
 //                  check ─▶ parse ─▶ store ─▶ answer all who wait
 //
 // worker_query.cpp has the upper row, worker_miss.cpp asking, worker_answer.cpp what comes back,
+// worker_prefetch.cpp asking ahead of need, worker_stale.cpp serving past the time,
 // worker_stream.cpp what the slow path does for us and we for it, worker_upkeep.cpp what is done
 // between bursts.
 //
@@ -47,6 +48,8 @@
 #include "dataplane/worker/local_answers.hpp"
 #include "dataplane/worker/mailbox.hpp"
 #include "dataplane/worker/policy_stage.hpp"
+#include "dataplane/worker/prefetch.hpp"
+#include "dataplane/worker/recheck.hpp"
 #include "dataplane/worker/reply_options.hpp"
 #include "dataplane/worker/settings.hpp"
 #include "dataplane/worker/slow_frame.hpp"
@@ -94,6 +97,8 @@ inline uint32_t shard_of(uint64_t hash, uint32_t shard_cnt) noexcept {
 class Worker {
  public:
   static constexpr uint32_t kDeadlineBudget = 32;  // questions looked at in one turn
+  // Of the cache, for answers past their time. They give way first wherever there is need.
+  static constexpr uint8_t kStale64ths = 32;
 
   explicit Worker(const Connections& to);
 
@@ -178,11 +183,17 @@ class Worker {
   bool find_service(const ring::WorkItem& item, wire::Query& query) const noexcept;
   abi::Outcome adopt(const ring::WorkItem& item, wire::Query& query, Key& key) noexcept;
   bool answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
-  // Both: miss, and the client waits from now on; or the error that it is to get.
-  abi::Outcome ask_owner(StepIo& io, const Frame& frame, const wire::Query& query,
-                         const Key& key) noexcept;
-  abi::Outcome ask(StepIo& io, const Frame& frame, const wire::Query& query,
-                   const Key& key) noexcept;
+  // What becomes of a miss: `miss`, and the client waits from now on; `stale`, and it is to get
+  // this entry; or the error that it is to get.
+  struct Asked {
+    abi::Outcome outcome;
+    const cache::Entry* stale = nullptr;
+  };
+  Asked ask_owner(StepIo& io, const Frame& frame, const wire::Query& query,
+                  const Key& key) noexcept;
+  Asked hand_to_owner(StepIo& io, const Frame& frame, const wire::Query& query,
+                      const Key& key) noexcept;
+  Asked ask(StepIo& io, const Frame& frame, const wire::Query& query, const Key& key) noexcept;
   bool any_route(uint32_t pool) const noexcept;
   uint32_t allowed_backends(const Pending& pending) const noexcept;
   bool send_try(StepIo& io, uint32_t pending) noexcept;
@@ -193,6 +204,23 @@ class Worker {
   }
   uint16_t random_port() noexcept;
   void send_probes(StepIo& io) noexcept;
+
+  // --- worker_prefetch.cpp: what is near its end is asked for again
+  void prefetch(StepIo& io, uint32_t ageing) noexcept;
+  void refresh_at_owner(StepIo& io, const cache::Entry& entry, uint64_t hash,
+                        uint8_t pool) noexcept;
+  void take_refresh(StepIo& io, const ring::WorkItem& item) noexcept;
+  void refresh(StepIo& io, const cache::Entry& entry, uint64_t hash, uint8_t pool) noexcept;
+
+  // --- worker_stale.cpp: answers past their time
+  const cache::Entry* stale_of(const Key& key) const noexcept;
+  const cache::Entry* stale_at_once(const Key& key, uint32_t known) const noexcept;
+  uint64_t client_due_ns(uint64_t started_ns) const noexcept;
+  wire::Reply write_stale(const Frame& frame, const wire::Query& query,
+                          const cache::Entry& entry) noexcept;
+  bool answer_waiters_stale(uint32_t pending) noexcept;
+  void drop_stale(const Pending& pending) noexcept;
+  void set_stale_budget() noexcept;
 
   // --- worker_stream.cpp: what the slow path does for us
   void push_to_slow(ring::ItemKind kind, Frame frame, uint16_t len, uint64_t about = 0) noexcept;
@@ -254,6 +282,9 @@ class Worker {
   bool sorts_ = false;  // there are access rules or forwarding rules
   LocalAnswers local_;
   ReplyOptions options_;
+  Prefetch prefetch_;
+  Recheck recheck_;
+  uint32_t ageing_ms_per_s_ = 1000;
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<wire::AnswerScratch> scratch_;
 

@@ -173,8 +173,10 @@ bool Worker::ask_without_edns(StepIo& io, uint32_t idx, uint32_t try_idx,
 
 void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept {
   if (pending.probe) return;
+  recheck_.forget(pending.key.hash);
   if (!parsed.cacheable) {
     counters_.count(parsed.skip);
+    drop_stale(pending);
     return;
   }
   if (pending.flushed) {
@@ -239,7 +241,14 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
 
 void Worker::give_up(uint32_t idx) noexcept {
   const Pending& pending = inflight_.at(idx);
+  const abi::StaleConfig& stale = settings_.service().stale;
+  counters_.count(Event::up_gave_up);
+  if (pending.refresh) counters_.count(Event::prefetch_failed);
   if (!pending.flushed) {
+    // Where an answer past its time is at hand the cache keeps that.
+    if (stale.kept_s != 0) {
+      recheck_.note(pending.key.hash, now_ms_ + uint64_t{stale.recheck_s} * 1000);
+    }
     AnswerView failure{};
     failure.rcode = 2;
     failure.failure = true;
@@ -249,6 +258,7 @@ void Worker::give_up(uint32_t idx) noexcept {
                                               limits.failure_ttl_s_max);
     to_.shards[shard_of(pending.key.hash)]->insert(pending.key, failure, now_ms_);
   }
+  answer_waiters_stale(idx);
   answer_waiters(idx, Event::waiter_failed,
                  [](uint8_t* to, const wire::Query& query, const wire::ReplyLimits& room) noexcept {
                    return wire::write_error(to, query, Outcome::servfail_upstream, room);
@@ -323,6 +333,14 @@ uint32_t Worker::run_deadlines(StepIo& io) noexcept {
     const uint32_t idx = inflight_.take_due(now_ns_);
     if (idx == kNone) break;
     Pending& pending = inflight_.at(idx);
+    if (now_ns_ >= pending.client_due_ns) {
+      pending.client_due_ns = kNever;
+      answer_waiters_stale(idx);
+    }
+    if (now_ns_ < pending.try_due_ns) {
+      inflight_.set_due(idx, pending.try_due_ns);
+      continue;
+    }
     note_timeouts(pending);
     const Try& last = pending.tries[pending.try_cnt - 1];
     const bool has_time = !pending.probe && !pending.on_stream && last.live && !last.overdue &&

@@ -17,7 +17,7 @@ constexpr uint32_t kRingBudget = 64;  // items taken from other cores in one tur
 constexpr uint32_t kTriesPerAddress = 3;  // of one question (RFC 9520, section 3.1)
 constexpr uint32_t kProbeTries = 2;       // a probe is given the time of this many first tries
 static_assert(kBurstMax + kRingBudget + Worker::kDeadlineBudget + 1 <= kStockNeed);
-static_assert(kStockNeed <= kTxMax);
+static_assert(kStockNeed + kBurstMax <= kTxMax);  // a hit may have its answer asked for again
 
 // The key of a query that came over a ring: the name is read from the client's packet again, the
 // rest is known. (The bytes were validated by the core that received them.)
@@ -76,6 +76,9 @@ void Worker::take_item(StepIo& io, const ring::WorkItem& item) noexcept {
     case ring::ItemKind::give_back:
       give_back(io, item.frame);
       return;
+    case ring::ItemKind::refresh:
+      take_refresh(io, item);
+      return;
     default:
       break;
   }
@@ -86,14 +89,20 @@ void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
   Frame frame = item.frame;
   wire::Query query = item.query;
   Key key;
-  Outcome outcome = adopt(item, query, key);
-  if (outcome == wire::kGoOn) {
+  Asked asked{adopt(item, query, key)};
+  if (asked.outcome == wire::kGoOn) {
     if (answer_late_hit(io, frame, query, key)) return;
-    outcome = ask_owner(io, frame, query, key);
+    asked = ask_owner(io, frame, query, key);
   }
-  if (outcome == Outcome::miss) return;
+  if (asked.outcome == Outcome::miss) return;
+  if (asked.outcome == Outcome::stale) {
+    counters_.count(Event::waiter_answered);
+    counters_.count(Event::waiter_stale);
+    finish_reply(io, frame, query, write_stale(frame, query, *asked.stale));
+    return;
+  }
   counters_.count(Event::waiter_failed);
-  reply_error(io, frame, query, outcome);
+  reply_error(io, frame, query, asked.outcome);
 }
 
 // Which service of ours the query was sent to; false: none any more.
@@ -151,8 +160,17 @@ bool Worker::answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query,
   return true;
 }
 
-Outcome Worker::ask_owner(StepIo& io, const Frame& frame, const wire::Query& query,
-                          const Key& key) noexcept {
+// What cannot be asked is answered with what is past its time, if there is that.
+Worker::Asked Worker::ask_owner(StepIo& io, const Frame& frame, const wire::Query& query,
+                                const Key& key) noexcept {
+  const Asked asked = hand_to_owner(io, frame, query, key);
+  if (asked.outcome == Outcome::miss || asked.outcome == Outcome::stale) return asked;
+  const cache::Entry* const stale = stale_of(key);
+  return stale != nullptr ? Asked{Outcome::stale, stale} : asked;
+}
+
+Worker::Asked Worker::hand_to_owner(StepIo& io, const Frame& frame, const wire::Query& query,
+                                    const Key& key) noexcept {
   const uint32_t owner = owner_of(shard_of(key.hash), to_.workers);
   if (owner == to_.worker) return ask(io, frame, query, key);
   ring::WorkItem item{};
@@ -162,34 +180,36 @@ Outcome Worker::ask_owner(StepIo& io, const Frame& frame, const wire::Query& que
   item.kind = ring::ItemKind::miss;
   item.packet_cache = key.bytes[3];
   item.generation = static_cast<uint32_t>(settings_.generation());
-  if (!to_.to[owner]->push(item)) return Outcome::servfail_ring_full;
+  if (!to_.to[owner]->push(item)) return {Outcome::servfail_ring_full};
   counters_.count(Event::ring_sent);
-  return Outcome::miss;
+  return {Outcome::miss};
 }
 
-Outcome Worker::ask(StepIo& io, const Frame& frame, const wire::Query& query,
-                    const Key& key) noexcept {
+Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& query,
+                          const Key& key) noexcept {
   if (inflight_.waiter_cnt() + backlog_cnt_ >= backlog_capacity_) {
-    return Outcome::servfail_inflight_full;
+    return {Outcome::servfail_inflight_full};
   }
   const uint32_t known = inflight_.find(key);
+  const cache::Entry* const stale = stale_at_once(key, known);
+  if (stale != nullptr) return {Outcome::stale, stale};
   if (known != kNone) {
-    if (!inflight_.add_waiter(known, frame, query)) return Outcome::servfail_inflight_full;
+    if (!inflight_.add_waiter(known, frame, query)) return {Outcome::servfail_inflight_full};
     counters_.count(Event::waiter_joined);
-    return Outcome::miss;
+    return {Outcome::miss};
   }
   if (io.stock_cnt == 0) counters_.count(Event::up_no_frame);
-  if (!inflight_.room() || io.stock_cnt == 0) return Outcome::servfail_inflight_full;
-  const uint32_t pending = inflight_.open(key, now_ns_);
+  if (!inflight_.room() || io.stock_cnt == 0) return {Outcome::servfail_inflight_full};
+  const uint32_t pending = inflight_.open(key, now_ns_, client_due_ns(now_ns_));
   inflight_.at(pending).pool = query.pool;
   if (!send_try(io, pending)) {
     inflight_.close(pending);
     const uint32_t members = settings_.service().pool[query.pool].backends;
-    if (backends_.any_full(settings_, members)) return Outcome::servfail_inflight_full;
-    return any_route(query.pool) ? Outcome::servfail_upstream : Outcome::servfail_no_route;
+    if (backends_.any_full(settings_, members)) return {Outcome::servfail_inflight_full};
+    return {any_route(query.pool) ? Outcome::servfail_upstream : Outcome::servfail_no_route};
   }
   MR_CHECK(inflight_.add_waiter(pending, frame, query));
-  return Outcome::miss;
+  return {Outcome::miss};
 }
 
 bool Worker::any_route(uint32_t pool) const noexcept {

@@ -29,7 +29,9 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   uint32_t work = io.rx_cnt;
   receive(io);
   if (sorts_) judge(io);
-  cache::finish_lookups(burst_->lookup, burst_->cnt, now_ms_);
+  const uint32_t ageing =
+      cache::finish_lookups(burst_->lookup, burst_->cnt, now_ms_, ageing_ms_per_s_);
+  if (ageing != 0) [[unlikely]] prefetch(io, ageing);
   answer(io);
   work += drain_rings(io);
   work += run_deadlines(io);
@@ -51,6 +53,8 @@ void Worker::load_snapshots() noexcept {
     sorts_ = policy_.active() || forward_.active();
     local_.load(config->service);
     options_.load(config->service, *to_.secret);
+    ageing_ms_per_s_ = ageing_ms_per_s(config->service.prefetch);
+    set_stale_budget();
     publish_due_ns_ = 0;
   }
   const abi::RoutesImage* routes = to_.routes->load();
@@ -336,16 +340,22 @@ void Worker::answer_at_length(StepIo& io, Frame& frame, const wire::Query& query
 
 void Worker::miss(StepIo& io, uint32_t i) noexcept {
   Burst& burst = *burst_;
+  Frame& frame = *burst.frame[i];
+  const wire::Query& query = burst.query[i];
   AnswerView local;
-  if (local_.find(burst.query[i], burst.key[i], local)) {
-    answer_locally(io, *burst.frame[i], burst.query[i], Outcome::local_zone, local);
+  if (local_.find(query, burst.key[i], local)) {
+    answer_locally(io, frame, query, Outcome::local_zone, local);
     return;
   }
-  const Outcome outcome = burst.query[i].flag_rd
-                              ? ask_owner(io, *burst.frame[i], burst.query[i], burst.key[i])
-                              : Outcome::refused_rd0;  // from the cache only (A111)
-  counters_.count(outcome);
-  if (outcome != Outcome::miss) reply_error(io, *burst.frame[i], burst.query[i], outcome);
+  const Asked asked = query.flag_rd ? ask_owner(io, frame, query, burst.key[i])
+                                    : Asked{Outcome::refused_rd0};  // what is fresh only (A111)
+  counters_.count(asked.outcome);
+  if (asked.outcome == Outcome::miss) return;
+  if (asked.outcome == Outcome::stale) {
+    finish_reply(io, frame, query, write_stale(frame, query, *asked.stale));
+  } else {
+    reply_error(io, frame, query, asked.outcome);
+  }
 }
 
 void Worker::answer_locally(StepIo& io, Frame& frame, const wire::Query& query, Outcome outcome,

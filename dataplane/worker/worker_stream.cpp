@@ -91,6 +91,8 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
       // Too large to be kept: passed on as it is. With TC over TCP it is nothing of the kind.
       if (!wire::view_large_answer(msg, len, pending.key, parsed.view)) return false;
       counters_.count(Event::ins_skip_size);
+      recheck_.forget(pending.key.hash);
+      drop_stale(pending);
       answer_waiters(idx, Event::waiter_answered, write);
       return true;
     case wire::Verdict::failure:

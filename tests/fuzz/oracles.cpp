@@ -122,6 +122,12 @@ std::string check_answers_to(const Bytes& query, const wire::Query& parsed,
       [&](uint8_t* msg) { return wire::write_reply(msg, parsed, small_answer(), 7, limits); },
       bytes_max);
   if (!wrong.empty()) return wrong;
+  wrong = reply_with(
+      [&](uint8_t* msg) {
+        return wire::write_stale_reply(msg, parsed, small_answer(), 30, limits);
+      },
+      bytes_max);
+  if (!wrong.empty()) return wrong;
   return reply_with([&](uint8_t* msg) { return wire::write_truncated(msg, parsed, limits); },
                     bytes_max);
 }

@@ -156,6 +156,9 @@ void Control::write_service(abi::ServiceSection& service) {
   service.probe_interval_ms = plan_.probe_interval_ms;
   service.tcp = {1000, 100, 100, 10'000};
   service.down_after = plan_.down_after;
+  service.tcp = {0, 1, 1, 100};
+  service.prefetch = {plan_.prefetch_percent, 1, 1000};
+  service.stale = {plan_.stale_kept_s, plan_.stale_timer_ms, 2, kStaleTtlS};
   service.answer_rd0 = plan_.answer_rd0 ? 1 : 0;
   service.tcp = {1000, 100, 100, 10'000};
 }

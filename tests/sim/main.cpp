@@ -90,6 +90,8 @@ void add(Summary& total, const Summary& one) {
   total.no_frame += one.no_frame;
   total.flushed += one.flushed;
   total.probes += one.probes;
+  total.prefetched += one.prefetched;
+  total.stale += one.stale;
   total.seconds += one.seconds;
 }
 
@@ -102,9 +104,9 @@ void print(const Arguments& arguments, const Summary& total) {
               n(total.sent));
   std::printf(
       "  evicted %llu, ring full %llu, in-flight full %llu, no frame %llu, flushed %llu, "
-      "probes %llu\n",
+      "probes %llu, prefetched %llu, stale %llu\n",
       n(total.evicted), n(total.ring_full), n(total.inflight_full), n(total.no_frame),
-      n(total.flushed), n(total.probes));
+      n(total.flushed), n(total.probes), n(total.prefetched), n(total.stale));
 }
 
 }  // namespace

@@ -103,6 +103,7 @@ class Oracle {
   void check_quiet();
 
   uint64_t answered_with_data() const { return data_cnt_; }
+  uint64_t answered_stale() const { return stale_cnt_; }
   uint64_t hits() const { return plane_.outcome(abi::Outcome::hit); }
 
  private:
@@ -121,13 +122,14 @@ class Oracle {
     std::array<uint32_t, kBackends> sent_to{};  // the same, by backend
     std::array<bool, kBackends> refused_edns{};  // by backend, ever
     uint64_t opened_ns = 0;    // 0: surely no question is outstanding
-    uint64_t failed_then = 0;  // the sender's waiter_failed at the last packet
+    uint64_t failed_then = 0;  // the sender's failures at the last packet
     uint64_t alarms_then = 0;  // likewise its up_spoof_alarm
     uint64_t progress_ns = 0;  // a true answer was looked at
     uint64_t bare_ns = 0;      // ... one without any number
     uint64_t truncated_ns = 0;
     uint64_t failed_ns = 0;  // a client was told so
     uint32_t newest = kNoNumber;
+    uint64_t ageing_ms = UINT64_MAX;  // from then on an answer may be asked for again
     std::size_t bytes_max = 0;
   };
   struct Flush {
@@ -151,9 +153,14 @@ class Oracle {
   void check_data(Query& query, const test::ReadMessage& message, const Bytes& frame,
                   uint64_t now_ns);
   void check_empty(const Query& query, const test::ReadMessage& message, const Bytes& frame);
-  void check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns);
+  bool is_stale(const Query& query, const Answer& answer, const test::ReadMessage& message,
+                uint64_t now_ns) const;
+  void check_stale(const Query& query, uint32_t number, const test::ReadMessage& message,
+                   const Bytes& frame, uint64_t now_ns);
+  void check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns,
+                    bool stale);
   void check_sections(const Query& query, const Answer& answer, const test::ReadMessage& message,
-                      const Bytes& frame, uint64_t now_ns) const;
+                      const Bytes& frame, uint64_t now_ns, bool stale) const;
   void check_servfail(const Query& query, const Bytes& frame) const;
   void close(Query& query, uint32_t index);
   std::vector<std::string> may_ask(const Query& query) const;
@@ -163,6 +170,7 @@ class Oracle {
   void check_question(const test::ReadMessage& message, const Sent& sent, const Bytes& frame) const;
   void check_edns(const KeyState& state, const Sent& sent, const Bytes& frame) const;
   void check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns);
+  uint64_t ageing_ms_of(const Answer& answer) const;
   void check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const;
   void check_probe(const Sent& sent, const Bytes& frame, uint64_t now_ns);
 
@@ -184,6 +192,7 @@ class Oracle {
   uint64_t awake_ns_ = 0;
   uint64_t delivered_ = 0;
   uint64_t data_cnt_ = 0;
+  uint64_t stale_cnt_ = 0;
   uint64_t mail_changes_ = 0;
 
   std::map<uint64_t, abi::ServiceSection> configs_;

@@ -105,7 +105,9 @@ void Oracle::close(Query& query, uint32_t index) {
     std::vector<uint32_t>& open = keys_[key].open;
     const auto found = std::find(open.begin(), open.end(), index);
     if (found != open.end()) open.erase(found);
-    if (open.empty()) keys_[key].opened_ns = 0;
+    // Ahead of need it may be in flight even so.
+    const bool asks_alone = plan_.prefetch_percent != 0 || plan_.stale_kept_s != 0;
+    if (open.empty() && !asks_alone) keys_[key].opened_ns = 0;
   }
 }
 
@@ -266,8 +268,10 @@ void Oracle::check_data(Query& query, const ReadMessage& message, const Bytes& f
     return;
   }
   demand(!message.has(kFlagTc), "A90", "TC with records", frame);
-  check_origin(query, number, frame, now_ns);
-  check_sections(query, zone_.at(number), message, frame, now_ns);
+  const bool stale = is_stale(query, zone_.at(number), message, now_ns);
+  check_origin(query, number, frame, now_ns, stale);
+  if (stale) check_stale(query, number, message, frame, now_ns);
+  check_sections(query, zone_.at(number), message, frame, now_ns, stale);
   zone_.at(number).served = true;
 }
 
@@ -290,9 +294,48 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
          "an answer without records, but no upstream said so just now", frame);
 }
 
+// Is it meant as an answer past its time (A122)? It is over, and it says so.
+bool Oracle::is_stale(const Query& query, const Answer& answer, const ReadMessage& message,
+                      uint64_t now_ns) const {
+  const Times times = times_of(answer, answer.limits);
+  if (plan_.stale_kept_s == 0 || times.lifetime_s == 0 ||
+      ms(now_ns) < ms(answer.seen_ns) + uint64_t{times.lifetime_s} * 1000) {
+    return false;
+  }
+  return std::all_of(message.records.begin(), message.records.end(), [](const ReadRecord& record) {
+    return record.type == kTypeOpt || record.ttl == kStaleTtlS;
+  });
+}
+
+void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage& message,
+                         const Bytes& frame, uint64_t now_ns) {
+  stale_cnt_ += 1;
+  const Answer& answer = zone_.at(number);
+  demand(query.flag_rd, "A122", "stale without RD", frame);
+  // From the moment it was written it may have waited for room to be sent.
+  const uint64_t end_ms = ms(answer.seen_ns) + 1000 * (uint64_t{plan_.stale_kept_s} +
+                                                       times_of(answer, answer.limits).lifetime_s);
+  demand(ms(std::max(query.last_seen_ns, awake_ns_)) < end_ms + 2 * plan_.give_up_ms, "A122",
+         "staler than allowed", frame);
+  const std::vector<uint16_t> errors = message.extended_errors();
+  const std::vector<uint16_t> wanted{static_cast<uint16_t>(message.rcode() == 3 ? 19 : 3)};
+  const std::size_t limit =
+      std::min<std::size_t>(std::max<uint16_t>(query.udp_bytes, 512), plan_.edns_udp_bytes);
+  const bool no_room = errors.empty() && (!query.has_opt || message.end + 6 > limit);
+  demand(errors == wanted || no_room, "A122", "EXTENDED-DNS-ERROR", frame);
+  // What came later and was served was stored in its place, or took it away.
+  const KeyState& state = keys_[query.key];
+  const bool all_stored = flushes_.empty() && plane_.evicted() == 0 &&
+                          plane_.event(Event::cache_no_memory) == 0 &&
+                          plane_.event(Event::ins_skip_size) == 0;
+  demand(!all_stored || state.newest == number || !zone_.at(state.newest).served ||
+             zone_.at(state.newest).seen_ns > now_ns,
+         "A122", "stale data, but there is newer", frame);
+}
+
 // Is the data the right question's, true, and of its time?
-void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& frame,
-                          uint64_t now_ns) {
+void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns,
+                          bool stale) {
   const Answer& answer = zone_.at(number);
   const std::string what = tell(query) + ", answer " + std::to_string(number);
   if (answer.forged) violate("law 6", "forged data: " + what, frame);
@@ -300,7 +343,7 @@ void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& fram
   if (answer.failure || answer.truncated) violate("A23", "data of a refusal: " + what, frame);
   if (answer.seen_ns == 0) violate("law 6", "data that never arrived: " + what, frame);
   if (flushed(query, answer, keys_[query.key])) violate("A125", "flushed data: " + what, frame);
-  if (query.first_seen_ns <= answer.seen_ns) return;  // it waited
+  if (stale || query.first_seen_ns <= answer.seen_ns) return;  // it waited
   const Times times = times_of(answer, answer.limits);
   if (times.lifetime_s == 0) violate("A21", "served from the cache: " + what, frame);
   if (ms(query.first_seen_ns) >= ms(answer.seen_ns) + uint64_t{times.lifetime_s} * 1000) {
@@ -309,7 +352,7 @@ void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& fram
 }
 
 void Oracle::check_sections(const Query& query, const Answer& answer, const ReadMessage& message,
-                            const Bytes& frame, uint64_t now_ns) const {
+                            const Bytes& frame, uint64_t now_ns, bool stale) const {
   demand(message.rcode() == answer.message.rcode(), "A16", "RCODE", frame);
   // A client that waited may be told the TTLs of the moment the answer came, if its reply had to
   // wait for room; a hit is written and sent in one turn.
@@ -325,6 +368,7 @@ void Oracle::check_sections(const Query& query, const Answer& answer, const Read
            "records are missing or too many", frame);
     for (std::size_t i = 0; i < shown.size(); ++i) {
       demand(same_record(*shown[i], *stored[i]), "A17", "a record was changed", frame);
+      if (stale) continue;
       const auto which = static_cast<std::size_t>(stored[i] - answer.message.records.data());
       const uint64_t base_s = times.base_s[which];
       const uint64_t most_s = base_s > youngest_s ? base_s - youngest_s : 0;

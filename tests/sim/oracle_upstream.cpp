@@ -84,8 +84,11 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   }
   KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do, sent.ask.flag_cd,
                                    sent.ask.view)];
-  demand(!state.open.empty(), "A129", "asked what nobody waits for", frame);
   check_edns(state, sent, frame);
+  // What was asked for somebody goes on when he was given what is past its time.
+  const bool begun = plan_.stale_kept_s != 0 && state.sent_ns != 0;
+  demand(!state.open.empty() || begun || now_ns / kMs >= state.ageing_ms, "A129",
+         "asked what nobody waits for", frame);
   check_once(state, sent, frame, now_ns);
   check_not_known(state, frame, now_ns);
   sent.ask.opened_ns = state.opened_ns;
@@ -103,8 +106,9 @@ void Oracle::check_edns(const KeyState& state, const Sent& sent, const Bytes& fr
 // One question at a time, from one core; a packet more only when the one before failed or was given
 // its time; and never more packets than a question may have. After a flush there may be two.
 void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns) {
-  const uint64_t alarms = plane_.core(sent.worker).worker->counters().of(Event::up_spoof_alarm);
-  const uint64_t failed = plane_.core(sent.worker).worker->counters().of(Event::waiter_failed);
+  const stats::CoreCounters& counters = plane_.core(sent.worker).worker->counters();
+  const uint64_t alarms = counters.of(Event::up_spoof_alarm);
+  const uint64_t failed = counters.of(Event::waiter_failed) + counters.of(Event::up_gave_up);
   if (state.sent_ns != 0) {
     demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
     const bool ended = failed != state.failed_then || state.failed_ns >= state.sent_ns;
@@ -136,11 +140,19 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   demand(state.sent_to[sent.backend] <= 3, "A62", "more than three packets to one address", frame);
 }
 
+// When an answer that was stored may be asked for again ahead of its end (A121).
+uint64_t Oracle::ageing_ms_of(const Answer& answer) const {
+  if (plan_.prefetch_percent == 0) return UINT64_MAX;
+  const uint64_t lifetime_s = times_of(answer, answer.limits).lifetime_s;
+  return answer.seen_ns / kMs + lifetime_s * (1000 - 10 * plan_.prefetch_percent);
+}
+
 // What was stored is served, not asked for again (as long as nothing had to give way).
 void Oracle::check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const {
   if (state.newest == kNoNumber) return;
   const Answer& answer = zone_.at(state.newest);
   if (!answer.served || plane_.evicted() != 0 || plane_.event(Event::cache_no_memory) != 0) return;
+  if (now_ns / kMs >= ageing_ms_of(answer)) return;
   const Times times = times_of(answer, answer.limits);
   if (now_ns / kMs >= answer.seen_ns / kMs + uint64_t{times.lifetime_s} * 1000) return;
   for (const Flush& flush : flushes_) {
@@ -175,6 +187,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   state.sent_to = {};
   state.sent_in_row = 0;  // perhaps: it may have come too late for its question
   state.newest = cargo.index;
+  state.ageing_ms = std::min(state.ageing_ms, ageing_ms_of(answer));
   state.bytes_max = std::max(state.bytes_max, answer.body_bytes);
   if (answer.truncated) state.truncated_ns = now_ns;
   if (answer.bare) state.bare_ns = now_ns;

@@ -82,6 +82,16 @@ void choose_config(Plan& plan, Random& random) {
   plan.probe_interval_ms = random.pick(kProbe);
 }
 
+// What came later, drawn from a copy: what was found under a seed without it stays there.
+void choose_more(Plan& plan, Random random) {
+  static constexpr uint32_t kPrefetch[] = {0, 0, 10, 50};
+  plan.prefetch_percent = random.pick(kPrefetch);
+  static constexpr uint32_t kKept[] = {0, 0, 20, 3600};
+  plan.stale_kept_s = random.pick(kKept);
+  static constexpr uint32_t kTimer[] = {20, 100, 1800};
+  plan.stale_timer_ms = random.pick(kTimer);
+}
+
 }  // namespace
 
 Plan make_plan(Random& random) {
@@ -108,6 +118,7 @@ Plan make_plan(Random& random) {
   } else {
     choose_trouble(plan, random);
   }
+  choose_more(plan, random);
   return plan;
 }
 

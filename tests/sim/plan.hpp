@@ -9,6 +9,7 @@
 namespace millrace::sim {
 
 inline constexpr uint64_t kMs = 1'000'000;  // in ns
+inline constexpr uint32_t kStaleTtlS = 29;  // of no fresh answer
 
 struct Plan {
   // --- the data plane
@@ -57,6 +58,9 @@ struct Plan {
   uint32_t down_after = 3;
   uint32_t probe_interval_ms = 500;
   bool answer_rd0 = false;
+  uint32_t prefetch_percent = 0;
+  uint32_t stale_kept_s = 0;
+  uint32_t stale_timer_ms = 1800;
   bool late_start = false;  // traffic before there is a config, and before there are routes
 };
 

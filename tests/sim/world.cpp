@@ -57,6 +57,8 @@ Summary World::run() {
   summary.no_frame = plane_.event(Event::up_no_frame);
   summary.flushed = plane_.event(Event::cache_flush);
   summary.probes = plane_.event(Event::probe_sent);
+  summary.stale = oracle_.answered_stale();
+  summary.prefetched = plane_.event(Event::prefetch_sent);
   summary.seconds = static_cast<double>(now_ns_ - started_ns) / 1e9;
   return summary;
 }

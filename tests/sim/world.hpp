@@ -34,6 +34,8 @@ struct Summary {
   uint64_t no_frame = 0;
   uint64_t flushed = 0;
   uint64_t probes = 0;
+  uint64_t prefetched = 0;
+  uint64_t stale = 0;
   double seconds = 0;
 };
 

@@ -175,6 +175,43 @@ TYPED_TEST(ShardTest, NothingIsFoundPastItsLifetime) {
   this->expect_empty();
 }
 
+TYPED_TEST(ShardTest, ALookupTellsWhichHitsAreNearTheirEnd) {
+  this->make();
+  this->insert(1, make_answer(1, 1, 80, 100), 5000);
+  this->insert(2, make_answer(2, 1, 80, 1000), 5000);
+  const Key keys[] = {make_key(1), make_key(2), make_key(3)};
+  const auto ageing = [&](uint64_t now_ms, uint32_t ms_per_s) {
+    Lookup lookups[3];
+    for (uint32_t i = 0; i < 3; ++i)
+      begin_lookup(lookups[i], this->shard_, keys[i]);
+    const uint32_t bits = finish_lookups(lookups, 3, now_ms, ms_per_s);
+    EXPECT_EQ(lookups[0].entry != nullptr, now_ms < 105'000);
+    EXPECT_NE(lookups[1].entry, nullptr);
+    EXPECT_EQ(lookups[2].entry, nullptr);
+    return bits;
+  };
+  EXPECT_EQ(ageing(94'999, 900), 0u);
+  EXPECT_EQ(ageing(95'000, 900), 0b01u);
+  EXPECT_EQ(ageing(104'999, 900), 0b01u);
+  EXPECT_EQ(ageing(105'000, 900), 0u) << "its time is over";
+  EXPECT_EQ(ageing(905'000, 900), 0b10u);
+  EXPECT_EQ(ageing(1'004'999, 1000), 0u) << "not asked for";
+}
+
+TYPED_TEST(ShardTest, TheOwnerKnowsWhetherAnEntryIsStillThere) {
+  this->make();
+  this->insert(1, make_answer(1, 1, 80, 100), 5000);
+  const Entry& first = *lookup(this->shard_, make_key(1), 5000).entry;
+  EXPECT_TRUE(this->shard_.holds(make_key(1).hash, first));
+  EXPECT_FALSE(this->shard_.holds(make_key(2).hash, first));
+  this->insert(1, make_answer(1, 2, 80, 100), 6000);
+  EXPECT_FALSE(this->shard_.holds(make_key(1).hash, first));
+  const Entry& second = *lookup(this->shard_, make_key(1), 6000).entry;
+  EXPECT_TRUE(this->shard_.holds(make_key(1).hash, second));
+  this->shard_.remove(make_key(1));
+  EXPECT_FALSE(this->shard_.holds(make_key(1).hash, second));
+}
+
 TYPED_TEST(ShardTest, ALifetimeOfZeroIsNeverFound) {
   this->make();
   EXPECT_EQ(this->insert(1, make_answer(1, 1, 80, 0), 10'000), InsertResult::stored);

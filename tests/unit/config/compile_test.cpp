@@ -56,6 +56,8 @@ const char* const kEveryField =
     "           tries: 4, down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
     "tcp: {connections: 200, connections_per_source: 20, queries_per_connection: 2,\n"
     "      idle_timeout: 3s}\n"
+    "prefetch: {remaining: 20, min_ttl: 11s, rate: 12}\n"
+    "serve_stale: {keep: 2d, client_timer: 1700ms, recheck: 31s, shown_ttl: 29s}\n"
     "edns: {udp_payload_size: 1200, cookies: false, nsid: node-7,\n"
     "       cookie_secrets: [00112233445566778899aabbccddeeff, AABBCCDDEEFF00112233445566778899]}\n"
     "dns: {recursion_not_desired: cache_only, any_over_udp: forward, version: m-1, identity: id7}\n"
@@ -203,6 +205,25 @@ TEST(Compile, FillsWhatIsSaidHere) {
   EXPECT_EQ(plain.version[0] | plain.identity[0] | plain.nsid[0] | plain.cookie_secrets, 0);
   EXPECT_EQ(plain.cookies, 1);
   EXPECT_EQ(plain.any_over_udp, 1);
+}
+
+TEST(Compile, FillsPrefetch) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const abi::PrefetchConfig prefetch = compiled(*loaded.config, 7)->service.prefetch;
+  EXPECT_EQ(prefetch.left_percent, 20u);
+  EXPECT_EQ(prefetch.lifetime_s_min, 11u);
+  EXPECT_EQ(prefetch.per_second_max, 12u);
+}
+
+TEST(Compile, FillsServeStale) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const abi::StaleConfig stale = compiled(*loaded.config, 7)->service.stale;
+  EXPECT_EQ(stale.kept_s, 172'800u);
+  EXPECT_EQ(stale.client_timer_ms, 1700u);
+  EXPECT_EQ(stale.recheck_s, 31u);
+  EXPECT_EQ(stale.ttl_s, 29u);
 }
 
 TEST(Compile, FillsTheAccessRules) {

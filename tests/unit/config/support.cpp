@@ -178,6 +178,13 @@ void RandomConfig::make_groups(Config& config) {
   config.tcp.connections_per_source = between32(1, abi::kConnectionsMax);
   config.tcp.queries_per_connection = between32(1, abi::kQueriesPerConnectionMax);
   config.tcp.idle_timeout_ms = duration(100, abi::kIdleMsMax, 1000);
+  config.serve_stale.keep_s = between32(0, abi::kStaleKeptSMax);
+  config.serve_stale.client_timer_ms = duration(1, abi::kStaleTimerMsMax, 1000);
+  config.serve_stale.recheck_s = between32(1, abi::kStaleSMax);
+  config.serve_stale.shown_ttl_s = between32(1, abi::kStaleSMax);
+  config.prefetch.remaining_percent = between32(0, abi::kPrefetchPercentMax);
+  config.prefetch.min_ttl_s = between32(1, 604'800);
+  config.prefetch.rate = between32(1, abi::kPrefetchRateMax);
   config.edns.udp_payload_size_bytes = static_cast<uint16_t>(between(512, 1400));
   config.edns.cookies = between(0, 1) == 0;
   for (const char* secret :

@@ -483,5 +483,93 @@ TEST(SlowPath, A84_keepalive_says_how_long_we_wait) {
   EXPECT_TRUE(options_of(rig.read(replies[1])).empty());
 }
 
+// A121 over TCP: the hint crosses the ring to the owner.
+TEST(SlowPath, A121_a_hit_near_the_end_starts_one_refresh) {
+  SlowRig rig;
+  auto client = rig.client();
+  const auto ask = [&rig, &client] {
+    client->send_message(rig.query("www.example"));
+    rig.run();
+  };
+  ask();
+  rig.answer_all(100);
+  ask();
+  rig.rig.jump_ms(95'000);
+  client = rig.client();
+  for (int i = 0; i < 3; ++i)
+    ask();
+  EXPECT_EQ(client->messages().size(), 3u);
+  EXPECT_EQ(rig.outcome(Outcome::hit), 4u);
+  EXPECT_EQ(rig.rig.asked().size(), 1u);
+  EXPECT_EQ(rig.rig.event(Event::prefetch_sent), 1u);
+  rig.answer_all(100);
+  ask();
+  EXPECT_EQ(rig.read(client->messages().at(0)).records.at(0).ttl, 100u);
+}
+
+// A122 over TCP: the owner of the key answers with what is past its time.
+TEST(SlowPath, A122_stale_when_upstreams_fail) {
+  SlowRig rig;
+  rig.rig.service().stale = {86'400, 500, 30, 30};
+  rig.rig.service().answer_rd0 = 1;
+  rig.rig.publish();
+  auto client = rig.client();
+  const auto ask = [&rig, &client](bool rd) {
+    DnsBuilder query = DnsBuilder().id(1).question("www.example", kTypeA).opt();
+    client->send_message((rd ? query.rd() : query).build());
+    rig.run();
+  };
+  ask(true);
+  rig.answer_all(100);
+  rig.rig.jump_ms(101'000);
+  client = rig.client();
+  ask(true);
+  EXPECT_TRUE(client->messages().empty());
+  rig.rig.clear();
+  rig.rig.wait_ms(520);
+  ReadMessage reply = rig.read(client->messages().at(0));
+  EXPECT_EQ(reply.count(Section::answer), 1u);
+  EXPECT_EQ(reply.records.at(0).ttl, 30u);
+  EXPECT_EQ(reply.extended_errors(), std::vector<uint16_t>{3});
+  rig.rig.wait_ms(2000);  // given up
+  rig.rig.clear();
+  ask(true);
+  reply = rig.read(client->messages().at(0));
+  EXPECT_EQ(reply.extended_errors(), std::vector<uint16_t>{3});
+  EXPECT_TRUE(rig.rig.asked().empty());
+  EXPECT_EQ(rig.rig.event(Event::waiter_stale), 2u);
+  ask(false);
+  EXPECT_EQ(rig.read(client->messages().at(0)).rcode(), 5);
+}
+
+// A88, as over UDP.
+TEST(SlowPath, A88_client_subnet_ends_here) {
+  SlowRig rig;
+  auto client = rig.client();
+  const Option subnet{8, {0, 1, 24, 0, 198, 18, 0}};
+  const auto ask = [&rig, &client, &subnet] {
+    client->send_message(
+        DnsBuilder().id(1).rd().question("www.example", kTypeA).opt({.options = {subnet}}).build());
+    rig.run();
+  };
+  ask();
+  const Out asked = rig.rig.only_asked();
+  ASSERT_NE(asked.message.opt(), nullptr);
+  EXPECT_TRUE(asked.message.opt()->rdata.empty());
+  rig.rig.answer(asked, rig.rig.data_for(asked).opt({.options = {subnet}}));
+  rig.rig.clear();
+  rig.run();
+  ask();
+  EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 2u) << "on a miss and on a hit";
+  for (const Bytes& bytes : replies) {
+    const ReadMessage reply = rig.read(bytes);
+    EXPECT_EQ(reply.count(Section::answer), 1u);
+    ASSERT_NE(reply.opt(), nullptr);
+    EXPECT_TRUE(reply.opt()->rdata.empty());
+  }
+}
+
 }  // namespace
 }  // namespace millrace::test

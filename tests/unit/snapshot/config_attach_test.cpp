@@ -135,6 +135,13 @@ TEST(ConfigAttach, RefusesWrongCountsAndSwitches) {
       {"service.answer_rd0", [](auto& i) { i.service.answer_rd0 = 2; }},
       {"service.log_level", [](auto& i) { i.service.log_level = 7; }},
       {"service.reserved ", [](auto& i) { i.service.reserved[1] = 1; }},
+      {"service.stale.kept_s", [](auto& i) { i.service.stale.kept_s = 259'201; }},
+      {"service.stale.client_timer_ms", [](auto& i) { i.service.stale.client_timer_ms = 0; }},
+      {"service.stale.recheck_s", [](auto& i) { i.service.stale.recheck_s = 0; }},
+      {"service.stale.ttl_s", [](auto& i) { i.service.stale.ttl_s = 0; }},
+      {"service.prefetch.left_percent", [](auto& i) { i.service.prefetch.left_percent = 51; }},
+      {"service.prefetch.lifetime_s_min", [](auto& i) { i.service.prefetch.lifetime_s_min = 0; }},
+      {"service.prefetch.per_second_max", [](auto& i) { i.service.prefetch.per_second_max = 0; }},
   });
 }
 

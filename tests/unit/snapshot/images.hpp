@@ -55,6 +55,8 @@ inline void fill_service(abi::ServiceSection& service) {
   service.upstream_tries_max = 4;
   service.probe_interval_ms = 1000;
   service.tcp = {1000, 100, 100, 10'000};
+  service.prefetch = {10, 10, 1000};
+  service.stale = {0, 1800, 30, 30};
   service.down_after = 5;
   service.log_level = 2;
   service.bind[0] = {address_of("198.18.0.53", 53), 0};

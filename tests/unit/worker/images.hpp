@@ -58,6 +58,8 @@ inline std::unique_ptr<abi::ConfigImage> make_config(uint32_t backends, uint64_t
   service.upstream_tries_max = 3;
   service.probe_interval_ms = 1000;
   service.tcp = {1000, 100, 100, 10'000};
+  service.prefetch = {10, 10, 1000};
+  service.stale = {0, 1800, 30, 30};
   service.down_after = 2;
   return image;
 }

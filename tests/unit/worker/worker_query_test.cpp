@@ -235,5 +235,34 @@ TEST(WorkerQuery, ALookupNamesEachOfItsRows) {
   EXPECT_EQ(names, (std::set{Name("a.example").bytes(), Name("b.example").bytes()}));
 }
 
+// RFC 7871 section 7.2.2: no CLIENT-SUBNET goes up or comes back, whatever client and upstream say;
+// one answer serves all, a source of /0 included.
+TEST(WorkerQuery, A88_client_subnet_ends_here) {
+  Rig rig;
+  const Option wide{8, {0, 1, 0, 0}};
+  const Option narrow{8, {0, 1, 24, 0, 198, 18, 0}};
+  const Option v6{8, {0, 2, 56, 0, 0xfd, 0, 0, 0x18, 0, 0, 0}};
+  rig.ask(rig.query("www.example").opt({.options = {narrow}}), 4000);
+  rig.step();
+  const Out asked = rig.only_asked();
+  ASSERT_NE(asked.message.opt(), nullptr);
+  EXPECT_TRUE(asked.message.opt()->rdata.empty());
+  // An upstream that says it was tailored is believed no less.
+  rig.answer(asked, rig.data_for(asked).opt({.options = {{8, {0, 1, 24, 24, 198, 18, 0}}}}));
+  rig.clear();
+  rig.step();
+  EXPECT_TRUE(rig.only_reply().message.opt()->rdata.empty());
+  rig.clear();
+  for (const Option& option : {wide, narrow, v6})
+    rig.ask(rig.query("www.example").opt({.options = {option}}), 4000);
+  rig.step();
+  EXPECT_EQ(rig.outcome(Outcome::hit), 3u);
+  ASSERT_EQ(rig.replies().size(), 3u);
+  for (const Out& reply : rig.replies()) {
+    EXPECT_EQ(reply.message.count(Section::answer), 1u);
+    EXPECT_TRUE(reply.message.opt()->rdata.empty());
+  }
+}
+
 }  // namespace
 }  // namespace millrace::test
