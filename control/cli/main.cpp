@@ -69,6 +69,9 @@ int main(int argc, char** argv) {
   cache->require_subcommand(1)->fallthrough();
   add_cache_lookup(*cache, session);
   add_cache_flush(*cache, session);
+  auto* testing = app.add_subcommand("testing", "for tests of millrace itself");
+  testing->require_subcommand(1)->fallthrough();
+  add_testing_advance(*testing, session);
   add_version(app, session);
   app.footer(
       "Exit codes:\n"

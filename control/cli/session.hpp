@@ -56,6 +56,7 @@ void add_config_show(CLI::App& config, Session& session);
 void add_config_apply(CLI::App& config, Session& session);
 void add_cache_lookup(CLI::App& cache, Session& session);
 void add_cache_flush(CLI::App& cache, Session& session);
+void add_testing_advance(CLI::App& testing, Session& session);
 
 // --json, --run-dir and --timeout, taken anywhere after the verb as well.
 void add_common_options(CLI::App& app, Session& session);

@@ -41,8 +41,9 @@ void resolve_cores(Dataplane& dataplane, const Host& host) {
 
 }  // namespace
 
-Host Host::here() {
+Host Host::here(bool testing) {
   Host host;
+  host.testing = testing;
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) != 0) return host;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a config may ask of the machine that it runs on.
+// What a config may ask of the machine that it runs on, and of the daemon that reads it.
 
 #include "control/config/model.hpp"
 
@@ -10,9 +10,10 @@ namespace millrace::ctl {
 
 struct Host {
   std::vector<int> cpus;  // that this process may run on, ascending
+  bool testing = false;   // `--testing`: what is for tests only is allowed
 
   // This machine, by sched_getaffinity(2).
-  static Host here();
+  static Host here(bool testing = false);
 };
 
 // Decides everything that the config leaves open; whatever it says stays. Idempotent.

@@ -367,6 +367,12 @@ const std::vector<std::string_view>& Choice<abi::PoolPolicy>::words() {
 }
 
 template <>
+const std::vector<std::string_view>& Choice<abi::ClockMode>::words() {
+  static const std::vector<std::string_view> kWords{"real", "manual"};
+  return kWords;
+}
+
+template <>
 const std::vector<std::string_view>& Choice<abi::RuleAction>::words() {
   static const std::vector<std::string_view> kWords{"allow", "refuse", "drop"};
   return kWords;
@@ -392,6 +398,7 @@ const std::vector<std::string_view>& Choice<LogLevel>::words() {
 
 template struct Choice<abi::IdleMode>;
 template struct Choice<abi::PoolPolicy>;
+template struct Choice<abi::ClockMode>;
 template struct Choice<abi::RuleAction>;
 template struct Choice<RecursionNotDesired>;
 template struct Choice<AnyOverUdp>;

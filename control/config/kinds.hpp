@@ -186,6 +186,8 @@ const std::vector<std::string_view>& Choice<abi::IdleMode>::words();
 template <>
 const std::vector<std::string_view>& Choice<abi::PoolPolicy>::words();
 template <>
+const std::vector<std::string_view>& Choice<abi::ClockMode>::words();
+template <>
 const std::vector<std::string_view>& Choice<abi::RuleAction>::words();
 template <>
 const std::vector<std::string_view>& Choice<RecursionNotDesired>::words();
@@ -195,6 +197,7 @@ template <>
 const std::vector<std::string_view>& Choice<LogLevel>::words();
 extern template struct Choice<abi::IdleMode>;
 extern template struct Choice<abi::PoolPolicy>;
+extern template struct Choice<abi::ClockMode>;
 extern template struct Choice<abi::RuleAction>;
 extern template struct Choice<RecursionNotDesired>;
 extern template struct Choice<AnyOverUdp>;

@@ -188,6 +188,12 @@ struct Logging {
   bool operator==(const Logging&) const = default;
 };
 
+// For tests of millrace itself.
+struct Testing {
+  abi::ClockMode clock = abi::ClockMode::real;  // manual: see dataplane/base/held_clock.hpp
+  bool operator==(const Testing&) const = default;
+};
+
 struct Config {
   std::vector<Port> ports;
   std::vector<Bind> binds;
@@ -205,6 +211,7 @@ struct Config {
   Dns dns;
   LocalZones local_zones;
   Logging logging;
+  Testing testing;
   bool operator==(const Config&) const = default;
 };
 

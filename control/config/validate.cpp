@@ -452,6 +452,13 @@ void check_cores(const Dataplane& dataplane, const Host& host, Problems& problem
   }
 }
 
+// An appliance that serves must never have its clock stopped by a line that was left in its config.
+void check_testing(const Testing& testing, const Host& host, Problems& problems) {
+  if (testing.clock == abi::ClockMode::real || host.testing) return;
+  problems.push_back(
+      {"testing.clock", "\"manual\" is for tests: start millraced with --testing", ""});
+}
+
 }  // namespace
 
 std::vector<Problem> validate(const Config& config, const Host& host) {
@@ -478,6 +485,7 @@ std::vector<Problem> validate(const Config& config, const Host& host) {
   check_local_zones(config.local_zones, together);
   check_shards(config, together);
   check_cores(config.dataplane, host, together);
+  check_testing(config.testing, host, together);
   // A value that is wrong by itself says nothing about others.
   std::erase_if(together, [&](const Problem& problem) {
     return broken.touches(problem.key) || broken.touches(problem.because);

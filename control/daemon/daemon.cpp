@@ -247,7 +247,7 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
   const auto since = EventLoop::Clock::now();
   ApplyOutcome outcome;
   outcome.generation = current_->generation();
-  auto loaded = load_config_text(request.yaml, request.source);
+  auto loaded = load_config_text(request.yaml, request.source, Host::here(options_.testing));
   if (!loaded.ok()) {
     outcome.diagnostics = loaded.diagnostics;
     return done({Code::rejected, loaded.text()}, outcome);

@@ -56,6 +56,7 @@ namespace millrace::ctl {
 struct DaemonOptions {
   std::string config_path;
   std::string state_dir;
+  bool testing = false;  // configs may have what is for tests only
   SupervisorOptions supervisor;
   std::chrono::milliseconds ports_period{1'000};  // of looking whether the prefilter is still there
   std::chrono::milliseconds install_timeout{10'000};

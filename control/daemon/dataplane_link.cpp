@@ -22,6 +22,7 @@ const char* op_name(abi::Op op) {
     case abi::Op::cache_flush: return "cache_flush";
     case abi::Op::stop: return "stop";
     case abi::Op::install_sockets: return "install_sockets";
+    case abi::Op::advance_clock: return "advance_clock";
   }
   return "?";
 }
@@ -99,6 +100,11 @@ void DataplaneLink::call(abi::SocketsRequest request, std::vector<UniqueFd> atta
 void DataplaneLink::call(abi::Op op, abi::CacheQuery query, Milliseconds timeout, Done done) {
   query.request = {abi::kAbiVersion, op, 0};
   enqueue(op, bytes_of(query), {}, timeout, std::move(done));
+}
+
+void DataplaneLink::call(abi::ClockRequest request, Milliseconds timeout, Done done) {
+  request.request = {abi::kAbiVersion, abi::Op::advance_clock, 0};
+  enqueue(abi::Op::advance_clock, bytes_of(request), {}, timeout, std::move(done));
 }
 
 void DataplaneLink::enqueue(abi::Op op, std::vector<std::byte> packet,

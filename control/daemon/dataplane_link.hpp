@@ -72,6 +72,7 @@ class DataplaneLink {
   void call(abi::SocketsRequest request, std::vector<UniqueFd> attached, Milliseconds timeout,
             Done done);
   void call(abi::Op op, abi::CacheQuery query, Milliseconds timeout, Done done);
+  void call(abi::ClockRequest request, Milliseconds timeout, Done done);
 
  private:
   struct Call {

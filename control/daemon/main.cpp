@@ -29,6 +29,7 @@ struct CommandLine {
   std::string state_dir = "/var/lib/millrace";
   std::string pin_dir = "/sys/fs/bpf/millrace";
   std::string dataplane;
+  bool testing = false;
 };
 
 int fail(const Status& status) {
@@ -105,6 +106,7 @@ int run(const CommandLine& line, Config config, std::string yaml) {
   DaemonOptions options;
   options.config_path = line.config;
   options.state_dir = line.state_dir;
+  options.testing = line.testing;
   options.supervisor.run_dir = line.run_dir;
   options.supervisor.program = program.value();
   Daemon daemon(loop, options, prefilter, *routes.value());
@@ -119,7 +121,7 @@ int run(const CommandLine& line, Config config, std::string yaml) {
 int start(const CommandLine& line) {
   auto yaml = read_text(line.config);
   if (!yaml.ok()) return fail(yaml.status());
-  auto loaded = load_config_text(yaml.value(), line.config);
+  auto loaded = load_config_text(yaml.value(), line.config, Host::here(line.testing));
   if (!loaded.ok()) {
     std::fprintf(stderr, "%s\n", loaded.text().c_str());
     return static_cast<int>(Code::rejected);
@@ -162,6 +164,8 @@ int main(int argc, char** argv) {
   app.add_option("--dataplane", line.dataplane,
                  "millrace-dataplane to start (default: the one installed with millraced)")
       ->type_name("PATH");
+  app.add_flag("--testing", line.testing,
+               "allow what is for tests of millrace only (section `testing` of the config)");
   app.set_version_flag("--version", std::string("millraced ") + kVersion);
   app.footer(
       "Exit codes: 0 stopped by a signal, 1 error, 2 usage, 4 config refused by validation.");

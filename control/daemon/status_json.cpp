@@ -123,7 +123,8 @@ std::string utc_text(std::chrono::system_clock::time_point when) {
 bool file_differs(const Daemon& daemon) {
   const auto text = read_text(daemon.options().config_path);
   if (!text.ok()) return true;
-  const auto loaded = load_config_text(text.value(), daemon.options().config_path);
+  const auto loaded = load_config_text(text.value(), daemon.options().config_path,
+                                       Host::here(daemon.options().testing));
   return !loaded.ok() || !diff(daemon.current().config, *loaded.config).empty();
 }
 

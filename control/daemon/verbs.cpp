@@ -52,6 +52,15 @@ class Arguments {
     return false;
   }
 
+  // A whole number of 0 or more.
+  int64_t number(const char* key, int64_t max) {
+    const auto found = request_.find(key);
+    const bool whole = found != request_.end() && found->is_number_integer();
+    const int64_t value = whole ? found->get<int64_t>() : -1;
+    if (value < 0 || value > max) fail(std::string(key) + ": must be 0 to " + std::to_string(max));
+    return value;
+  }
+
   // The client waits until then. One that is over is the first thing that is wrong, too.
   std::optional<EventLoop::Clock::time_point> deadline() {
     const auto found = request_.find("deadline_ms");
@@ -251,6 +260,12 @@ void cache_lookup_verb(Daemon& daemon, const Json& request, const Respond& respo
       });
 }
 
+// How long the data plane may take: a tenth of what the client waits is for saying so.
+EventLoop::Milliseconds most_of(EventLoop::Clock::time_point deadline) {
+  const auto left = deadline - EventLoop::Clock::now();
+  return std::chrono::duration_cast<EventLoop::Milliseconds>(left * 9 / 10);
+}
+
 void cache_flush_verb(Daemon& daemon, const Json& request, const Respond& respond) {
   Arguments arguments(request, {"name", "suffix", "type", "negative", "deadline_ms"});
   const bool suffix = arguments.flag("suffix");
@@ -261,12 +276,7 @@ void cache_flush_verb(Daemon& daemon, const Json& request, const Respond& respon
   if (!arguments.status().ok()) return refuse(respond, arguments.status());
   if (!daemon.supervisor().info()) return refuse(respond, data_plane_absent(daemon));
   auto patience = daemon.options().query_timeout;
-  if (deadline) {
-    // A tenth of what is left is for saying so.
-    const auto left = *deadline - EventLoop::Clock::now();
-    patience = std::min(patience,
-                        std::chrono::duration_cast<EventLoop::Milliseconds>(left * 9 / 10));
-  }
+  if (deadline) patience = std::min(patience, most_of(*deadline));
   daemon.supervisor().link().call(
       abi::Op::cache_flush, query, patience, [respond](const Result<LinkReply>& result) {
         if (!result.ok() && result.status().code() == Code::timed_out) {
@@ -281,6 +291,27 @@ void cache_flush_verb(Daemon& daemon, const Json& request, const Respond& respon
       });
 }
 
+void testing_advance_verb(Daemon& daemon, const Json& request, const Respond& respond) {
+  Arguments arguments(request, {"ms", "deadline_ms"});
+  constexpr int64_t kNsPerMs = 1'000'000;
+  const int64_t ms = arguments.number("ms", abi::kAdvanceNsMax / kNsPerMs);
+  const auto deadline = arguments.deadline();
+  if (!arguments.status().ok()) return refuse(respond, arguments.status());
+  if (daemon.current().config.testing.clock != abi::ClockMode::manual) {
+    return refuse(respond, {Code::rejected, "the clock goes by itself: the config that runs does "
+                                            "not have `testing: {clock: manual}`"});
+  }
+  if (!daemon.supervisor().info()) return refuse(respond, data_plane_absent(daemon));
+  daemon.supervisor().link().call(
+      {.request = {}, .by_ns = static_cast<uint64_t>(ms * kNsPerMs)},
+      deadline ? most_of(*deadline) : daemon.options().query_timeout,
+      [respond](const Result<LinkReply>& result) {
+        const Status status = result.ok() ? result.value().status() : result.status();
+        if (!status.ok()) return refuse(respond, status);
+        respond({{}, Json::object(), {}});
+      });
+}
+
 struct Verb {
   const char* name;
   void (*run)(Daemon&, const Json&, const Respond&);
@@ -290,7 +321,7 @@ constexpr Verb kVerbs[] = {
     {"version", version_verb},           {"status", status_verb},
     {"stats", stats_verb},               {"config-show", config_show_verb},
     {"config-apply", config_apply_verb}, {"cache-lookup", cache_lookup_verb},
-    {"cache-flush", cache_flush_verb},
+    {"cache-flush", cache_flush_verb},   {"testing-advance", testing_advance_verb},
 };
 
 }  // namespace

@@ -13,6 +13,8 @@
 //     cache-lookup   {name, type?, suffix?}              {name, rows_total, rows: see dns_text.hpp}
 //     cache-flush    {name?, suffix?, type?, negative?, deadline_ms?}
 //                                                        {removed}
+//     testing-advance {ms, deadline_ms?}                 {}: the clock has gone on, and what became
+//                                                        due has been done
 //
 // `deadline_ms` is how long the client waits, on CLOCK_MONOTONIC: a request that is read later is
 // not carried out (code 5), and one that would take longer is given up before, so that the client

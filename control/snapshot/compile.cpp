@@ -45,6 +45,7 @@ void compile_boot(const Config& config, abi::BootSection& boot) {
   boot.flows_per_worker = dataplane.flows;
   boot.cache_bytes = cache_bytes(config);
   boot.hugepages = dataplane.hugepages ? 1 : 0;
+  boot.clock = config.testing.clock;
   boot.cores[0] = dataplane.main_core;
   std::copy(dataplane.cores.begin(), dataplane.cores.end(), boot.cores + 1);
   put_text(boot.hugepage_dir, dataplane.hugepage_dir);

@@ -53,6 +53,7 @@ static_assert(sizeof(ImageHeader) == 64 &&
               std::has_unique_object_representations_v<ImageHeader>);
 
 enum class IdleMode : uint8_t { adaptive = 0, poll = 1 };
+enum class ClockMode : uint8_t { real = 0, manual = 1 };  // manual: stands still, for tests
 
 struct PortConfig {
   char name[kNameMax];
@@ -68,7 +69,8 @@ struct BootSection {
   uint32_t frames_per_worker; // packet buffers
   uint64_t cache_bytes;       // all packet caches together; a multiple of shards * 2 MiB
   uint8_t hugepages;          // 1: cache and buffers in hugepages; 0: ordinary memory
-  uint8_t reserved[7];
+  ClockMode clock;
+  uint8_t reserved[6];
   int32_t cores[kWorkersMax + 1];  // [0] main, then one CPU per worker
   uint32_t flows_per_worker;       // verdicts that a worker remembers
   char hugepage_dir[128];

@@ -26,6 +26,7 @@ enum class Op : uint32_t {
   cache_flush = 5,     // CacheQuery; reply (CacheReply::removed) when every core has walked
   stop = 6,            // the data plane answers, then ends
   install_sockets = 7,  // SocketsRequest, with that many descriptors
+  advance_clock = 8,    // ClockRequest; reply when all that became due has been done; for tests
 };
 
 enum class ReplyCode : uint32_t {
@@ -50,6 +51,13 @@ struct SocketsRequest {
   uint32_t cnt;
   Address address[kBindsMax];
 };
+
+// How far a clock of ClockMode::manual goes on.
+struct ClockRequest {
+  Request request;
+  uint64_t by_ns;  // at most kAdvanceNsMax
+};
+inline constexpr uint64_t kAdvanceNsMax = 1'000'000'000ull * 86'400 * 366;
 
 struct Reply {
   uint32_t abi_version;

@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint64_t kAckTimeoutNs = 3'000'000'000;
 constexpr uint64_t kWalkTimeoutNs = 60'000'000'000;
+constexpr uint64_t kAdvanceTimeoutNs = 60'000'000'000;
 constexpr useconds_t kAckPollUs = 50;
 
 void fill_random(void* to, std::size_t bytes) {
@@ -54,6 +55,10 @@ Appliance::Appliance(snapshot::SealedImage config, const std::string& instance)
       readers_(workers_ + 1),  // and the slow path, behind the workers
       ports_(config_.as<abi::ConfigImage>()->boot),
       config_board_(config_.as<abi::ConfigImage>()) {
+  if (config_.as<abi::ConfigImage>()->boot.clock == abi::ClockMode::manual) {
+    held_ = std::make_unique<HeldClock>(workers_ + 1, clock_.start_ns());
+    clock_.hold(held_.get());
+  }
   set_wall_clock();
   make_stats_area();
   make_shards();
@@ -165,11 +170,17 @@ void Appliance::make_slow_path() {
 void Appliance::run_slow_path() {
   pthread_setname_np(pthread_self(), "slow-path");
   const uint32_t reader = workers_;
+  uint32_t held_turns = 0;
   // Relaxed: nothing is read through it; the thread that sets it joins us afterwards.
   while (!stop_.load(std::memory_order_relaxed)) {
     readers_.online(reader);
-    const uint32_t work = slow_->turn(clock_.now_ns());
+    const uint64_t now_ns = clock_.now_ns();
+    const uint32_t work = slow_->turn(now_ns);
     readers_.offline(reader);
+    if (held_ != nullptr) {
+      if (++held_turns % kHeldTurnsPerPublication == 0) slow_->publish_soon();
+      held_->turned(reader, now_ns, work != 0, slow_->next_due_ns());
+    }
     if (work == 0) slow_->wait();
   }
 }
@@ -200,10 +211,10 @@ void Appliance::set_wall_clock() noexcept {
 }
 
 void Appliance::watch_workers() {
-  const uint64_t now_ns = clock_.now_ns();
+  const uint64_t now_ns = clock_.real_ns();
   if (now_ns < watch_due_ns_) return;
   watch_due_ns_ = now_ns + kStallCheckPeriodNs;
-  set_wall_clock();
+  if (held_ == nullptr) set_wall_clock();
   readers_.watch(now_ns, [this, now_ns](const Stall& stall) {
     abi::WorkerWatch& watch = stats_->watch[stall.reader];
     // Relaxed: a figure by itself.
@@ -231,10 +242,10 @@ uint64_t Appliance::routes_generation() const noexcept {
 
 template <class Ready>
 ControlResult Appliance::wait_for_workers(const char* what, Ready ready) {
-  const uint64_t end_ns = clock_.now_ns() + kAckTimeoutNs;
+  const uint64_t end_ns = clock_.real_ns() + kAckTimeoutNs;
   for (uint32_t w = 0; w <= workers_; ++w) {
     while (!ready(w)) {
-      if (clock_.now_ns() >= end_ns) {
+      if (clock_.real_ns() >= end_ns) {
         const std::string who = w < workers_ ? "worker " + std::to_string(w) : "the slow path";
         return {abi::ReplyCode::timed_out, who + " has not passed " + what + " for 3 s"};
       }
@@ -243,6 +254,23 @@ ControlResult Appliance::wait_for_workers(const char* what, Ready ready) {
     }
   }
   return {};
+}
+
+ControlResult Appliance::advance_clock(uint64_t by_ns) {
+  if (held_ == nullptr) {
+    return {abi::ReplyCode::rejected, "the clock goes by itself in this process"};
+  }
+  if (by_ns > abi::kAdvanceNsMax) return {abi::ReplyCode::rejected, "too far for one step"};
+  const uint64_t end_ns = clock_.real_ns() + kAdvanceTimeoutNs;
+  ControlResult done;
+  held_->advance(by_ns, [&](auto ready) {
+    done = wait_for_workers("the present moment", ready);
+    if (done.code == abi::ReplyCode::ok && clock_.real_ns() >= end_ns) {
+      done = {abi::ReplyCode::timed_out, "so much becomes due that it takes longer than 60 s"};
+    }
+    return done.code == abi::ReplyCode::ok;
+  });
+  return done;
 }
 
 ControlResult Appliance::install_config(int fd) {
@@ -303,13 +331,13 @@ ControlResult Appliance::walk_cache(const abi::CacheQuery& query, bool remove,
     // Release pairs with the acquire in Worker::serve_mailbox().
     mail->asked.store(number + 1, std::memory_order_release);
   }
-  const uint64_t end_ns = clock_.now_ns() + kWalkTimeoutNs;
+  const uint64_t end_ns = clock_.real_ns() + kWalkTimeoutNs;
   for (uint32_t w = 0; w < workers_; ++w) {
     const Mailbox& mail = *mailboxes_[w];
     // Acquire pairs with the release in Worker::walk_slice().
     while (mail.answered.load(std::memory_order_acquire) !=
            mail.asked.load(std::memory_order_relaxed)) {
-      if (clock_.now_ns() >= end_ns) {
+      if (clock_.real_ns() >= end_ns) {
         return {abi::ReplyCode::timed_out,
                 "worker " + std::to_string(w) + " has not walked its shards within 60 s"};
       }

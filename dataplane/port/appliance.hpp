@@ -17,6 +17,7 @@
 
 #include "dataplane/abi/control_protocol.hpp"
 #include "dataplane/abi/stats_page.hpp"
+#include "dataplane/base/held_clock.hpp"
 #include "dataplane/base/key_hash.hpp"
 #include "dataplane/cache/shard.hpp"
 #include "dataplane/port/boot_clock.hpp"
@@ -55,6 +56,10 @@ class Appliance {
   // Walks all shards on the cores that own them.
   ControlResult walk_cache(const abi::CacheQuery& query, bool remove, abi::CacheReply& reply);
 
+  // The time goes on by this much: for a config with ClockMode::manual. Returns when all cores have
+  // done what became due.
+  ControlResult advance_clock(uint64_t by_ns);
+
   // Looks whether a worker is stuck in one turn; says so on stderr and in the statistics, once when
   // it begins and once when it is over. To be called at least every kStallCheckPeriodNs.
   void watch_workers();
@@ -82,6 +87,7 @@ class Appliance {
   uint32_t shard_cnt_;
   uint64_t boot_checksum_;
   BootClock clock_;
+  std::unique_ptr<HeldClock> held_;  // with ClockMode::manual
   HashSecret secret_;
   WallClock wall_;
   CacheRegions regions_;

@@ -25,6 +25,7 @@ union Packet {
   abi::Request request;
   abi::CacheQuery query;
   abi::SocketsRequest sockets;
+  abi::ClockRequest clock;
 };
 
 // A request with the descriptors that came with it, which are closed unless they are taken out.
@@ -72,6 +73,8 @@ std::size_t bytes_of(abi::Op op) {
       return sizeof(abi::CacheQuery);
     case abi::Op::install_sockets:
       return sizeof(abi::SocketsRequest);
+    case abi::Op::advance_clock:
+      return sizeof(abi::ClockRequest);
     default:
       return sizeof(abi::Request);
   }
@@ -204,6 +207,9 @@ bool ControlEndpoint::serve_one() {
         result = {};
         break;
       }
+      case abi::Op::advance_clock:
+        result = appliance_.advance_clock(packet.clock.by_ns);
+        break;
       case abi::Op::stop:
         result = {};
         go_on = false;

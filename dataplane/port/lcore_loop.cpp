@@ -69,6 +69,7 @@ void LcoreLoop::run() noexcept {
       io_->unix_now_s = static_cast<uint32_t>(std::time(nullptr));
     }
     readers_.quiescent(worker_);
+    if (clock_.held() != nullptr) [[unlikely]] report_turn(now_ns, work);
     idle(work);
   }
   readers_.offline(worker_);
@@ -141,6 +142,12 @@ void LcoreLoop::count_missed() noexcept {
   }
   if (missed > missed_) logic_.count_rx_missed(missed - missed_);
   missed_ = missed;
+}
+
+// Statistics have to come also while no time passes; whoever reads them waits in real time.
+void LcoreLoop::report_turn(uint64_t now_ns, uint32_t work) noexcept {
+  if (++held_turns_ % kHeldTurnsPerPublication == 0) logic_.publish_soon();
+  clock_.held()->turned(worker_, now_ns, work != 0, logic_.next_due_ns());
 }
 
 void LcoreLoop::idle(uint32_t work) noexcept {

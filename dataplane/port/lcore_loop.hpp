@@ -19,6 +19,9 @@
 
 namespace millrace::dp {
 
+// Under a held clock.
+inline constexpr uint32_t kHeldTurnsPerPublication = 8;
+
 class LcoreLoop {
  public:
   LcoreLoop(uint32_t worker, const PortSet& ports, ReaderSet& readers, const BootClock& clock,
@@ -36,6 +39,7 @@ class LcoreLoop {
   void fill_stock() noexcept;
   void idle(uint32_t work) noexcept;
   void count_missed() noexcept;
+  void report_turn(uint64_t now_ns, uint32_t work) noexcept;
 
   uint32_t worker_;
   const PortSet& ports_;
@@ -46,6 +50,7 @@ class LcoreLoop {
   std::unique_ptr<StepIo> io_;
   uint32_t first_port_ = 0;
   uint32_t idle_turns_ = 0;
+  uint32_t held_turns_ = 0;
   uint64_t missed_due_ns_ = 0;
   uint64_t missed_ = 0;
 };

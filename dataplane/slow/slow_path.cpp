@@ -83,10 +83,16 @@ uint32_t SlowPath::turn(uint64_t now_ns) {
     timers_due_ns_ = now_ns + kTimerPeriodNs;
     clients_.close_idle(now_ns);
     upstreams_.run_timers(now_ns);
+    work += 1;  // the rings may have got something
   }
   counters_.count(Event::steps);
   if (now_ns >= publish_due_ns_) publish(now_ns);
   return work;
+}
+
+uint64_t SlowPath::next_due_ns() const noexcept {
+  const uint64_t next_ns = std::min(clients_.next_due_ns(), upstreams_.next_due_ns());
+  return std::max(next_ns, timers_due_ns_);
 }
 
 void SlowPath::wait() noexcept {

@@ -71,6 +71,11 @@ class SlowPath {
   // Sleeps until a socket is ready, or until the rings should be looked at again.
   void wait() noexcept;
 
+  // When a timer is due; kNothingDue: none runs.
+  uint64_t next_due_ns() const noexcept;
+  // The next turn publishes, whatever the time.
+  void publish_soon() noexcept { publish_due_ns_ = 0; }
+
   // A client's connected, non-blocking socket.
   void adopt(int fd, const abi::Address& client, const abi::Address& service, uint64_t now_ns) {
     clients_.adopt(fd, client, service, now_ns);

@@ -21,6 +21,7 @@
 // on. Sources: RFC 7766, RFC 9210.
 
 #include "dataplane/abi/config_image.hpp"
+#include "dataplane/base/held_clock.hpp"
 #include "dataplane/slow/stream_reader.hpp"
 #include "dataplane/stats/core_counters.hpp"
 
@@ -84,6 +85,11 @@ class TcpClients {
   void resume(uint32_t connections, uint64_t now_ns);
   void close_idle(uint64_t now_ns);
   void close_longest_idle();
+  // close_idle() has nothing to do before.
+  uint64_t next_due_ns() const noexcept {
+    if (all_.first == kNobody) return kNothingDue;
+    return connections_[all_.first]->active_ns + uint64_t{limits_.idle_ms} * 1'000'000;
+  }
 
   uint32_t cnt() const noexcept { return cnt_; }
   bool waiting() const noexcept { return !waiting_.empty(); }

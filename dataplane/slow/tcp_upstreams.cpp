@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/slow/tcp_upstreams.hpp"
 
+#include "dataplane/base/held_clock.hpp"
 #include "dataplane/slow/socket_address.hpp"
 
 #include <algorithm>
@@ -228,6 +229,18 @@ void TcpUpstreams::run_timers(uint64_t now_ns) {
       close(connection, now_ns);
     }
   }
+}
+
+uint64_t TcpUpstreams::next_due_ns() const noexcept {
+  if (!failed_.empty()) return 0;
+  uint64_t next_ns = kNothingDue;
+  for (uint32_t i = 0; i < kConnectionsMax; ++i) {
+    const Connection& connection = connections_[i];
+    if (connection.fd < 0) continue;
+    if (connection.asks.empty()) next_ns = std::min(next_ns, connection.used_ns + kIdleNs);
+    for (const auto& [id, ask] : connection.asks) next_ns = std::min(next_ns, ask.due_ns);
+  }
+  return next_ns;
 }
 
 }  // namespace millrace::slow

@@ -60,6 +60,7 @@ class TcpUpstreams {
   void on_event(uint64_t data, uint32_t events, uint64_t now_ns);
   // Ends what has taken too long, and connections that nobody uses.
   void run_timers(uint64_t now_ns);
+  uint64_t next_due_ns() const noexcept;  // run_timers() has nothing to do before
 
   uint32_t open_cnt() const noexcept { return open_cnt_; }  // questions without an answer
   uint32_t connection_cnt() const noexcept;

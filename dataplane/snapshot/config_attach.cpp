@@ -180,6 +180,8 @@ void check_boot(Verdict& verdict, const abi::BootSection& boot) {
   for (uint32_t i = 0; i < boot.ports; ++i)
     check_port(verdict, row("boot.port", i), boot.port[i]);
   check_unused(verdict, "boot.port", boot.port, boot.ports);
+  verdict.in_range("boot.clock", static_cast<uint8_t>(boot.clock), 0,
+                   static_cast<uint8_t>(abi::ClockMode::manual));
   verdict.zero("boot.reserved", boot.reserved);
   verdict.in_range("boot.flows_per_worker", boot.flows_per_worker, abi::kFlowsMin, abi::kFlowsMax);
 }

@@ -256,15 +256,28 @@ void BackendSet::tell(uint32_t backend, bool alive) noexcept {
   verdict.store(((last >> 1) + 1) << 1 | (alive ? 1 : 0), std::memory_order_relaxed);
 }
 
+bool BackendSet::probe_wanted(uint32_t backend) const noexcept {
+  for (uint32_t w = 0; w < workers_; ++w) {
+    // Relaxed: a wish by itself; a probe sent late or in vain does no harm.
+    if (cells_[w][backend].reserved[kWantsProbe].load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
+uint64_t BackendSet::next_probe_ns(const Settings& settings) const noexcept {
+  uint64_t next_ns = kNothingDue;
+  for (uint32_t i = worker_; i < backends_; i += workers_) {
+    if (settings.hop(i).usable == 0 || !probe_wanted(i)) continue;
+    next_ns = std::min(next_ns, state_[i].probe_due_ns);
+  }
+  return next_ns;
+}
+
 uint8_t BackendSet::take_probe(const Settings& settings, uint64_t now_ns) noexcept {
   uint8_t longest = Remap::kGone;
   for (uint32_t i = worker_; i < backends_; i += workers_) {
     if (settings.hop(i).usable == 0 || now_ns < state_[i].probe_due_ns) continue;
-    bool wanted = false;
-    for (uint32_t w = 0; w < workers_; ++w) {
-      wanted = wanted || cells_[w][i].reserved[kWantsProbe].load(std::memory_order_relaxed) != 0;
-    }
-    if (!wanted) continue;
+    if (!probe_wanted(i)) continue;
     if (longest == Remap::kGone || state_[i].probe_due_ns < state_[longest].probe_due_ns) {
       longest = static_cast<uint8_t>(i);
     }

@@ -38,6 +38,7 @@
 
 #include "dataplane/abi/stats_page.hpp"
 #include "dataplane/base/csprng.hpp"
+#include "dataplane/base/held_clock.hpp"
 #include "dataplane/base/key.hpp"
 #include "dataplane/worker/settings.hpp"
 
@@ -98,6 +99,8 @@ class BackendSet {
   // Of the backends at home here, the one whose probe is due for longest; kGone: none is due. Marks
   // it as sent.
   uint8_t take_probe(const Settings& settings, uint64_t now_ns) noexcept;
+  // When the next probe of a backend at home here is due; kNothingDue: none is wanted.
+  uint64_t next_probe_ns(const Settings& settings) const noexcept;
   // Reads the other workers' words; to be called a few times a second.
   void share() noexcept;
 
@@ -117,6 +120,7 @@ class BackendSet {
     uint64_t verdict_seen = 0;  // of the home worker's cell
   };
 
+  bool probe_wanted(uint32_t backend) const noexcept;
   uint32_t home_of(uint32_t backend) const noexcept { return backend % workers_; }
   abi::BackendCell& cell(uint32_t backend) noexcept { return cells_[worker_][backend]; }
   bool is_full(const Settings& settings, uint32_t backend) const noexcept;

@@ -227,4 +227,12 @@ uint32_t Inflight::take_due(uint64_t now_ns) noexcept {
   }
 }
 
+uint64_t Inflight::next_due_ns() const noexcept {
+  if (open_cnt_ == 0) return kNothingDue;
+  for (uint64_t tick = due_tick_; tick < due_tick_ + kDueSlots; ++tick) {
+    if (due_heads_[tick % kDueSlots] != kNone) return tick * kDueTickNs;
+  }
+  return kNothingDue;
+}
+
 }  // namespace millrace::dp

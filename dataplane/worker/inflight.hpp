@@ -28,6 +28,7 @@
 
 #include "dataplane/abi/config_image.hpp"
 #include "dataplane/base/frame.hpp"
+#include "dataplane/base/held_clock.hpp"
 #include "dataplane/base/key.hpp"
 #include "dataplane/wire/query.hpp"
 
@@ -137,6 +138,8 @@ class Inflight {
   void set_due(uint32_t pending, uint64_t try_due_ns) noexcept;
   // Next question whose time has come, taken out of the deadline list; kNone: none.
   uint32_t take_due(uint64_t now_ns) noexcept;
+  // Before this time take_due() gives nothing. Walks the deadline lists' heads.
+  uint64_t next_due_ns() const noexcept;
 
  private:
   static constexpr uint32_t kDueSlots = 1024;          // of kDueTickNs each: a horizon of 8 s

@@ -105,6 +105,15 @@ class Worker {
   // One turn. Returns how much there was to do; 0: idle.
   uint32_t step(StepIo& io, uint64_t now_ns) noexcept;
 
+  // When there will be something to do even if nothing comes; kNothingDue: never. Expiry is not
+  // among it: it only gives memory back.
+  uint64_t next_due_ns() const noexcept {
+    return std::min(inflight_.next_due_ns(),
+                    std::max(backends_.next_probe_ns(settings_), share_due_ns_));
+  }
+  // The next turn publishes, whatever the time.
+  void publish_soon() noexcept { publish_due_ns_ = 0; }
+
   // Frames that the loop could not send after all.
   void count_tx_dropped(uint32_t n) noexcept { counters_.count(abi::Event::tx_dropped, n); }
   void count_rx_missed(uint64_t n) noexcept { counters_.count(abi::Event::rx_missed, n); }

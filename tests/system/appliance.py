@@ -79,6 +79,11 @@ def cli(*arguments, check: bool = True, timeout: float = 60) -> subprocess.Compl
     return run(CLI, *arguments, check=check, timeout=timeout)
 
 
+def advance(seconds: float) -> None:
+    """Time passes for an appliance whose clock is manual; what becomes due is done."""
+    cli("testing", "advance", seconds)
+
+
 def wait_until(condition, seconds: float, what: str, interval: float = 0.05):
     """The condition's first true value; fails with `what` when it does not come."""
     end = time.monotonic() + seconds

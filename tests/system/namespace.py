@@ -55,6 +55,15 @@ def udp_socket(namespace: str, address: str = "", port: int = 0, family: int = 0
     return made
 
 
+def tcp_listener(namespace: str, address: str, port: int) -> socket.socket:
+    with inside(namespace):
+        made = socket.socket(family_of(address), socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+    made.listen()
+    return made
+
+
 def tcp_socket(namespace: str, family: int) -> socket.socket:
     with inside(namespace):
         made = socket.socket(family, socket.SOCK_STREAM)

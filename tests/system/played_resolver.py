@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A resolver that a test plays itself: sees each query, and answers as the test says."""
 
+import contextlib
 import dataclasses
 import queue
+import selectors
+import socket
+import struct
 import threading
 import time
 
@@ -20,6 +24,8 @@ ADDRESS = "192.0.2.7"
 class Asked:
     wire: bytes
     peer: tuple  # address and port that the appliance sent from
+    connection: socket.socket | None = None  # that it came by; None: a datagram
+    at: tuple = ()  # the address and port that was asked
 
     @property
     def message(self) -> dns.message.Message:
@@ -43,14 +49,27 @@ def answer_to(asked: Asked, address: str = ADDRESS, ttl: int = 300) -> dns.messa
 
 
 class PlayedResolver:
-    """Collects queries; `reply` and `send_from` answer. With `automatic` answers byself."""
+    """Collects queries; `reply` answers. With `automatic` answers by itself: it returns the reply,
+    several of them, or None for silence. `places`: where it listens; `tcp`: also over TCP."""
 
-    def __init__(self, automatic=None, address: str = UPSTREAM4, where: str = namespace.UPSTREAM):
-        self.socket = namespace.udp_socket(where, address, 53)
-        self.socket.settimeout(0.1)
+    def __init__(
+        self,
+        automatic=None,
+        places=((UPSTREAM4, 53),),
+        where: str = namespace.UPSTREAM,
+        tcp: bool = False,
+    ):
         self.asked: queue.Queue[Asked] = queue.Queue()
         self.automatic = automatic
         self.failure = None  # of the thread; raised at the end of the with block
+        self._selector = selectors.DefaultSelector()
+        self._sockets = {}  # of datagrams, by place
+        self._streams = {}  # connection: octets that are no whole message yet
+        for place in places:
+            self._sockets[place] = namespace.udp_socket(where, *place)
+            self._watch(self._sockets[place], self._read_datagram)
+            if tcp:
+                self._watch(namespace.tcp_listener(where, *place), self._accept)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -61,28 +80,70 @@ class PlayedResolver:
     def __exit__(self, *_):
         self._end.set()
         self._thread.join()
-        self.socket.close()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()
+        self._selector.close()
         if self.failure is not None:
             raise self.failure
 
+    def _watch(self, sock: socket.socket, handler) -> None:
+        sock.setblocking(False)
+        self._selector.register(sock, selectors.EVENT_READ, handler)
+
     def _serve(self) -> None:
         try:
-            self._serve_until_the_end()
+            while not self._end.is_set():
+                for key, _ in self._selector.select(0.05):
+                    key.data(key.fileobj)
         except Exception as failure:  # pylint: disable=broad-except
             self.failure = failure
 
-    def _serve_until_the_end(self) -> None:
-        while not self._end.is_set():
-            try:
-                wire, peer = self.socket.recvfrom(65535)
-            except TimeoutError:
-                continue
-            asked = Asked(wire, peer[:2])
-            if self.automatic is not None:
-                reply = self.automatic(asked)
-                if reply is not None:
-                    self.socket.sendto(reply, peer)
-            self.asked.put(asked)
+    def _read_datagram(self, sock: socket.socket) -> None:
+        wire, peer = sock.recvfrom(65535)
+        self._take(Asked(wire, peer[:2], None, sock.getsockname()[:2]))
+
+    def _accept(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        self._streams[connection] = b""
+        self._watch(connection, self._read_stream)
+
+    def _read_stream(self, connection: socket.socket) -> None:
+        try:
+            octets = connection.recv(65535)
+        except ConnectionError:
+            octets = b""
+        if not octets:
+            return self.close(connection)
+        pending = self._streams[connection] + octets
+        while len(pending) >= 2 and len(pending) >= 2 + struct.unpack("!H", pending[:2])[0]:
+            end = 2 + struct.unpack("!H", pending[:2])[0]
+            message, pending = pending[2:end], pending[end:]
+            asked = Asked(
+                message, connection.getpeername()[:2], connection, connection.getsockname()[:2]
+            )
+            self._streams[connection] = pending
+            self._take(asked)
+            if connection not in self._streams:
+                return None
+        self._streams[connection] = pending
+        return None
+
+    def close(self, connection: socket.socket) -> None:
+        """By the resolver's thread: from within `automatic`."""
+        del self._streams[connection]
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _take(self, asked: Asked) -> None:
+        # First, so that whoever has got the reply finds the query.
+        self.asked.put(asked)
+        if self.automatic is None:
+            return
+        replies = self.automatic(asked)
+        if replies is None:
+            return
+        for reply in [replies] if isinstance(replies, bytes) else replies:
+            self.reply(asked, reply)
 
     def next_for(self, name: str, seconds: float = 3) -> Asked:
         """The next query for this name; others (probes, retries of other tests) are put aside."""
@@ -104,4 +165,8 @@ class PlayedResolver:
                 return found
 
     def reply(self, asked: Asked, wire: bytes) -> None:
-        self.socket.sendto(wire, asked.peer)
+        if asked.connection is None:
+            self._sockets[asked.at].sendto(wire, asked.peer)
+            return
+        with contextlib.suppress(OSError):
+            asked.connection.sendall(struct.pack("!H", len(wire)) + wire)

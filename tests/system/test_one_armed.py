@@ -34,7 +34,7 @@ upstream:
 def resolver(service):
     appliance.inside(namespace.CLIENT, "ip", "address", "replace", f"{RESOLVER}/24", "dev", "mr-c0")
     with PlayedResolver(
-        lambda asked: answer_to(asked).to_wire(), RESOLVER, namespace.CLIENT
+        lambda asked: answer_to(asked).to_wire(), ((RESOLVER, 53),), namespace.CLIENT
     ) as played:
         yield played
 

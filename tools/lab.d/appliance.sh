@@ -82,7 +82,7 @@ appliance_failed() {
 appliance_up() {
   recorded_pid millraced >/dev/null ||
     start_in mr-dut millraced "$MILLRACED" --config "$LAB_STATE/millrace.yaml" \
-      --state-dir "$LAB_STATE"
+      --state-dir "$LAB_STATE" "${testing[@]}"
   local tries=300
   until appliance_ready; do
     recorded_pid millraced >/dev/null || appliance_failed "millraced ended while starting."

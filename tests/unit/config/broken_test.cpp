@@ -48,6 +48,18 @@ TEST_P(Broken, IsReportedWhereItStands) {
   }
 }
 
+// A line that was left in the config of an appliance that serves must not stop its clock.
+TEST(Testing, IsForADaemonThatWasToldSo) {
+  const std::string text = kGood + "testing: {clock: manual}\n";
+  EXPECT_TRUE(load_config_text(text, "t.yaml", Host{{0}, true}).ok());
+  const LoadResult refused = load_config_text(text, "t.yaml", Host{{0}, false});
+  ASSERT_EQ(refused.diagnostics.size(), 1u) << refused.text();
+  EXPECT_EQ(refused.text(),
+            "t.yaml:4:18: testing.clock: \"manual\" is for tests: start millraced with --testing");
+  const std::string real = kGood + "testing: {clock: real}\n";
+  EXPECT_TRUE(load_config_text(real, "t.yaml", Host{{0}, false}).ok());
+}
+
 std::string with(const std::string& text) {
   return kGood + text;
 }

@@ -62,7 +62,7 @@ const char* const kEveryField =
     "       cookie_secrets: [00112233445566778899aabbccddeeff, AABBCCDDEEFF00112233445566778899]}\n"
     "dns: {recursion_not_desired: cache_only, any_over_udp: forward, version: m-1, identity: id7}\n"
     "local_zones: {except: [TEST., 172.16.0.0/12, '100.64.0.0/10'], also: [corp, Local]}\n"
-    "logging: {level: warning}\n";
+    "logging: {level: warning}\ntesting: {clock: manual}\n";
 
 // The local zones of an image, as text, with their kinds.
 std::map<std::string, abi::LocalKind> zones_of(const abi::ServiceSection& service) {
@@ -97,6 +97,7 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(boot.cache_bytes, 80ull << 20);
   EXPECT_EQ(boot.flows_per_worker, 2048u);
   EXPECT_EQ(boot.hugepages, 0);
+  EXPECT_EQ(boot.clock, abi::ClockMode::manual);
   EXPECT_EQ(boot.cores[0], 3);
   EXPECT_EQ(boot.cores[1], 2);
   EXPECT_EQ(boot.cores[2], 1);
@@ -359,6 +360,7 @@ TEST(Compile, LiveChangesLeaveTheBootSectionAlone) {
     wanted.ports = running.ports;
     wanted.dataplane = running.dataplane;
     wanted.dataplane.idle = other.dataplane.idle;
+    wanted.testing = running.testing;
     wanted.packet_caches = running.packet_caches;
     for (PacketCache& cache : wanted.packet_caches)
       cache.max_ttl_s = 604800;

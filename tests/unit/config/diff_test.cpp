@@ -91,6 +91,8 @@ TEST(Diff, KnowsWhatEachKeyCosts) {
             ReloadClass::restart);
   EXPECT_EQ(cost([](Config& c) { c.dataplane.main_core = 2; }), ReloadClass::restart);
   EXPECT_EQ(cost([](Config& c) { c.dataplane.hugepages = false; }), ReloadClass::restart);
+  EXPECT_EQ(cost([](Config& c) { c.testing.clock = abi::ClockMode::manual; }),
+            ReloadClass::restart);
 }
 
 // A walk over random neighbours: a difference is there exactly if the configs differ.

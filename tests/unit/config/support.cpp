@@ -205,6 +205,7 @@ void RandomConfig::make_groups(Config& config) {
   for (const char* name : {"corp", "local", "_tcp.example"}) {
     if (between(0, 3) == 0) config.local_zones.also.push_back(name);
   }
+  config.testing.clock = between(0, 1) == 0 ? abi::ClockMode::real : abi::ClockMode::manual;
 }
 
 Config RandomConfig::make() {

@@ -18,7 +18,7 @@ inline const std::string kGood =
     "binds: [{name: b, listen_address: 198.18.0.53}]\n"
     "backends: [{name: r, address: 198.18.1.1}]\n";
 
-inline const Host kHost{{0, 1, 2, 3}};
+inline const Host kHost{{0, 1, 2, 3}, true};
 
 inline LoadResult load(const std::string& text) {
   return load_config_text(text, "t.yaml", kHost);

@@ -51,7 +51,8 @@ class CliTest : public DaemonFixture {
 TEST_F(CliTest, UsageIsTwo) {
   for (const char* wrong : {"", "fly", "status --nonsense", "config", "config check",
                             "cache lookup", "stats --delta nothing", "status --timeout 0",
-                            "cache flush a --all", "cache flush --suffix",
+                            "cache flush a --all", "cache flush --suffix", "testing advance",
+                            "testing advance -1", "testing advance x",
                             "config show --default --effective"}) {
     EXPECT_EQ(run(wrong).code, 2) << wrong;
   }
@@ -61,13 +62,13 @@ TEST_F(CliTest, UsageIsTwo) {
 
 TEST_F(CliTest, UnknownVerbIsNamedWithThoseThatThereAre) {
   EXPECT_EQ(run("fly high").err,
-            "millrace: unknown verb 'fly'; there are status, stats, config, cache, version; "
-            "see --help\n");
+            "millrace: unknown verb 'fly'; there are status, stats, config, cache, testing, "
+            "version; see --help\n");
   EXPECT_EQ(run("config chek").err,
             "millrace: unknown verb 'config chek'; there are check, show, apply; see --help\n");
   EXPECT_EQ(run("").err,
-            "millrace: a verb is missing; there are status, stats, config, cache, version; "
-            "see --help\n");
+            "millrace: a verb is missing; there are status, stats, config, cache, testing, "
+            "version; see --help\n");
   EXPECT_EQ(run("--frob").err.find("millrace: unknown option '--frob'"), 0u) << "no verb at all";
 }
 
@@ -134,6 +135,32 @@ TEST_F(CliTest, DaemonThatDoesNotAnswerIsFive) {
   const Ran flush = run("cache flush --timeout 0.1");
   EXPECT_EQ(flush.code, 5);
   EXPECT_NE(flush.err.find("may still be carried out"), std::string::npos) << flush.err;
+}
+
+TEST_F(CliTest, TheClockOfTheDataPlaneIsAdvanced) {
+  const std::string manual = config_yaml("testing: {clock: manual}\n");
+  write_file(dir / "manual.yaml", manual);
+  testing = true;
+  start_and_wait(manual);
+  const Ran ran = run("testing advance 1.5");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out + ran.err, "");
+  EXPECT_NE(log().find("advance 1500000000\n"), std::string::npos) << log();
+  EXPECT_EQ(run("testing advance 0.0004").code, 0);
+  EXPECT_NE(log().find("advance 0\n"), std::string::npos) << log();
+  EXPECT_EQ(run("config check --testing " + (dir / "manual.yaml")).code, 0);
+  EXPECT_EQ(run("config check " + (dir / "manual.yaml")).code, 4);
+}
+
+TEST_F(CliTest, AClockThatGoesByItselfIsLeftAlone) {
+  start_and_wait();
+  const Ran ran = run("testing advance 1");
+  EXPECT_EQ(ran.code, 4) << ran.err;
+  EXPECT_EQ(log().find("advance"), std::string::npos) << log();
+  write_file(dir / "manual.yaml", config_yaml("testing: {clock: manual}\n"));
+  const Ran apply = run("config apply --allow-restart " + (dir / "manual.yaml"));
+  EXPECT_EQ(apply.code, 4);
+  EXPECT_NE(apply.err.find("testing.clock"), std::string::npos) << apply.err;
 }
 
 TEST_F(CliTest, NonsenseFromTheDaemonIsOne) {

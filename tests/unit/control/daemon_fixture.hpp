@@ -171,6 +171,7 @@ class DaemonFixture : public ::testing::Test {
     DaemonOptions options;
     options.config_path = dir / "millrace.yaml";
     options.state_dir = dir / "state";
+    options.testing = testing;
     options.supervisor.run_dir = dir.path();
     options.supervisor.program = MR_FAKE_DATAPLANE;
     options.supervisor.start_timeout = Milliseconds(3000);
@@ -190,7 +191,7 @@ class DaemonFixture : public ::testing::Test {
 
   Status start(const std::string& yaml = config_yaml()) {
     write_file(dir / "millrace.yaml", yaml);
-    auto loaded = load_config_text(yaml, "test");
+    auto loaded = load_config_text(yaml, "test", Host::here(testing));
     if (!loaded.ok()) return {Code::rejected, loaded.text()};
     daemon.emplace(loop, options(), prefilter, routes);
     return daemon->start(*loaded.config, yaml);
@@ -240,6 +241,7 @@ class DaemonFixture : public ::testing::Test {
   }
 
   Milliseconds heartbeat_period{1000};
+  bool testing = false;
   TempDir dir;
   EventLoop loop;
   FakePrefilter prefilter;

@@ -211,6 +211,12 @@ void cache(Fake& fake, const abi::CacheQuery& query) {
   send_packet(fake, &reply, sizeof reply);
 }
 
+void advance(Fake& fake, const abi::ClockRequest& request) {
+  fake.note("advance " + std::to_string(request.by_ns));
+  const auto reply = reply_to(request.request, abi::ReplyCode::ok, "");
+  send_packet(fake, &reply, sizeof reply);
+}
+
 void hello(Fake& fake, const abi::Request& request) {
   abi::HelloReply reply{};
   reply.reply = reply_to(request, abi::ReplyCode::ok, "");
@@ -229,6 +235,7 @@ bool serve_one(Fake& fake) {
     abi::Request request;
     abi::CacheQuery query;
     abi::SocketsRequest sockets;
+    abi::ClockRequest clock;
   } packet;
   std::memset(&packet, 0, sizeof packet);
   iovec part{&packet, sizeof packet};
@@ -255,6 +262,7 @@ bool serve_one(Fake& fake) {
     case abi::Op::cache_lookup:
     case abi::Op::cache_flush: cache(fake, packet.query); break;
     case abi::Op::install_sockets: install_sockets(fake, packet.request, fd); break;
+    case abi::Op::advance_clock: advance(fake, packet.clock); break;
     case abi::Op::stop:
       fake.note("stop");
       if (fake.told("stubborn")) break;

@@ -215,5 +215,27 @@ TEST_F(StreamTest, ConnectionThatNobodyUsesIsClosed) {
   EXPECT_TRUE(rig.upstreams[0]->closed());
 }
 
+// What a clock that jumps (base/held_clock.hpp) relies on.
+TEST_F(StreamTest, TheNextMomentIsThatOfTheNextTimer) {
+  rig.run(1);
+  EXPECT_EQ(rig.slow().next_due_ns(), kNothingDue);
+  ask_and_truncate();
+  asked_over_tcp();
+  ASSERT_GT(rig.slow().next_due_ns(), rig.rig.now_ns);
+  ASSERT_LT(rig.slow().next_due_ns(), rig.rig.now_ns + 10'000 * kMs);
+  rig.rig.now_ns = rig.slow().next_due_ns();
+  EXPECT_NE(rig.rig.plane.slow_turn(rig.rig.now_ns), 0u) << "a timer may leave work to others";
+  EXPECT_EQ(rig.slow().asking_cnt(), 0u);
+  rig.run();
+  auto client = rig.client();
+  EXPECT_FALSE(client->closed());
+  while (!client->closed()) {
+    ASSERT_GT(rig.slow().next_due_ns(), rig.rig.now_ns);
+    ASSERT_NE(rig.slow().next_due_ns(), kNothingDue);
+    rig.rig.now_ns = rig.slow().next_due_ns();
+    rig.run(1);
+  }
+}
+
 }  // namespace
 }  // namespace millrace::test

@@ -114,7 +114,8 @@ TEST(ConfigAttach, RefusesAWrongBootSection) {
       {"boot.port[0] must", [](auto& i) { std::memset(i.boot.port[0].interface, 0, 32); }},
       {"boot.port[1] must", [](auto& i) { std::strcpy(i.boot.port[1].interface, "vb"); }},
       {"boot.port[2] (unused)", [](auto& i) { i.boot.port[2].device[5] = 1; }},
-      {"boot.reserved ", [](auto& i) { i.boot.reserved[6] = 1; }},
+      {"boot.reserved ", [](auto& i) { i.boot.reserved[5] = 1; }},
+      {"boot.clock", [](auto& i) { i.boot.clock = abi::ClockMode{2}; }},
       {"boot.flows_per_worker", [](auto& i) { i.boot.flows_per_worker = 1023; }},
       {"boot.flows_per_worker", [](auto& i) { i.boot.flows_per_worker = (1u << 20) + 1; }},
   });

@@ -210,6 +210,46 @@ TEST(WorkerMiss, WithEverythingDownFailuresAreAtOnceAndProbesAreFew) {
   EXPECT_EQ(rig.only_asked().backend(), probe.backend());
 }
 
+// What a clock that jumps (base/held_clock.hpp) relies on.
+TEST(WorkerMiss, NothingIsSentBeforeTheMomentThatWasNamed) {
+  Rig rig(1, 2);
+  const dp::Worker& worker = *rig.plane.core(0).worker;
+  for (const char* name : {"a.test", "b.test", "c.test"})
+    rig.ask(name, 4000);
+  rig.step();
+  rig.clear();
+  uint64_t named_ns = worker.next_due_ns();
+  for (int ms = 0; ms < 8000; ++ms) {
+    rig.jump_ms(1);
+    rig.step();
+    if (!rig.out.empty()) {
+      EXPECT_GE(rig.now_ns, named_ns) << ms;
+    }
+    rig.clear();
+    named_ns = worker.next_due_ns();
+  }
+  EXPECT_GE(rig.event(Event::probe_sent), 8u);
+}
+
+TEST(WorkerMiss, FromMomentToMomentEverythingIsDone) {
+  Rig rig(1, 2);
+  const dp::Worker& worker = *rig.plane.core(0).worker;
+  rig.step();
+  EXPECT_EQ(worker.next_due_ns(), kNothingDue);
+  for (const char* name : {"a.test", "b.test", "c.test"})
+    rig.ask(name, 4000);
+  const uint64_t start_ns = rig.now_ns;
+  rig.step();
+  for (int jumps = 0; jumps < 60; ++jumps) {
+    ASSERT_GT(worker.next_due_ns(), rig.now_ns);
+    rig.now_ns = worker.next_due_ns();
+    rig.step();
+  }
+  EXPECT_EQ(rig.replies().size(), 3u);
+  EXPECT_GE(rig.event(Event::probe_sent), 20u);
+  EXPECT_GE(rig.now_ns - start_ns, 10'000 * kMs);
+}
+
 // For 10 s, two questions a second that get no data. What comes out is cleared as it comes.
 template <class Answer>
 void ask_in_vain(Rig& rig, Answer answer) {
