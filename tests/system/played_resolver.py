@@ -61,13 +61,13 @@ class PlayedResolver:
     ):
         self.asked: queue.Queue[Asked] = queue.Queue()
         self.automatic = automatic
-        self.failure = None  # of the thread; raised at the end of the with block
+        self.failure = None  # of the thread; see check()
         self._selector = selectors.DefaultSelector()
-        self._sockets = {}  # of datagrams, by place
+        self.sockets = {}  # of datagrams, by place
         self._streams = {}  # connection: octets that are no whole message yet
         for place in places:
-            self._sockets[place] = namespace.udp_socket(where, *place)
-            self._watch(self._sockets[place], self._read_datagram)
+            self.sockets[place] = namespace.udp_socket(where, *place)
+            self._watch(self.sockets[place], self._read_datagram)
             if tcp:
                 self._watch(namespace.tcp_listener(where, *place), self._accept)
         self._end = threading.Event()
@@ -83,20 +83,25 @@ class PlayedResolver:
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()
         self._selector.close()
-        if self.failure is not None:
-            raise self.failure
+        self.check()
+
+    def check(self) -> None:
+        """Raises what went wrong in the resolver's thread since the last check."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
 
     def _watch(self, sock: socket.socket, handler) -> None:
         sock.setblocking(False)
         self._selector.register(sock, selectors.EVENT_READ, handler)
 
     def _serve(self) -> None:
-        try:
-            while not self._end.is_set():
-                for key, _ in self._selector.select(0.05):
+        while not self._end.is_set():
+            for key, _ in self._selector.select(0.05):
+                try:
                     key.data(key.fileobj)
-        except Exception as failure:  # pylint: disable=broad-except
-            self.failure = failure
+                except Exception as failure:  # pylint: disable=broad-except
+                    self.failure = failure
 
     def _read_datagram(self, sock: socket.socket) -> None:
         wire, peer = sock.recvfrom(65535)
@@ -166,7 +171,7 @@ class PlayedResolver:
 
     def reply(self, asked: Asked, wire: bytes) -> None:
         if asked.connection is None:
-            self._sockets[asked.at].sendto(wire, asked.peer)
+            self.sockets[asked.at].sendto(wire, asked.peer)
             return
         with contextlib.suppress(OSError):
             asked.connection.sendall(struct.pack("!H", len(wire)) + wire)

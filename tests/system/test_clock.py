@@ -23,6 +23,13 @@ def fresh_name() -> str:
     return f"x{time.time_ns()}.played.example"
 
 
+def is_served() -> bool:
+    served = ask(fresh_name()).rcode == "NOERROR"
+    if not served:
+        appliance.advance(0.5)  # less than a probe waits for its answer
+    return served
+
+
 @pytest.fixture
 def resolver(service):
     with PlayedResolver(automatic=lambda asked: answer_to(asked, ttl=100).to_wire()) as played:
@@ -31,7 +38,7 @@ def resolver(service):
         # Some tests let it down: the next probe brings it back.
         played.automatic = good
         appliance.advance(6)
-        appliance.wait_until(lambda: ask(fresh_name()).rcode == "NOERROR", 3, "recovery")
+        appliance.wait_until(is_served, 20, "recovery", interval=0)
 
 
 def test_time_passes_when_it_is_told_to(resolver):

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A100-A104: TCP towards clients."""
+
+import socket
+import struct
+
+import dns.flags
+import dns.rcode
+import pytest
+
+import world as w
+from world import Changed, over_tcp, reply_to, rrset
+
+
+def framed(message: bytes) -> bytes:
+    return struct.pack("!H", len(message)) + message
+
+
+@over_tcp
+def test_A100_miss_then_hit(world, way):
+    first, second = world.ask_twice(way, world.name())
+    assert first.records == second.records != []
+
+
+@over_tcp
+def test_A101_pieces_of_any_size(world, way):
+    message = framed(w.query(world.name()).to_wire())
+    with w.client(way) as asker:
+        asker.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for cut in range(1, len(message)):
+            asker.socket.sendall(message[:cut])
+            asker.socket.sendall(message[cut:])
+        for _ in range(1, len(message)):
+            assert asker.receive()[2] & 0x80
+        asker.socket.sendall(message * 20)
+        for _ in range(20):
+            assert asker.receive()[2] & 0x80
+
+
+@over_tcp
+def test_A102_answers_as_they_come(world, way):
+    known = [world.name() for _ in range(5)]
+    for name in known:
+        world.ask(way, name)
+    held = []
+    slow = world.serve(world.name(), lambda asked: held.append(asked))
+    with w.client(way) as asker:
+        messages = [w.query(name).to_wire() for name in [slow] + known]
+        asker.socket.sendall(b"".join(map(framed, messages)))
+        assert {asker.receive()[:2] for _ in known} == {one[:2] for one in messages[1:]}
+        world.wait_asked(slow)
+        world.resolver.reply(held[0], reply_to(held[0]).to_wire())
+        assert asker.receive()[:2] == messages[0][:2]
+
+
+@over_tcp
+def test_A102_half_closed(world, way):
+    with w.client(way) as asker:
+        asker.send(w.query(world.name()).to_wire())
+        asker.socket.shutdown(socket.SHUT_WR)
+        assert asker.receive() and asker.receive() is None
+
+
+@over_tcp
+def test_A103_idle_time(world, way):
+    with w.client(way) as asker, w.client(way) as other:
+        for one in (asker, other):
+            one.send(w.query(world.name()).to_wire())
+            assert one.receive()
+        world.advance(6)
+        other.send(w.query(world.name()).to_wire())
+        assert other.receive()
+        asker.socket.sendall(b"\0")  # no whole message
+        world.advance(5)
+        assert asker.receive() is None
+        other.send(w.query(world.name()).to_wire())
+        assert other.receive()
+        world.advance(11)
+        assert other.receive() is None
+
+
+@over_tcp
+@pytest.mark.parametrize("octets", (0, 1, 11))
+def test_A104_B66_what_is_no_message(world, way, octets):
+    with w.client(way) as asker:
+        asker.send(bytes(octets))
+        assert asker.receive() is None
+
+
+@over_tcp
+def test_A104_B66_a_length_that_is_never_filled(world, way):
+    with w.client(way) as asker:
+        asker.socket.sendall(b"\xff\xff" + bytes(12))
+        world.advance(9)
+        with pytest.raises(TimeoutError):
+            asker.receive(w.QUIET_S)
+        world.advance(2)
+        assert asker.receive() is None
+
+
+@over_tcp
+def test_A104_broken_but_a_header_is_formerr(world, way):
+    answer = world.send(way, struct.pack("!HHHHHH", 9, 0x0100, 1, 0, 0, 0) + b"\xff")
+    assert answer[:2] == b"\0\x09" and answer[3] & 15 == dns.rcode.FORMERR
+
+
+@over_tcp
+def test_A104_tc_is_never_set(world, way):
+    name = world.name()
+    text = [f'"{"x" * 250}{i:03}"' for i in range(100)]
+    world.serve(name, w.truncated_over_udp(w.says(answer=[rrset(name, "TXT", *text)])))
+    answer = world.ask(way, name, "TXT", payload=512).message
+    assert not answer.flags & dns.flags.TC and len(answer.answer[0]) == 100
+
+
+@over_tcp
+def test_B65_slow_and_broken_clients(world, way):
+    with Changed():
+        slow = [w.client(way) for _ in range(20)]
+        for idx, one in enumerate(slow):
+            one.socket.sendall(b"\0\x30" + bytes(idx))
+        resets = []
+        for _ in range(20):
+            one = w.client(way)
+            one.send(w.query(world.name()).to_wire())
+            one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            one.socket.close()
+            resets.append(one)
+        assert world.ask(way, world.name()).records
+        for one in slow:
+            one.socket.close()
