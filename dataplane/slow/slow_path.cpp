@@ -294,7 +294,7 @@ Took SlowPath::answer_locally(const ClientInfo& from, Outcome outcome, const wir
   return Took::done;
 }
 
-// As Worker::prefetch; the owner is always another.
+// As Worker::refresh_ageing; the owner is always another.
 void SlowPath::prefetch(const cache::Entry& entry, const wire::Query& query, const Key& key) {
   const abi::PrefetchConfig& config = settings_.service().prefetch;
   if (now_ms_ < cache::ageing_ms_of(entry, dp::ageing_ms_per_s(config))) return;

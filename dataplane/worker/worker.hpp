@@ -215,7 +215,7 @@ class Worker {
   void send_probes(StepIo& io) noexcept;
 
   // --- worker_prefetch.cpp: what is near its end is asked for again
-  void prefetch(StepIo& io, uint32_t ageing) noexcept;
+  void refresh_ageing(StepIo& io, uint32_t ageing) noexcept;
   void refresh_at_owner(StepIo& io, const cache::Entry& entry, uint64_t hash,
                         uint8_t pool) noexcept;
   void take_refresh(StepIo& io, const ring::WorkItem& item) noexcept;

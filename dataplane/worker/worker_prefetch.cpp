@@ -10,7 +10,7 @@ namespace millrace::dp {
 using abi::Event;
 
 // The hits of the burst that are near their end, by bit, before they are answered.
-void Worker::prefetch(StepIo& io, uint32_t ageing) noexcept {
+void Worker::refresh_ageing(StepIo& io, uint32_t ageing) noexcept {
   const Burst& burst = *burst_;
   for (; ageing != 0; ageing &= ageing - 1) {
     const auto i = static_cast<uint32_t>(std::countr_zero(ageing));

@@ -31,7 +31,7 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   if (sorts_) judge(io);
   const uint32_t ageing =
       cache::finish_lookups(burst_->lookup, burst_->cnt, now_ms_, ageing_ms_per_s_);
-  if (ageing != 0) [[unlikely]] prefetch(io, ageing);
+  if (ageing != 0) [[unlikely]] refresh_ageing(io, ageing);
   answer(io);
   work += drain_rings(io);
   work += run_deadlines(io);
