@@ -40,6 +40,7 @@ struct Backend {
   std::vector<std::string> pools = {"default"};  // in which it serves
   uint16_t weight = 1;                           // its share in pools of policy `weighted`
   uint16_t max_in_flight = 0;                    // questions outstanding at a time; 0 = no limit
+  bool trust_ad = false;                         // its AD bit reaches clients
   bool operator==(const Backend&) const = default;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/daemon/listen_sockets.hpp"
 
+#include "dataplane/base/socket_address.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -31,24 +33,10 @@ int open_listener(const abi::Address& address) {
   set(fd.get(), SOL_SOCKET, SO_REUSEADDR);
   // A data plane that outlived our predecessor listens there until it gets ours.
   set(fd.get(), SOL_SOCKET, SO_REUSEPORT);
-  int wrong = 0;
-  if (v4) {
-    set(fd.get(), IPPROTO_IP, IP_FREEBIND);
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_port = address.port_be;
-    std::memcpy(&at.sin_addr, address.bytes, sizeof at.sin_addr);
-    wrong = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at);
-  } else {
-    set(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
-    set(fd.get(), IPPROTO_IPV6, IPV6_FREEBIND);
-    sockaddr_in6 at{};
-    at.sin6_family = AF_INET6;
-    at.sin6_port = address.port_be;
-    std::memcpy(&at.sin6_addr, address.bytes, sizeof at.sin6_addr);
-    wrong = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at);
-  }
-  if (wrong != 0 || ::listen(fd.get(), kBacklog) != 0) return -1;
+  if (!v4) set(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+  set(fd.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND);
+  const SocketAddress at(address);
+  if (::bind(fd.get(), at.get(), at.bytes()) != 0 || ::listen(fd.get(), kBacklog) != 0) return -1;
   return fd.release();
 }
 

@@ -124,6 +124,7 @@ void compile_tables(const Config& config, abi::ServiceSection& service) {
     service.backend[i].address = config.backends[i].address.to_abi();
     service.backend[i].weight = config.backends[i].weight;
     service.backend[i].in_flight_max = config.backends[i].max_in_flight;
+    service.backend[i].trust_ad = config.backends[i].trust_ad ? 1 : 0;
     for (const std::string& pool : config.backends[i].pools) {
       service.pool[index_of(config.pools, pool)].backends |= 1u << i;
     }

@@ -88,6 +88,8 @@ struct BackendConfig {
   Address address;
   uint16_t weight;         // >= 1
   uint16_t in_flight_max;  // queries that all workers together may have outstanding; 0: no limit
+  uint8_t trust_ad;        // 1: its AD bit reaches clients that ask for it
+  uint8_t reserved[3];
 };
 
 // Which of those that can be asked gets a question; worker/backend_set.hpp.

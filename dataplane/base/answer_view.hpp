@@ -22,7 +22,7 @@ struct AnswerView {
   uint16_t an_cnt, ns_cnt, ar_cnt;
   uint16_t an_end, ns_end;  // where the answer and the authority section end, from `body`
   uint8_t rcode;            // 0..15
-  bool authentic_data;      // AD as the upstream said it
+  bool authentic_data;      // AD, from an upstream that is trusted for it (A8)
   bool negative;            // NXDOMAIN or NODATA
   bool failure;             // SERVFAIL remembered; body is empty
   bool authoritative;       // made here, of a zone that is served here (AA); never cached

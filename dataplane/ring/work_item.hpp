@@ -6,6 +6,7 @@
 
 #include "dataplane/base/cache_line.hpp"
 #include "dataplane/base/frame.hpp"
+#include "dataplane/base/key.hpp"
 #include "dataplane/wire/query.hpp"
 
 #include <cstddef>
@@ -43,5 +44,18 @@ struct alignas(kCacheLineBytes) WorkItem {
 };
 static_assert(offsetof(WorkItem, ring_mark) == sizeof(WorkItem) - 1);
 static_assert(sizeof(WorkItem) == kCacheLineBytes && std::is_trivially_copyable_v<WorkItem>);
+
+// The query in the frame, for the owner of its key; indices are of this config.
+inline WorkItem miss_item(const Frame& frame, const wire::Query& query, const Key& key,
+                          uint64_t generation) noexcept {
+  WorkItem item{};
+  item.frame = frame;
+  item.query = query;
+  item.hash = key.hash;
+  item.generation = static_cast<uint32_t>(generation);
+  item.kind = ItemKind::miss;
+  item.packet_cache = key.bytes[3];
+  return item;
+}
 
 }  // namespace millrace::ring

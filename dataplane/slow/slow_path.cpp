@@ -2,7 +2,7 @@
 #include "dataplane/slow/slow_path.hpp"
 
 #include "dataplane/base/check.hpp"
-#include "dataplane/slow/socket_address.hpp"
+#include "dataplane/base/socket_address.hpp"
 #include "dataplane/wire/dns_format.hpp"
 
 #include <algorithm>
@@ -317,14 +317,7 @@ Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, c
   dp::slow_head(frame) = {from.client, from.service, from.id};
   frame.len = static_cast<uint16_t>(bytes_kept(scratch_.get(), query));
   std::memcpy(frame.data, scratch_.get(), frame.len);
-  ring::WorkItem item{};
-  item.frame = frame;
-  item.query = query;
-  item.hash = key.hash;
-  item.kind = ring::ItemKind::miss;
-  item.packet_cache = key.bytes[3];
-  item.generation = static_cast<uint32_t>(settings_.generation());
-  push(owner, item);
+  push(owner, ring::miss_item(frame, query, key, settings_.generation()));
   queries_out_ += 1;
   clients_.begin_work(from.id);
   counters_.rx_packets += 1;

@@ -2,7 +2,7 @@
 #include "dataplane/slow/tcp_upstreams.hpp"
 
 #include "dataplane/base/held_clock.hpp"
-#include "dataplane/slow/socket_address.hpp"
+#include "dataplane/base/socket_address.hpp"
 
 #include <algorithm>
 #include <cerrno>

@@ -214,6 +214,7 @@ void check_backends(Verdict& verdict, const abi::ServiceSection& service) {
     check_endpoint(verdict, field + ".address", service.backend[i].address);
     check_specified(verdict, field + ".address", service.backend[i].address);
     verdict.in_range(field + ".weight", service.backend[i].weight, 1, kWeightMax);
+    verdict.flag(field + ".trust_ad", service.backend[i].trust_ad);
   }
   check_unused(verdict, "service.backend", service.backend, service.backends);
 }

@@ -63,7 +63,7 @@ inline bool has_plain_headers(const Packet& packet) noexcept {
   std::memcpy(&front, msg, sizeof front);
   std::memcpy(&old_counts, msg + kDnsNsCountAt, sizeof old_counts);
   uint64_t sum = sum_bytes(msg + kDnsNsCountAt, body_at - kDnsNsCountAt);
-  const bool ad = answer.authentic_data && limits.trust_ad && (query.flag_ad || query.flag_do);
+  const bool ad = answer.authentic_data && (query.flag_ad || query.flag_do);
   front = (front & 0x1001'ffff) | 0x8080'0000u |
           uint32_t{answer.rcode | (ad ? uint32_t{kBitAd} : 0u)} << 24;
   const uint64_t counts = __builtin_bswap64(

@@ -181,8 +181,8 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
   if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);  // it may be null
   uint64_t body_sum = sum_bytes(answer.body, cut.body_bytes);
   if (age_s != 0) body_sum = age_ttls(body, answer, cut.body_bytes, age_s, body_sum);
-  const bool ad = answer.authentic_data && limits.trust_ad && (query.flag_ad || query.flag_do) &&
-                  !cut.truncated;
+  const bool ad =
+      answer.authentic_data && (query.flag_ad || query.flag_do) && !cut.truncated;
   const auto ar = static_cast<uint16_t>(cut.ar + (query.has_opt ? 1 : 0));
   uint64_t sum = write_header(msg, query, answer.rcode,
                               {.aa = answer.authoritative, .tc = cut.truncated, .ad = ad},

@@ -29,7 +29,6 @@ namespace millrace::wire {
 struct ReplyLimits {
   uint16_t udp_bytes_max;   // ours (edns_udp_bytes): also the size our OPT shows
   uint16_t room;            // bytes that may be written at `msg`
-  bool trust_ad = false;    // A8: AD out = entry AD and trusted and asked for
   bool stream = false;      // over TCP: no limit but `room`
   // EDNS options for a query that has an OPT; the first `cookie_bytes` of them are its cookie,
   // which errors have, too. They do not overlap `msg`.
@@ -68,14 +67,14 @@ struct Reply {
 // When it does not fit into the smallest of query.udp_bytes_max, limits.udp_bytes_max and
 // limits.room: first the additional section goes, then the options behind the cookie, then all
 // records with TC=1. AD is shown only if
-// the entry has it, it is trusted, the client asked (AD or DO), and TC is 0. Over TCP only
+// the entry has it, the client asked (AD or DO), and TC is 0. Over TCP only
 // limits.room counts, and what does not fit into that has no reply (TC would say nothing there).
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
                   const ReplyLimits& limits) noexcept;
 
 // The same for an answer past its time (RFC 8767): every TTL shown is `ttl_s`, AD is 0, and with an
-// OPT come the cookie and an EXTENDED-DNS-ERROR, 3 or with NXDOMAIN 19, unless records would have to
-// go for them.
+// OPT come the cookie and an EXTENDED-DNS-ERROR, 3 or with NXDOMAIN 19, unless records would have
+// to go for them.
 Reply write_stale_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t ttl_s,
                         const ReplyLimits& limits) noexcept;
 

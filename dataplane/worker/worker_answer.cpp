@@ -116,6 +116,9 @@ void Worker::answered(const StepIo& io, uint32_t idx, uint32_t try_idx,
                       wire::ParsedAnswer& parsed) noexcept {
   const Pending& pending = inflight_.at(idx);
   const Try& entry = pending.tries[try_idx];
+  if (entry.backend == kNoBackend || settings_.service().backend[entry.backend].trust_ad == 0) {
+    parsed.view.authentic_data = false;
+  }
   if (!entry.with_edns && entry.backend != kNoBackend) {
     for (uint32_t t = 0; t < pending.try_cnt; ++t) {
       const Try& other = pending.tries[t];

@@ -173,14 +173,9 @@ Worker::Asked Worker::hand_to_owner(StepIo& io, const Frame& frame, const wire::
                                     const Key& key) noexcept {
   const uint32_t owner = owner_of(shard_of(key.hash), to_.workers);
   if (owner == to_.worker) return ask(io, frame, query, key);
-  ring::WorkItem item{};
-  item.frame = frame;
-  item.query = query;
-  item.hash = key.hash;
-  item.kind = ring::ItemKind::miss;
-  item.packet_cache = key.bytes[3];
-  item.generation = static_cast<uint32_t>(settings_.generation());
-  if (!to_.to[owner]->push(item)) return {Outcome::servfail_ring_full};
+  if (!to_.to[owner]->push(ring::miss_item(frame, query, key, settings_.generation()))) {
+    return {Outcome::servfail_ring_full};
+  }
   counters_.count(Event::ring_sent);
   return {Outcome::miss};
 }

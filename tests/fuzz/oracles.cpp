@@ -227,7 +227,7 @@ std::string check_plain_reply(const Bytes& bytes, const wire::Query& query,
   view.an_cnt = shape.an_cnt;
   view.ns_cnt = shape.ns_cnt;
   view.an_end = shape.ns_cnt == 0 ? view.body_bytes : uint16_t{0};
-  view.authentic_data = true;
+  view.authentic_data = shape.age_s != 7;
   Bytes room = bytes;
   room.resize(bytes.size() + (shape.body_bytes == 1000 ? 400 : kRoom));
   const ExactCopy short_copy(room);
@@ -238,8 +238,7 @@ std::string check_plain_reply(const Bytes& bytes, const wire::Query& query,
   by_short.room = short_copy.len();
   Frame by_long = by_short;
   by_long.data = long_copy.data();
-  wire::ReplyLimits limits{.udp_bytes_max = shape.udp_bytes_max, .room = 0,
-                           .trust_ad = shape.age_s != 7};
+  wire::ReplyLimits limits{.udp_bytes_max = shape.udp_bytes_max, .room = 0};
   const uint16_t plain_len = wire::plain_reply(by_short, query, view, shape.age_s, limits);
   if (plain_len == 0) {
     return Bytes(by_short.data, by_short.data + room.size()) == room ? "" : "declined too late";

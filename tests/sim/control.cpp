@@ -146,6 +146,7 @@ void Control::write_service(abi::ServiceSection& service) {
     cache.entry_bytes_max = 4096;
   }
   service.edns_udp_bytes = plan_.edns_udp_bytes;
+  service.local.cookies = 1;
   service.upstream_edns_udp_bytes = 1232;
   service.upstream_port_first = kUpstreamPortFirst;
   service.upstream_port_end = kUpstreamPortEnd;

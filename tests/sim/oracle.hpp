@@ -124,6 +124,7 @@ class Oracle {
     uint64_t opened_ns = 0;    // 0: surely no question is outstanding
     uint64_t failed_then = 0;  // the sender's failures at the last packet
     uint64_t alarms_then = 0;  // likewise its up_spoof_alarm
+    uint64_t alarmed_ns = 0;   // the last time that this had risen between two packets
     uint64_t progress_ns = 0;  // a true answer was looked at
     uint64_t bare_ns = 0;      // ... one without any number
     uint64_t truncated_ns = 0;

@@ -118,7 +118,9 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     if (plan_.hedge_ms != 0) wait_ms = std::min<uint64_t>(wait_ms, plan_.hedge_ms);
     const bool waited = now_ns >= state.sent_ns + wait_ms * kMs;
     const bool beside = beside_flushed(sent, now_ns);
-    const bool alarmed = alarms != state.alarms_then;
+    // A burst of guesses may raise more than one alarm in a turn.
+    if (alarms != state.alarms_then) state.alarmed_ns = now_ns;
+    const bool alarmed = state.alarmed_ns == now_ns;
     demand(ended || answered || waited || beside || alarmed, "A57",
            "asked again while the question is outstanding", frame);
     if (ended || beside) {

@@ -18,7 +18,7 @@ FUNCTION_LINES_MAX = 70
 SPDX_NAMES = {"meson.build", "meson_options.txt"}
 
 # Within the data plane a folder may include itself and those before it.
-LAYERS = ["abi", "base", "wire", "cache", "flow", "ring", "snapshot", "stats", "worker", "port"]
+LAYERS = "abi base wire cache flow ring snapshot stats worker slow port".split()
 CONTROL_MAY_INCLUDE = ("control/", "dataplane/abi/", "dataplane/base/", "dataplane/snapshot/",
                        "dataplane/stats/", "ebpf/abi/")
 

@@ -45,10 +45,11 @@ def world(resolver):
     yield made
     resolver.check()
     if made.kept_waiting:
-        # Their questions end, and whoever was counted out comes back.
+        # Their questions end, what they made is read, and whoever was counted out comes back.
         made.scripts.clear()
-        resolver.automatic = made.answer
         appliance.advance(6)
+        resolver.drain()
+        resolver.automatic = made.answer
         appliance.wait_until(made.is_served, 20, "the resolver to be back", interval=0)
     while not resolver.asked.empty():
         resolver.asked.get_nowait()

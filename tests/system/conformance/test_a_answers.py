@@ -145,6 +145,21 @@ def test_A8_ad_is_not_passed_on_without_trust(world, way, of_entry):
                 assert not answer.message.flags & AD
 
 
+@pytest.mark.parametrize("way", ("udp4", "tcp4"))
+@pytest.mark.parametrize("of_entry", (0, AD))
+def test_A8_ad_of_a_trusted_resolver_reaches_those_who_ask(world, way, of_entry):
+    name = world.name()
+    world.serve(
+        name, lambda asked: reply_to(asked, answer=[rrset(name, "A", "192.0.2.1")], flags=of_entry)
+    )
+    for dnssec in (False, True):
+        for flags in (RD, RD | AD):
+            for _ in range(2):
+                answer = world.ask(way, name, flags=flags, dnssec=dnssec, port=w.PAIR_PORT)
+                wanted = of_entry if dnssec or flags & AD else 0
+                assert answer.message.flags & AD == wanted
+
+
 @every_way
 def test_A9_ad_of_the_query_is_not_copied(world, way):
     failing = world.serve(world.name(), says(rcode=dns.rcode.SERVFAIL))

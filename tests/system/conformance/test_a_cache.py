@@ -10,7 +10,7 @@ import dns.rdatatype
 import pytest
 
 import world as w
-from world import Changed, every_way, not_yet, reply_to, rrset, says, soa
+from world import Changed, every_way, reply_to, rrset, says, soa
 
 RD = dns.flags.RD
 
@@ -277,7 +277,6 @@ def test_A33_large_answers_are_not_kept(world, way):
 
 
 @w.over_udp
-@not_yet
 def test_A34_any_over_udp_is_minimal(world, way):
     name = world.name()
     world.serve(
@@ -507,7 +506,6 @@ def test_A50_silence_is_remembered(world):
     assert len(world.asked(name)) == count
 
 
-@not_yet
 def test_A51_failures_are_remembered_longer_and_longer(world):
     name = world.serve(world.name(), says(rcode=dns.rcode.SERVFAIL))
     world.ask("udp4", name)

@@ -12,7 +12,7 @@ import frames
 import namespace
 import world as w
 from appliance import CLIENT4, CLIENT6, SERVICE4, SERVICE6, mac_of
-from world import Changed, every_way, not_yet, over_udp, rrset, says
+from world import Changed, every_way, over_udp, rrset, says
 
 RD = dns.flags.RD
 Option = dns.edns.GenericOption
@@ -158,7 +158,6 @@ def test_A80_extended_errors(world, way):
 
 
 @every_way
-@not_yet
 def test_A81_cookies(world, way):
     name = world.name()
     first = world.ask(way, name, options=[Option(10, b"clientck")]).message
@@ -181,7 +180,6 @@ def test_A82_cookies_are_in_no_entry(world, way):
 
 
 @every_way
-@not_yet
 def test_A83_no_question_but_a_cookie(world, way):
     message = struct.pack("!HHHHHH", 7, 0x0100, 0, 0, 0, 1) + opt(
         struct.pack("!HH", 10, 8) + b"c" * 8

@@ -8,6 +8,7 @@ not scripted get an A record with a TTL of 300.
 
 import collections
 import itertools
+import pathlib
 import socket
 import struct
 import time
@@ -26,6 +27,7 @@ import namespace
 from appliance import SERVICE4, SERVICE6, Answer, settled_stats
 from played_resolver import Asked, PlayedResolver
 
+CONFIG = pathlib.Path(__file__).parent / "conformance.yaml"
 WAYS = ("udp4", "udp6", "tcp4", "tcp6")
 UDP = WAYS[:2]
 TCP = WAYS[2:]

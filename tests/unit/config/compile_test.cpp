@@ -38,7 +38,7 @@ const char* const kEveryField =
     "binds:\n  - {name: a, listen_address: 198.18.0.53}\n"
     "  - {name: b, listen_address: '[fd00:18::53]:5300', pool: two}\n"
     "backends:\n  - {name: r1, address: '198.18.1.1:5301', pools: [two], weight: 7,\n"
-    "     max_in_flight: 1000}\n"
+    "     max_in_flight: 1000, trust_ad: true}\n"
     "  - {name: r2, address: 'fd00:18:1::1', pools: [default, two]}\n"
     "pools:\n  - {name: default}\n  - {name: two, packet_cache: other, policy: weighted}\n"
     "packet_caches:\n  - {name: default, size: 64MiB}\n"
@@ -158,6 +158,8 @@ TEST(Compile, FillsWhoIsAskedWhen) {
   EXPECT_EQ(service.backend[0].weight, 7u);
   EXPECT_EQ(service.backend[0].in_flight_max, 1000u);
   EXPECT_EQ(service.backend[1].weight, 1u);
+  EXPECT_EQ(service.backend[0].trust_ad, 1);
+  EXPECT_EQ(service.backend[1].trust_ad, 0);
   EXPECT_EQ(service.backend[1].in_flight_max, 0u);
   EXPECT_EQ(service.pool[0].policy, abi::PoolPolicy::least_outstanding);
   EXPECT_EQ(service.pool[1].policy, abi::PoolPolicy::weighted);
@@ -307,20 +309,44 @@ TEST(Compile, A118_zones_are_switched_one_by_one) {
   EXPECT_EQ(added.at("localhost."), abi::LocalKind::nxdomain);
 }
 
-// 128 names of the largest total that is allowed, beside all that is built in.
+// Who forwards a name wants it asked, and what is above and beside it answered here as before.
+TEST(Compile, A118_what_is_forwarded_is_not_answered_here) {
+  using abi::LocalKind;
+  const auto loaded = load(
+      kGood + "forward: [{name: f, pool: default, suffixes: [10.in-addr.arpa, "
+              "7.168.192.in-addr.arpa, a.Corp, b.a.corp, corp.example, .]}]\n"
+              "local_zones: {also: [corp]}\n");
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const auto zones = zones_of(compiled(*loaded.config, 7)->service);
+  EXPECT_EQ(zones.size(), 7u + 97u + 1 + 3);
+  EXPECT_EQ(zones.at("10.in-addr.arpa."), LocalKind::elsewhere);
+  EXPECT_EQ(zones.at("168.192.in-addr.arpa."), LocalKind::empty);
+  EXPECT_EQ(zones.at("7.168.192.in-addr.arpa."), LocalKind::elsewhere);
+  EXPECT_EQ(zones.at("corp."), LocalKind::nxdomain);
+  EXPECT_EQ(zones.at("a.corp."), LocalKind::elsewhere);
+  EXPECT_EQ(zones.at("b.a.corp."), LocalKind::elsewhere);
+  EXPECT_EQ(zones.count("corp.example."), 0u) << "no local zone has it";
+}
+
+// 128 names of the largest total that is allowed, as many below them that are forwarded, and all
+// that is built in.
 TEST(Compile, AsManyZonesAsAreAllowedFit) {
   std::string names;
+  std::string below;
   std::size_t bytes = 0;
   for (int i = 0; i < 128; ++i) {
     const std::string name = "a" + std::to_string(1000 + i) + std::string(17, 'x');
     names += (i == 0 ? "" : ", ") + name;
+    below += (i == 0 ? "" : ", ") + ("b-of-" + name.substr(0, 5)) + "." + name;
     bytes += name.size() + 2;
   }
   ASSERT_EQ(bytes, 3072u);
-  const LoadResult loaded = load(kGood + "local_zones: {also: [" + names + "]}\n");
+  const LoadResult loaded =
+      load(kGood + "local_zones: {also: [" + names + "]}\n" +
+           "forward: [{name: f, pool: default, suffixes: [" + below + "]}]\n");
   ASSERT_TRUE(loaded.ok()) << loaded.text();
   const Image image = compiled(*loaded.config, 7);
-  EXPECT_EQ(image->service.local_zones, 128u + 104u);
+  EXPECT_EQ(image->service.local_zones, 128u + 128u + 104u);
   EXPECT_EQ(snapshot::verify_config(image.get(), sizeof *image), "");
 }
 

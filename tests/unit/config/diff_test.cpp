@@ -49,7 +49,7 @@ TEST(Diff, MatchesObjectsByName) {
   wanted.backends.erase(wanted.backends.begin());
   wanted.backends[0].address.port = 5353;
   wanted.backends.push_back({.name = "t", .address = {.bytes = {198, 18, 1, 3}, .family = 4}});
-  const std::string rest = ", pools: [default], weight: 1, max_in_flight: 0}";
+  const std::string rest = ", pools: [default], weight: 1, max_in_flight: 0, trust_ad: false}";
   EXPECT_EQ(
       diff(running, wanted),
       (Changes{

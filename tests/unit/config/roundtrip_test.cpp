@@ -40,6 +40,7 @@ TEST(RoundTrip, AMinimalConfigIsDumpedWhole) {
             "    pools: [default]\n"
             "    weight: 1\n"
             "    max_in_flight: 0\n"
+            "    trust_ad: false\n"
             "pools:\n"
             "  - name: default\n"
             "    packet_cache: default\n"

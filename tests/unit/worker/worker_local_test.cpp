@@ -61,6 +61,14 @@ class WorkerLocal : public ::testing::Test {
   Rig rig;
 };
 
+TEST_F(WorkerLocal, A118_what_is_forwarded_is_not_answered_here) {
+  add_zone(rig.service(), "7.10.in-addr.arpa", LocalKind::elsewhere);
+  rig.publish();
+  expect_forwarded("1.7.10.in-addr.arpa");
+  expect_forwarded("7.10.in-addr.arpa");
+  expect_negative(local("8.10.in-addr.arpa"), 3, "10.in-addr.arpa");
+}
+
 TEST_F(WorkerLocal, A117_localhost_is_the_loopback_interface) {
   for (const char* name : {"localhost", "LocalHost", "a.b.localhost"}) {
     ReadMessage message = local(name);

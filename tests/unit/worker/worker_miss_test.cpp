@@ -59,6 +59,32 @@ TEST(WorkerMiss, IdenticalQuestionsAreAskedOnce) {
   EXPECT_EQ(replies[2].message.id, 3);
 }
 
+// On a miss and on a hit, for those who ask for it, and from the backend that is trusted alone.
+TEST(WorkerMiss, A8_AdIsThatOfATrustedBackend) {
+  for (const bool trusted : {false, true}) {
+    Rig rig;
+    rig.service().pool[0].backends = 0b01;
+    rig.service().backend[0].trust_ad = trusted ? 1 : 0;
+    rig.service().backend[1].trust_ad = 1;
+    rig.publish();
+    for (int i = 0; i < 2; ++i) {
+      rig.clear();
+      rig.ask(rig.query("www.example").add_flags(kFlagAd), 4001);
+      rig.ask(rig.query("www.example"), 4002);
+      rig.step();
+      if (i == 0) {
+        const Out asked = rig.only_asked();
+        rig.answer(asked, rig.data_for(asked).add_flags(kFlagAd));
+        rig.step();
+      }
+      const auto replies = rig.replies();
+      ASSERT_EQ(replies.size(), 2u);
+      EXPECT_EQ(replies[0].message.has(kFlagAd), trusted);
+      EXPECT_FALSE(replies[1].message.has(kFlagAd));
+    }
+  }
+}
+
 TEST(WorkerMiss, AnotherKeyIsAnotherQuestion) {
   Rig rig;
   rig.ask(rig.query("a.test"), 4001);

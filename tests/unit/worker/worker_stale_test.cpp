@@ -44,9 +44,13 @@ class ServeStale : public ::testing::Test {
     EXPECT_EQ(reply.message.extended_errors(), std::vector<uint16_t>{code});
     EXPECT_FALSE(reply.message.has(kFlagAd));
     for (const ReadRecord& record : reply.message.records) {
-      if (record.type != kTypeOpt) EXPECT_EQ(record.ttl, 30u);
+      if (record.type != kTypeOpt) {
+        EXPECT_EQ(record.ttl, 30u);
+      }
     }
-    if (code == 3) EXPECT_EQ(reply.message.count(Section::answer), 1u);
+    if (code == 3) {
+      EXPECT_EQ(reply.message.count(Section::answer), 1u);
+    }
   }
 
   Rig rig;

@@ -9,7 +9,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-namespace millrace::slow {
+namespace millrace {
 
 class SocketAddress {
  public:
@@ -61,4 +61,4 @@ class SocketAddress {
   socklen_t bytes_ = 0;
 };
 
-}  // namespace millrace::slow
+}  // namespace millrace
