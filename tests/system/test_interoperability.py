@@ -3,6 +3,7 @@
 get along with it."""
 
 import dataclasses
+import functools
 import select
 import struct
 import subprocess
@@ -126,6 +127,7 @@ def ask_all(
     return answers
 
 
+@functools.lru_cache(maxsize=None)
 def meaning_of(wire: bytes, others_too: bool = True):
     """What a client understands; the order of records and their TTLs apart."""
     message = dns.message.from_wire(wire)
@@ -136,14 +138,14 @@ def meaning_of(wire: bytes, others_too: bool = True):
     for rrset in (rrset for section in sections for rrset in section):
         assert rrset.ttl <= TTL
     return (
-        dns.rcode.to_text(message.rcode()),
-        dns.flags.to_text(message.flags),
+        message.rcode(),
+        message.flags,
         message.edns,
         message.ednsflags,
-        message.question[0].to_text().lower(),
+        message.question,  # names are equal whatever their case
         [
             sorted(
-                f"{rrset.name.to_text().lower()} {rrset.rdtype} {rrset.covers} {item.to_text()}"
+                (rrset.name.canonicalize().to_wire(), rrset.rdtype, item.to_digestable())
                 for rrset in section
                 for item in rrset
             )
@@ -173,7 +175,8 @@ def differences(asked, seen, wanted, way) -> list[str]:
             continue
         whole = way[0] == "tcp" or len(other) <= 1232  # else additional records may be left out
         if meaning_of(one, whole) != meaning_of(other, whole):
-            found.append(f"{question}: {meaning_of(one)} instead of {meaning_of(other)}")
+            texts = [dns.message.from_wire(wire).to_text() for wire in (one, other)]
+            found.append(f"{question}:\n{texts[0]}\ninstead of\n{texts[1]}")
     return found
 
 

@@ -31,7 +31,17 @@ class Held:
         self.client.socket.close()
 
     def good(self) -> bytes:
-        return reply_to(self.asked, answer=[rrset(self.name, "A", "192.0.2.1")]).to_wire()
+        return self._good_for(self.asked)
+
+    def _good_for(self, asked) -> bytes:
+        return reply_to(asked, answer=[rrset(self.name, "A", "192.0.2.1")]).to_wire()
+
+    def over_tcp(self) -> list:
+        return [asked for asked in self.world.asked(self.name) if asked.connection is not None]
+
+    def reply_to(self, asked) -> None:
+        """The good answer to a later query for the same."""
+        self.world.resolver.reply(asked, self._good_for(asked))
 
     def reply(self, wire: bytes) -> None:
         self.world.resolver.reply(self.asked, wire)
@@ -266,7 +276,7 @@ def test_A66_many_wrong_answers_move_it_to_tcp(world):
         for ident in range(64):
             held.reply(ident.to_bytes(2, "big") + held.good()[2:])
         world.advance(1)
-        assert any(asked.connection is not None for asked in world.asked(held.name))
+        assert held.over_tcp()
 
 
 @not_yet
