@@ -63,7 +63,8 @@ TEST_F(ReplyTest, A7_A10_header_of_a_hit) {
            0, kFlagRd, kFlagCd, kFlagZ, kFlagAd, kFlagRd | kFlagCd | kFlagZ, kFlagAa | kFlagRa}) {
     const Written written = serve(ask().flags(flags));
     const uint16_t expected = static_cast<uint16_t>(kFlagQr | kFlagRa | (flags & kFlagRd) |
-                                                    (flags & kFlagCd));
+                                                    (flags & kFlagCd) |
+                                                    (flags & kFlagAd));  // the entry has it
     EXPECT_EQ(written.message->flags, expected) << flags;
   }
 }
