@@ -26,6 +26,8 @@ namespace millrace {
 struct HashSecret {
   static constexpr std::size_t kWords = sizeof(Key::bytes) / 8 + 2;
   static constexpr std::size_t kBytes = (kWords * 8 + 63) & ~std::size_t{63};
+  // The octets from here on are none that the hash uses; cookies are made with them.
+  static constexpr std::size_t kSpareAt = kWords * 8;
   alignas(64) uint8_t bytes[kBytes];
 };
 

@@ -108,6 +108,8 @@ Transport read_transport_record(const uint8_t* msg, const Record& record,
   if (is_opt) {
     if (records.has_opt || msg[record.start] != 0) return Transport::malformed;
     records.has_opt = true;
+    records.options_at = record.rdata_at;
+    records.options_bytes = record.rdata_bytes;
     records.extended_rcode = static_cast<uint8_t>(record.ttl_s >> 24);
   } else {
     records.is_signed = true;

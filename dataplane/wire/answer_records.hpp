@@ -40,6 +40,8 @@ struct Records {
   uint32_t end = 0;               // of the last record
   uint32_t cut_at = 0;            // first OPT, TSIG or SIG(0) of the additional section; 0: none
   bool has_opt = false;
+  uint16_t options_at = 0;        // the RDATA of OPT
+  uint16_t options_bytes = 0;
   bool is_signed = false;         // TSIG or SIG(0)
   uint8_t extended_rcode = 0;     // bits 4..11 of the RCODE, from OPT
   Record record[kMax];            // without OPT, TSIG and SIG(0)

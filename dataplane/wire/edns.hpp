@@ -37,6 +37,25 @@ inline void write_extended_error(uint8_t* to, uint16_t code) noexcept {
   store_be16(to + 4, code);
 }
 
+// The first option of this kind in the RDATA of an OPT of others; null: none. What is broken ends
+// where it breaks.
+inline const uint8_t* find_option(const uint8_t* rdata, uint32_t rdata_bytes, uint16_t code,
+                                  uint16_t& option_bytes) noexcept {
+  uint32_t at = 0;
+  while (at + kOptionHeadBytes <= rdata_bytes) {
+    const uint16_t bytes = load_be16(rdata + at + 2);
+    const bool found = load_be16(rdata + at) == code;
+    at += kOptionHeadBytes;
+    if (bytes > rdata_bytes - at) return nullptr;
+    if (found) {
+      option_bytes = bytes;
+      return rdata + at;
+    }
+    at += bytes;
+  }
+  return nullptr;
+}
+
 // What a client's OPT asks for. The pointer leads into its message.
 struct ClientOptions {
   const uint8_t* cookie = nullptr;  // the client's own, and behind it what it says is a server's

@@ -27,6 +27,11 @@ inline constexpr uint16_t kAnswerTtlsMax = 512;
 uint16_t write_upstream_query(uint8_t* msg, uint16_t id, const Key& key,
                               uint16_t edns_udp_bytes) noexcept;
 
+// Adds an option to such a query, of `len` octets, that has an OPT; answers its new length. Needs
+// `bytes` and 4 more.
+uint16_t add_option(uint8_t* msg, uint16_t len, const Key& key, uint16_t code, const uint8_t* data,
+                    uint16_t bytes) noexcept;
+
 // First look, before anything is known: the checks that need no query of ours.
 // Answers kGoOn, or up_drop_short / up_drop_qr / up_drop_opcode.
 abi::Outcome check_answer_head(const uint8_t* msg, uint16_t len, uint16_t& id) noexcept;
@@ -50,6 +55,8 @@ struct ParsedAnswer {
   abi::Event skip;      // why not, when !cacheable (an ins_skip_* event)
   uint8_t rcode;        // with the extended bits of OPT: 0..4095 clipped to 255
   bool has_opt;         // the upstream speaks EDNS
+  const uint8_t* cookie;  // its COOKIE option, in the message; null: none
+  uint16_t cookie_bytes;
   bool has_signatures;  // RRSIGs are kept: the entry should end before they do, see below
   uint32_t signatures_expire_s;  // the earliest end of an RRSIG, seconds of Unix time modulo 2^32
 };
@@ -75,11 +82,13 @@ inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s
 // behind that are cut with it, since removing it alone would move what pointers point at. A
 // positive answer whose authority section is NS only (and whose additional section is addresses
 // only) ends behind its answer section: nobody asked for the rest, and forged rest is how caches
-// get poisoned. TTLs: unsigned; capped at limits.ttl_s_max; the SOA of a negative answer at its own
-// MINIMUM and at limits.negative_ttl_s_max; then every RRset together with its RRSIGs gets the
-// lowest of its TTLs. lifetime_s: the lowest TTL of all records of the message, cut ones included
-// (the message is one atom: RFC 4035 section 4.5), raised to limits.ttl_s_min, never above the cap
-// of its kind.
+// get poisoned. Labels with which an owner name, or under a DNAME the target of a CNAME, begins as
+// the question does are put into lower case: servers copy the question's spelling, which is another
+// each time (spelling.hpp). TTLs: unsigned; capped at limits.ttl_s_max; the SOA of a negative
+// answer at its own MINIMUM and at limits.negative_ttl_s_max; then every RRset together with its
+// RRSIGs gets the lowest of its TTLs. lifetime_s: the lowest TTL of all records of the message, cut
+// ones included (the message is one atom: RFC 4035 section 4.5), raised to limits.ttl_s_min, never
+// above the cap of its kind.
 //
 //   not cacheable                                              skip
 //   a record off the chain QNAME -> CNAME/DNAME -> QTYPE,      ins_skip_chain
@@ -95,7 +104,8 @@ inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s
 // `skip` is ins_skip_rcode, or ins_skip_soa for the lame ones. QDCOUNT 0 is let pass here only.
 //
 // Verdict::truncated. TC, or longer than kAnswerBytesMax: `skip` is ins_skip_tc or ins_skip_size.
-// With the other verdicts `parsed` says nothing. `has_opt` is known with answer and failure.
+// With the other verdicts `parsed` says nothing. `has_opt` and `cookie` are known with answer and
+// failure.
 Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
                      const abi::PacketCacheConfig& limits, AnswerScratch& scratch,
                      ParsedAnswer& parsed) noexcept;

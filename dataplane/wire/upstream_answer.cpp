@@ -7,6 +7,7 @@
 #include "dataplane/wire/answer_records.hpp"
 #include "dataplane/wire/dns_format.hpp"
 #include "dataplane/wire/dns_name.hpp"
+#include "dataplane/wire/edns.hpp"
 #include "dataplane/wire/packet.hpp"
 #include "dataplane/wire/upstream.hpp"
 
@@ -99,12 +100,18 @@ bool is_meta_type(uint16_t record_type) noexcept {
   return record_type == type::opt || record_type == 0 || (record_type >= 128 && record_type <= 255);
 }
 
+void note_options(const uint8_t* msg, const Records& records, ParsedAnswer& parsed) noexcept {
+  parsed.has_opt = records.has_opt;
+  parsed.cookie = find_option(msg + records.options_at, records.options_bytes, kOptionCookie,
+                              parsed.cookie_bytes);
+}
+
 // A server that could not read the question may leave it out of its refusal; an answer may not.
 Verdict judge_without_question(Work& work, NameMap& names, ParsedAnswer& parsed) noexcept {
   if (!read_records(work.msg, work.len, kDnsHeaderBytes, names, work.records)) {
     return Verdict::malformed;
   }
-  parsed.has_opt = work.records.has_opt;
+  note_options(work.msg, work.records, parsed);
   const uint16_t rcode = whole_rcode(work.msg, work.records);
   if (rcode == rcode::noerror || rcode == rcode::nxdomain) return Verdict::question;
   return fail(parsed, rcode, Event::ins_skip_rcode, work.limits);
@@ -215,6 +222,23 @@ void note_signature(const Work& work, const Record& record, ParsedAnswer& parsed
   parsed.has_signatures = true;
 }
 
+// Puts the labels with which the name at `at` begins as the question does into lower case, in the
+// copy that is kept.
+void fold_copied_labels(const Work& work, uint32_t at, uint8_t* body) noexcept {
+  const uint8_t* asked = work.msg + kDnsHeaderBytes;
+  uint8_t copied[1 + kLabelBytesMax];
+  uint8_t wanted[1 + kLabelBytesMax];
+  while (work.msg[at] != 0 && work.msg[at] == *asked) {
+    const uint32_t bytes = 1u + *asked;
+    fold_name(copied, work.msg + at, bytes);
+    fold_name(wanted, asked, bytes);
+    if (std::memcmp(copied, wanted, bytes) != 0) return;
+    std::memcpy(body + (at - work.body_at), copied, bytes);
+    at += bytes;
+    asked += bytes;
+  }
+}
+
 void write_body(const Work& work, AnswerScratch& scratch, ParsedAnswer& parsed) noexcept {
   AnswerView& view = parsed.view;
   view.body_bytes = static_cast<uint16_t>(work.keep_end - work.body_at);
@@ -227,6 +251,10 @@ void write_body(const Work& work, AnswerScratch& scratch, ParsedAnswer& parsed) 
   for (uint32_t i = 0; i < work.records.cnt; ++i) {
     const Record& record = work.records.record[i];
     if (record.start >= work.keep_end) break;
+    fold_copied_labels(work, record.start, scratch.body);
+    if (work.chain.has_dname && record.type == type::cname && record.cls == kClassIn) {
+      fold_copied_labels(work, record.rdata_at, scratch.body);
+    }
     const uint16_t ttl_offset = static_cast<uint16_t>(record.ttl_at - work.body_at);
     const uint16_t end =
         static_cast<uint16_t>(record.rdata_at + record.rdata_bytes - work.body_at);
@@ -332,7 +360,7 @@ Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
   work.qtype = load_be16(key.bytes);
   names.learn(kDnsHeaderBytes, body_at);
   if (!read_records(msg, len, body_at, names, work.records)) return Verdict::malformed;
-  parsed.has_opt = work.records.has_opt;
+  note_options(msg, work.records, parsed);
   work.rcode = whole_rcode(msg, work.records);
   return judge_answer(work, names, key, scratch, parsed);
 }

@@ -29,6 +29,18 @@ uint16_t write_upstream_query(uint8_t* msg, uint16_t id, const Key& key,
                                (with_opt ? kOptBytes : 0));
 }
 
+uint16_t add_option(uint8_t* msg, uint16_t len, const Key& key, uint16_t code, const uint8_t* data,
+                    uint16_t bytes) noexcept {
+  uint8_t* const opt = msg + kDnsHeaderBytes + (key.len - kKeyHeadBytes) + kQuestionTailBytes;
+  uint8_t* const options_bytes = opt + kOptBytes - 2;
+  store_be16(options_bytes,
+             static_cast<uint16_t>(load_be16(options_bytes) + kOptionHeadBytes + bytes));
+  store_be16(msg + len, code);
+  store_be16(msg + len + 2, bytes);
+  std::memcpy(msg + len + kOptionHeadBytes, data, bytes);
+  return static_cast<uint16_t>(len + kOptionHeadBytes + bytes);
+}
+
 abi::Outcome check_answer_head(const uint8_t* msg, uint16_t len, uint16_t& id) noexcept {
   if (len < kDnsHeaderBytes) return abi::Outcome::up_drop_short;
   const uint8_t flags = msg[kDnsFlagsAt];
