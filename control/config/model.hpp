@@ -120,6 +120,8 @@ struct Upstream {
   uint32_t down_after = 3;                 // failed tries in a row that make a backend suspect
   uint32_t probe_interval_ms = 5000;       // a backend that is down gets one query per interval
   uint16_t udp_payload_size_bytes = 1232;  // what we advertise to backends (RFC 9715: <= 1400)
+  bool randomize_case = true;              // forgers have to guess it; off if a backend changes it
+  bool cookies = true;                     // RFC 7873, as a client
   bool operator==(const Upstream&) const = default;
 };
 

@@ -68,6 +68,8 @@ void compile_settings(const Config& config, abi::ServiceSection& service) {
   service.upstream_tries_max = upstream.tries;
   service.probe_interval_ms = upstream.probe_interval_ms;
   service.down_after = upstream.down_after;
+  service.upstream_randomize_case = upstream.randomize_case ? 1 : 0;
+  service.upstream_cookies = upstream.cookies ? 1 : 0;
   service.tcp = {.connections_max = config.tcp.connections,
                  .connections_per_source_max = config.tcp.connections_per_source,
                  .queries_per_connection_max = config.tcp.queries_per_connection,

@@ -235,7 +235,8 @@ struct ServiceSection {
   uint32_t down_after;              // failed tries in a row that take a backend out of use
   IdleMode idle;
   uint8_t answer_rd0;               // 0: REFUSED; 1: from the cache only
-  uint8_t reserved[2];
+  uint8_t upstream_randomize_case;  // 1: of the names that are asked for
+  uint8_t upstream_cookies;         // 1: RFC 7873, as a client
   uint32_t log_level;
   TcpConfig tcp;
   LocalConfig local;

@@ -405,6 +405,8 @@ void check_upstream(Verdict& verdict, const abi::ServiceSection& service, uint32
   verdict.in_range("service.upstream_tries_max", service.upstream_tries_max, 1, abi::kTriesMax);
   verdict.in_range("service.probe_interval_ms", service.probe_interval_ms, 1, kTimeoutMsMax);
   verdict.in_range("service.down_after", service.down_after, 1, kDownAfterMax);
+  verdict.flag("service.upstream_randomize_case", service.upstream_randomize_case);
+  verdict.flag("service.upstream_cookies", service.upstream_cookies);
 }
 
 void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_t workers) {
@@ -444,7 +446,6 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   verdict.in_range("service.stale.recheck_s", stale.recheck_s, 1, abi::kStaleSMax);
   verdict.in_range("service.stale.ttl_s", stale.ttl_s, 1, abi::kStaleSMax);
   verdict.in_range("service.log_level", service.log_level, 0, kLogLevelMax);
-  verdict.zero("service.reserved", service.reserved);
   check_upstream(verdict, service, workers);
   check_binds(verdict, service);
   check_backends(verdict, service);

@@ -151,6 +151,8 @@ Try& Inflight::add_try(uint32_t idx, uint16_t port, uint16_t id) noexcept {
   entry.live = true;
   entry.overdue = false;
   entry.edns_refused = false;
+  entry.cookie_refused = false;
+  entry.lacks = Guard::none;
   entry.chain_next = head;
   head = idx * kTriesMax + t;
   return entry;

@@ -46,6 +46,9 @@ struct Waiter {
   uint32_t next;
 };
 
+// What an answer may lack though it matches in all else (answer_guards.hpp).
+enum class Guard : uint8_t { none, spelling, cookie };
+
 struct Try {
   abi::Address target;   // who may answer
   abi::Address source;   // at which of our addresses
@@ -57,6 +60,10 @@ struct Try {
   bool overdue;          // its time passed without an answer
   bool with_edns;
   bool edns_refused;     // and that was the answer
+  bool with_cookie;
+  bool cookie_refused;   // BADCOOKIE
+  Guard lacks;           // of an answer that was dropped for it
+  uint64_t spelling;     // of the name in the question
   uint64_t sent_ns;
   uint64_t due_ns;       // overdue from then on
   uint32_t chain_next;   // same bucket of ports

@@ -8,9 +8,7 @@ namespace millrace::dp {
 namespace {
 
 static_assert(abi::kCookieSecretBytes == kSipKeyBytes);
-// The last octets of the hash's secret are none that the hash uses.
-constexpr std::size_t kOwnSecretAt = HashSecret::kBytes - kSipKeyBytes;
-static_assert(kOwnSecretAt >= HashSecret::kWords * 8);
+static_assert(HashSecret::kSpareAt + kSipKeyBytes <= HashSecret::kBytes);
 
 uint8_t* add_head(uint8_t* to, uint16_t code, uint32_t bytes) noexcept {
   store_be16(to, code);
@@ -24,7 +22,7 @@ void ReplyOptions::load(const abi::ServiceSection& service, const HashSecret& se
   config_ = service.local;
   secret_cnt_ = config_.cookie_secrets;
   if (secret_cnt_ == 0) {
-    std::memcpy(config_.cookie_secret[0], secret.bytes + kOwnSecretAt, kSipKeyBytes);
+    std::memcpy(config_.cookie_secret[0], secret.bytes + HashSecret::kSpareAt, kSipKeyBytes);
     secret_cnt_ = 1;
   }
   nsid_bytes_ = static_cast<uint16_t>(strnlen(config_.nsid, sizeof config_.nsid));

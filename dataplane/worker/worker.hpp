@@ -18,9 +18,9 @@
 //                  check ─▶ parse ─▶ store ─▶ answer all who wait
 //
 // worker_query.cpp has the upper row, worker_miss.cpp asking, worker_answer.cpp what comes back,
-// worker_prefetch.cpp asking ahead of need, worker_stale.cpp serving past the time,
-// worker_stream.cpp what the slow path does for us and we for it, worker_upkeep.cpp what is done
-// between bursts.
+// worker_guard.cpp what makes that hard to forge, worker_prefetch.cpp asking ahead of need,
+// worker_stale.cpp serving past the time, worker_stream.cpp what the slow path does for us and we
+// for it, worker_upkeep.cpp what is done between bursts.
 //
 // Threads: one object per core; only that core calls step(). Other cores are reached through rings,
 // the main core through the mailbox and the snapshot boards. The caller reports quiescence after
@@ -41,6 +41,7 @@
 #include "dataplane/stats/core_counters.hpp"
 #include "dataplane/wire/reply.hpp"
 #include "dataplane/wire/upstream.hpp"
+#include "dataplane/worker/answer_guards.hpp"
 #include "dataplane/worker/backend_set.hpp"
 #include "dataplane/worker/failure_memory.hpp"
 #include "dataplane/worker/forward_table.hpp"
@@ -252,6 +253,7 @@ class Worker {
   bool ask_without_edns(StepIo& io, uint32_t pending, uint32_t try_idx,
                         const wire::ParsedAnswer& parsed) noexcept;
   void store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept;
+  bool ask_again(StepIo& io, uint32_t pending, uint8_t backend, bool with_edns) noexcept;
   template <class Write>
   void answer_waiters(uint32_t pending, abi::Event counted, Write write) noexcept;
   void retry_or_fail(StepIo& io, uint32_t pending) noexcept;
@@ -262,6 +264,15 @@ class Worker {
   bool hedge(StepIo& io, uint32_t pending) noexcept;
   void wait_for_tries(uint32_t pending) noexcept;
   uint32_t run_deadlines(StepIo& io) noexcept;
+
+  // --- worker_guard.cpp: what must be right about an answer beside its tuple
+  uint16_t write_query(uint8_t* msg, uint16_t id, const Key& key, const Try& entry) const noexcept;
+  abi::Outcome distrust(StepIo& io, uint32_t pending, uint32_t try_idx, Guard lacks) noexcept;
+  void judge_stream_answer(Pending& pending, const uint8_t* msg, wire::Verdict verdict,
+                           const wire::ParsedAnswer& parsed) noexcept;
+  void note_breach(uint8_t backend, Guard guard) noexcept;
+  bool ask_with_new_cookie(StepIo& io, uint32_t pending, uint32_t try_idx,
+                           const wire::ParsedAnswer& parsed) noexcept;
 
   // --- worker_upkeep.cpp: between bursts
   void upkeep(StepIo& io) noexcept;
@@ -284,6 +295,7 @@ class Worker {
   Csprng random_;
   Inflight inflight_;
   BackendSet backends_;
+  AnswerGuards guards_;
   FailureMemory failures_;
   uint32_t stream_cnt_ = 0;  // ask_stream sent, stream_answer not yet come
   PolicyStage policy_;

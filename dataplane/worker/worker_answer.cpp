@@ -35,7 +35,7 @@ Outcome Worker::upstream_answer(StepIo& io, const Frame& frame,
                                 const wire::Packet& packet) noexcept {
   const Outcome outcome = match(io, frame, packet);
   if (outcome == Outcome::up_drop_addr || outcome == Outcome::up_drop_port ||
-      outcome == Outcome::up_drop_question) {
+      outcome == Outcome::up_drop_question || outcome == Outcome::up_drop_cookie) {
     note_stray(io, wire::destination_port(frame, packet));
   }
   return outcome;
@@ -94,6 +94,9 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
   }
 
   if (!entry.live) return Outcome::up_drop_port;  // a second answer to the same packet (A61)
+  const Guard lacks = guards_.judge(entry, pending.key, msg, verdict, parsed);
+  if (lacks != Guard::none) return distrust(io, idx, try_idx, lacks);
+  guards_.on_good(entry, verdict, parsed);
   entry.live = false;
   if (entry.backend != kNoBackend) {
     backends_.on_answer(entry.backend, now_ns_ - entry.sent_ns, pending.probe);
@@ -143,15 +146,17 @@ void Worker::failed(StepIo& io, uint32_t idx, uint32_t try_idx,
   Pending& pending = inflight_.at(idx);
   const Try& entry = pending.tries[try_idx];
   if (entry.backend != kNoBackend) backends_.on_failure(entry.backend);
-  if (!pending.probe && ask_without_edns(io, idx, try_idx, parsed)) return;
+  if (!pending.probe && (ask_with_new_cookie(io, idx, try_idx, parsed) ||
+                         ask_without_edns(io, idx, try_idx, parsed))) {
+    return;
+  }
   pending.failure_cnt += 1;
   if (parsed.rcode == wire::rcode::servfail) pending.servfail_cnt += 1;
   retry_or_fail(io, idx);
 }
 
 // FORMERR or NOTIMP without OPT is how an upstream answers that does not know EDNS: it is asked
-// once more without, except for DNSSEC, which needs EDNS (A69; RFC 6891, section 7). That packet
-// may be one more than the tries of the config.
+// once more without, except for DNSSEC, which needs EDNS (A69; RFC 6891, section 7).
 bool Worker::ask_without_edns(StepIo& io, uint32_t idx, uint32_t try_idx,
                               const wire::ParsedAnswer& parsed) noexcept {
   Pending& pending = inflight_.at(idx);
@@ -161,17 +166,22 @@ bool Worker::ask_without_edns(StepIo& io, uint32_t idx, uint32_t try_idx,
       !parsed.has_opt;
   if (!refused || !entry.with_edns || (pending.key.bytes[2] & kKeyFlagDo) != 0) return false;
   entry.edns_refused = true;
-  if (entry.backend == kNoBackend || pending.pool == kNoPool ||
-      (allowed_backends(pending) >> entry.backend & 1) == 0 ||
-      settings_.hop(entry.backend).usable == 0) {
-    return false;
-  }
-  if (pending.try_cnt > settings_.service().upstream_tries_max || pending.try_cnt == kTriesMax ||
-      now_ns_ >= end_ns_of(pending) || !send_to(io, idx, entry.backend, false)) {
-    return false;
-  }
+  if (!ask_again(io, idx, entry.backend, false)) return false;
   counters_.count(Event::up_edns_fallback);
   return true;
+}
+
+// The same question to the same backend, in another form. That packet may be one more than the
+// tries of the config.
+bool Worker::ask_again(StepIo& io, uint32_t idx, uint8_t backend, bool with_edns) noexcept {
+  const Pending& pending = inflight_.at(idx);
+  if (backend == kNoBackend || pending.pool == kNoPool ||
+      (allowed_backends(pending) >> backend & 1) == 0 || settings_.hop(backend).usable == 0) {
+    return false;
+  }
+  return pending.try_cnt <= settings_.service().upstream_tries_max &&
+         pending.try_cnt < kTriesMax && now_ns_ < end_ns_of(pending) &&
+         send_to(io, idx, backend, with_edns);
 }
 
 void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept {

@@ -296,11 +296,11 @@ void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend,
   entry.backend = backend;
   entry.with_edns = with_edns;
   entry.sent_ns = now_ns_;
+  guards_.arm(entry, random_);
 
   Frame frame = io.stock[--io.stock_cnt];
-  const uint16_t len = wire::write_upstream_query(
-      frame.data + wire::upstream_head_bytes(hop), id, inflight_.at(idx).key,
-      with_edns ? settings_.service().upstream_edns_udp_bytes : uint16_t{0});
+  const uint16_t len = write_query(frame.data + wire::upstream_head_bytes(hop), id,
+                                   inflight_.at(idx).key, entry);
   wire::write_upstream_head(frame, hop, target, port, len);
   send(io, frame);
   backends_.on_sent(backend);

@@ -25,6 +25,7 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   now_ns_ = now_ns;
   now_ms_ = now_ns / 1'000'000;
   backends_.begin_turn(now_ns);
+  guards_.begin_turn(now_ns);
   load_snapshots();
   uint32_t work = io.rx_cnt;
   receive(io);
@@ -47,6 +48,7 @@ void Worker::load_snapshots() noexcept {
   if (config != nullptr && config->header.generation != settings_.generation()) [[unlikely]] {
     const Remap remap = settings_.apply(*config);
     backends_.apply(remap, config->service.backends);
+    guards_.apply(remap, config->service);
     inflight_.apply(remap.backend, remap.pool);
     policy_.load(*config);
     forward_.load(config->service);

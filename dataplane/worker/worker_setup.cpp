@@ -46,6 +46,7 @@ Worker::Worker(const Connections& to)
       random_(to.seed),
       inflight_(to.pendings, to.waiters),
       backends_(to.worker, to.workers, to.stats->backends),
+      guards_(*to.secret),
       policy_(to.flows, *to.secret),
       burst_(new Burst),
       scratch_(new wire::AnswerScratch),

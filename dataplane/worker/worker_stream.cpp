@@ -45,9 +45,7 @@ bool Worker::ask_stream(StepIo& io, uint32_t idx, uint32_t try_idx) noexcept {
   Frame frame = io.stock[--io.stock_cnt];
   const Try& entry = pending.tries[try_idx];
   std::memcpy(frame.data, &entry.target, sizeof(abi::Address));
-  const uint16_t len = wire::write_upstream_query(
-      frame.data + kAskMessageAt, 0, pending.key,
-      entry.with_edns ? settings_.service().upstream_edns_udp_bytes : uint16_t{0});
+  const uint16_t len = write_query(frame.data + kAskMessageAt, 0, pending.key, entry);
   push_to_slow(ring::ItemKind::ask_stream, frame, static_cast<uint16_t>(kAskMessageAt + len),
                name_of(idx, pending));
   counters_.count(Event::up_stream_sent);
@@ -79,6 +77,9 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
   const wire::Verdict verdict =
       wire::parse_answer(msg, len, pending.key,
                          settings_.service().packet_cache[pending.key.bytes[3]], *scratch_, parsed);
+  if (verdict != wire::Verdict::question && verdict != wire::Verdict::malformed) {
+    judge_stream_answer(pending, msg, verdict, parsed);
+  }
   const auto write = [&parsed](uint8_t* to, const wire::Query& query,
                                const wire::ReplyLimits& room) noexcept {
     return wire::write_reply(to, query, parsed.view, 0, room);
@@ -109,6 +110,9 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
 void Worker::stream_failed(StepIo& io, uint32_t idx) noexcept {
   Pending& pending = inflight_.at(idx);
   pending.on_stream = false;
+  Try& entry = pending.tries[pending.stream_try];
+  note_breach(entry.backend, entry.lacks);
+  entry.lacks = Guard::none;
   if (pending.alarmed) {
     retry_or_fail(io, idx);
   } else {

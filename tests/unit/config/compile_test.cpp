@@ -53,7 +53,8 @@ const char* const kEveryField =
     "forward:\n  - {name: f, suffixes: [Corp.Example., '.'], pool: two}\n"
     "  - {name: g, suffixes: [10.in-addr.arpa], pool: default, from: [two]}\n"
     "upstream: {port_range: [20000, 30000], try_timeout: 300ms, hedge: 30ms, give_up: 4s,\n"
-    "           tries: 4, down_after: 6, probe_interval: 7s, udp_payload_size: 1400}\n"
+    "           tries: 4, down_after: 6, probe_interval: 7s, udp_payload_size: 1400,\n"
+    "           randomize_case: false, cookies: false}\n"
     "tcp: {connections: 200, connections_per_source: 20, queries_per_connection: 2,\n"
     "      idle_timeout: 3s}\n"
     "prefetch: {remaining: 20, min_ttl: 11s, rate: 12}\n"
@@ -155,6 +156,8 @@ TEST(Compile, FillsWhoIsAskedWhen) {
   const Image image = compiled(*loaded.config, 7);
   const abi::ServiceSection& service = image->service;
   EXPECT_EQ(service.upstream_hedge_ms, 30u);
+  EXPECT_EQ(service.upstream_randomize_case, 0);
+  EXPECT_EQ(service.upstream_cookies, 0);
   EXPECT_EQ(service.backend[0].weight, 7u);
   EXPECT_EQ(service.backend[0].in_flight_max, 1000u);
   EXPECT_EQ(service.backend[1].weight, 1u);
@@ -208,6 +211,8 @@ TEST(Compile, FillsWhatIsSaidHere) {
   EXPECT_EQ(plain.version[0] | plain.identity[0] | plain.nsid[0] | plain.cookie_secrets, 0);
   EXPECT_EQ(plain.cookies, 1);
   EXPECT_EQ(plain.any_over_udp, 1);
+  EXPECT_EQ(compiled(*load(kGood).config, 7)->service.upstream_randomize_case, 1);
+  EXPECT_EQ(compiled(*load(kGood).config, 7)->service.upstream_cookies, 1);
 }
 
 TEST(Compile, FillsPrefetch) {

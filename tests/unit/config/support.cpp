@@ -174,6 +174,8 @@ void RandomConfig::make_groups(Config& config) {
   upstream.down_after = between32(1, 100);
   upstream.probe_interval_ms = duration(100, 60'000, 1000);
   upstream.udp_payload_size_bytes = static_cast<uint16_t>(between(512, 1400));
+  upstream.randomize_case = between(0, 1) == 0;
+  upstream.cookies = between(0, 1) == 0;
   config.tcp.connections = between32(0, abi::kConnectionsMax);
   config.tcp.connections_per_source = between32(1, abi::kConnectionsMax);
   config.tcp.queries_per_connection = between32(1, abi::kQueriesPerConnectionMax);
