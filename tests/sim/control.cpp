@@ -161,6 +161,8 @@ void Control::write_service(abi::ServiceSection& service) {
   service.prefetch = {plan_.prefetch_percent, 1, 1000};
   service.stale = {plan_.stale_kept_s, plan_.stale_timer_ms, 2, kStaleTtlS};
   service.answer_rd0 = plan_.answer_rd0 ? 1 : 0;
+  service.upstream_randomize_case = plan_.randomize_case ? 1 : 0;
+  service.upstream_cookies = plan_.cookies ? 1 : 0;
   service.tcp = {1000, 100, 100, 10'000};
 }
 

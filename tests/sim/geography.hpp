@@ -39,6 +39,11 @@ inline bool is_old(uint32_t backend) {
   return backend == 1 || backend == 5;
 }
 
+// Who knows cookies; the others ignore them, as one may.
+inline bool has_cookies(uint32_t backend) {
+  return backend == 0 || backend == 2 || backend == 4;
+}
+
 // The wall clock.
 inline uint32_t unix_s_at(uint64_t now_ns) {
   return static_cast<uint32_t>(1'800'000'000 + now_ns / 1'000'000'000);

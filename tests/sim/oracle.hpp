@@ -121,6 +121,7 @@ class Oracle {
     uint32_t sent_in_row = 0;  // without an answer that ends the question
     std::array<uint32_t, kBackends> sent_to{};  // the same, by backend
     std::array<bool, kBackends> refused_edns{};  // by backend, ever
+    bool wanted_cookie = false;                  // some backend, ever
     uint64_t opened_ns = 0;    // 0: surely no question is outstanding
     uint64_t failed_then = 0;  // the sender's failures at the last packet
     uint64_t alarms_then = 0;  // likewise its up_spoof_alarm
@@ -169,6 +170,7 @@ class Oracle {
   // oracle_upstream.cpp
   uint32_t backend_at(uint32_t worker, const test::ReadFrame& read, const Bytes& frame) const;
   void check_question(const test::ReadMessage& message, const Sent& sent, const Bytes& frame) const;
+  void check_cookie(const Sent& sent, const Bytes& frame);
   void check_edns(const KeyState& state, const Sent& sent, const Bytes& frame) const;
   void check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns);
   uint64_t ageing_ms_of(const Answer& answer) const;
@@ -201,6 +203,7 @@ class Oracle {
   std::array<uint64_t, 4> generation_{};
   std::vector<Flush> flushes_;
   std::array<Health, kBackends> health_{};
+  std::array<Bytes, kBackends> client_cookie_;  // ours for each of them
 };
 
 }  // namespace millrace::sim

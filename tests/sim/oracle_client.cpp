@@ -370,6 +370,10 @@ void Oracle::check_sections(const Query& query, const Answer& answer, const Read
            "records are missing or too many", frame);
     for (std::size_t i = 0; i < shown.size(); ++i) {
       demand(same_record(*shown[i], *stored[i]), "A17", "a record was changed", frame);
+      const Bytes& owner = shown[i]->owner;
+      const bool is_asked = folded(owner) == folded(query.name);
+      demand(!is_asked || owner == query.name || owner == folded(owner), "A67",
+             "a name as it was spelt upstream", frame);
       if (stale) continue;
       const auto which = static_cast<std::size_t>(stored[i] - answer.message.records.data());
       const uint64_t base_s = times.base_s[which];

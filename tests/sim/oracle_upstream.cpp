@@ -41,9 +41,14 @@ void Oracle::check_question(const ReadMessage& message, const Sent& sent,
   demand((message.flags & ~kFlagCd) == (kFlagRd | kFlagAd), "A15", "flags", frame);
   if (has_opt) {
     const ReadRecord& opt = *message.opt();
-    demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && opt.rdata.empty(), "A96", "OPT", frame);
+    const bool is_plain = opt.rdata.empty() || (opt.rdata.size() >= 12 && opt.rdata[1] == 10 &&
+                                                opt.rdata[3] == opt.rdata.size() - 4);
+    demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && is_plain, "A96", "OPT", frame);
   }
   demand(message.questions[0].cls == kClassIn, "A22", "class", frame);
+  const Bytes& name = message.questions[0].name;
+  demand(plan_.randomize_case || name == folded(name), "A67", "capitals that nobody asked for",
+         frame);
   const uint16_t port = port_of(sent.source);
   demand(port >= kUpstreamPortFirst && port < kUpstreamPortEnd, "A56", "source port", frame);
   demand((port - kUpstreamPortFirst) % plane_.worker_cnt() == sent.worker, "A56",
@@ -69,9 +74,14 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
               .flag_do = message->opt() != nullptr && (message->opt()->ttl & 0x8000) != 0,
               .flag_cd = message->has(kFlagCd),
               .has_opt = message->opt() != nullptr,
+              .cookie = {},
               .view = kBackend[sent.backend].view,
               .backend = static_cast<uint8_t>(sent.backend),
               .sent_ns = now_ns};
+  if (sent.ask.has_opt && !message->opt()->rdata.empty()) {
+    sent.ask.cookie.assign(message->opt()->rdata.begin() + 4, message->opt()->rdata.end());
+    check_cookie(sent, frame);
+  }
   sent.probe = question.name == Bytes{0};
   trace_.event("ask", sent.backend, [&] {
     return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) +
@@ -93,6 +103,27 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   check_not_known(state, frame, now_ns);
   sent.ask.opened_ns = state.opened_ns;
   return sent;
+}
+
+// One of ours for each upstream, and none but its own beside it.
+void Oracle::check_cookie(const Sent& sent, const Bytes& frame) {
+  demand(plan_.cookies, "A68", "a cookie though they are off", frame);
+  const Bytes& cookie = sent.ask.cookie;
+  const Bytes client(cookie.begin(), cookie.begin() + 8);
+  Bytes& known = client_cookie_[sent.backend];
+  demand(known.empty() || known == client, "A68", "another cookie for the same upstream", frame);
+  known = client;
+  for (uint32_t b = 0; b < kBackends; ++b) {
+    demand(b == sent.backend || client_cookie_[b] != client, "A68",
+           "the cookie of another upstream", frame);
+  }
+  if (cookie.size() == 8) return;
+  const uint64_t made_s = cookie.size() < 16 ? 0
+                                             : uint64_t{cookie[12]} << 24 | cookie[13] << 16 |
+                                                   cookie[14] << 8 | cookie[15];
+  demand(has_cookies(sent.backend) &&
+             cookie == server_cookie(static_cast<uint8_t>(sent.backend), client, made_s),
+         "A68", "a cookie that this upstream has not made", frame);
 }
 
 // Without EDNS only whoever is known not to take it is asked. (Asked without DO what was to be
@@ -135,8 +166,9 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   state.sent_in_row += 1;
   state.sent_to[sent.backend] += 1;
   if (state.opened_ns == 0) state.opened_ns = now_ns;
-  // One more, without EDNS, for an upstream that does not take it.
-  const bool has_refused = std::ranges::count(state.refused_edns, true) > 0;
+  // One more, without EDNS or with a new cookie, for an upstream that wants it so.
+  const bool has_refused =
+      state.wanted_cookie || std::ranges::count(state.refused_edns, true) > 0;
   demand(state.sent_in_row <= plan_.tries_max + (has_refused ? 1 : 0), "A129",
          "more packets than a question may have", frame);
   demand(state.sent_to[sent.backend] <= 3, "A62", "more than three packets to one address", frame);
@@ -185,6 +217,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   KeyState& state = keys_[answer.key];
   state.progress_ns = now_ns;
   if (answer.no_edns) state.refused_edns[answer.backend] = true;
+  state.wanted_cookie |= answer.bad_cookie;
   if (answer.failure) return;
   state.sent_to = {};
   state.sent_in_row = 0;  // perhaps: it may have come too late for its question

@@ -90,6 +90,12 @@ void choose_more(Plan& plan, Random random) {
   plan.stale_kept_s = random.pick(kKept);
   static constexpr uint32_t kTimer[] = {20, 100, 1800};
   plan.stale_timer_ms = random.pick(kTimer);
+  plan.randomize_case = random.chance(600);
+  plan.cookies = random.chance(600);
+  // Without TCP, which is not here, nobody is found out who changes the case.
+  const bool changed = random.chance(300);
+  plan.changes_case = !plan.randomize_case ? 100 : changed && !plan.calm ? 30 : 0;
+  plan.wants_cookie = random.chance(300) && plan.tries_max < abi::kTriesMax ? 300 : 0;
 }
 
 }  // namespace

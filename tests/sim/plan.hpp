@@ -37,6 +37,8 @@ struct Plan {
   uint32_t hostile = 0;          // per mille of what clients send
   uint32_t forged = 0;           // per mille of upstream queries that draw forged answers
   bool old_backends = false;     // there are some that do not know EDNS
+  uint32_t changes_case = 0;     // per mille of answers whose question comes back in another case
+  uint32_t wants_cookie = 0;     // per mille of queries without a good cookie that get BADCOOKIE
   uint32_t guessed = 0;          // per mille of upstream queries whose id somebody tries to guess
   uint32_t backend_trouble = 0;  // per 100000 turns
   uint32_t stall = 0;            // per 100000 turns: a core stops for a while
@@ -61,6 +63,8 @@ struct Plan {
   uint32_t prefetch_percent = 0;
   uint32_t stale_kept_s = 0;
   uint32_t stale_timer_ms = 1800;
+  bool randomize_case = false;
+  bool cookies = false;  // towards upstreams
   bool late_start = false;  // traffic before there is a config, and before there are routes
 };
 

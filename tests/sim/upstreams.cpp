@@ -2,6 +2,7 @@
 #include "tests/sim/upstreams.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 
 namespace millrace::sim {
@@ -16,6 +17,8 @@ enum class Fault : uint8_t {
   port,
   address,
   source_port,
+  spelling,
+  cookie,
   name,
   type,
   query_bit,
@@ -37,6 +40,33 @@ std::string text_of_place(const abi::Address& address) {
     }
   }
   return address.family == 4 ? kSourceV4 : kSourceV6;
+}
+
+Fault pick_fault(const Plan& plan, const Sent& sent, Random& random) {
+  const auto fault = static_cast<Fault>(random.below(static_cast<uint32_t>(Fault::count_)));
+  if (fault == Fault::spelling && (!plan.randomize_case || sent.probe)) return Fault::id;
+  if (fault == Fault::cookie && sent.ask.cookie.empty()) return Fault::id;
+  return fault;
+}
+
+// What the forger takes for the question and its cookie.
+void spoil_question(Fault fault, Ask& ask, Random& random) {
+  if (fault == Fault::id) ask.id = static_cast<uint16_t>(ask.id ^ (1u << random.below(16)));
+  if (fault == Fault::name) ask.name = make_name("bank", Shape::plain);
+  if (fault == Fault::type) ask.type = ask.type == kTypeA ? kTypeTxt : kTypeA;
+  if (fault == Fault::spelling) {
+    std::vector<uint32_t> letters;
+    for (uint32_t at = 0; at < ask.name.size(); ++at) {
+      if (std::isalpha(ask.name[at]) != 0) letters.push_back(at);
+    }
+    ask.name[random.pick(letters)] ^= 0x20;
+  }
+  if (fault == Fault::cookie) {
+    ask.cookie = server_cookie(ask.backend, ask.cookie, second_of(ask.sent_ns));
+    ask.cookie[random.below(8)] ^= 1;
+  } else {
+    ask.cookie.clear();
+  }
 }
 
 }  // namespace
@@ -62,7 +92,12 @@ void Upstreams::sent(const Sent& sent, uint64_t now_ns) {
 
 void Upstreams::arrived(const Sent& sent, uint64_t now_ns) {
   if (mood_[sent.backend] == Mood::dead || random_.chance(plan_.upstream_loss)) return;
-  MadeAnswer made = zone_.answer(sent.ask, !plan_.old_backends || !is_old(sent.backend));
+  MadeAnswer made = zone_.answer(
+      sent.ask, {.knows_edns = !plan_.old_backends || !is_old(sent.backend),
+                 .knows_cookies = has_cookies(sent.backend),
+                 .wants_cookie = plan_.wants_cookie,
+                 .changes_case = plan_.changes_case,
+                 .case_must_keep = plan_.randomize_case});
   const Place& place = kBackend[sent.backend];
   const Cargo cargo{Cargo::Kind::answer, made.number, port_of(sent.source)};
   const uint32_t copies = random_.chance(plan_.upstream_duplicate) ? 2 : 1;
@@ -84,14 +119,12 @@ void Upstreams::deliver(uint64_t at_ns, Cargo cargo, const abi::Address& from,
 void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
   const Place& place = kBackend[sent.backend];
   for (uint32_t i = random_.below(3) + 1; i-- > 0;) {
-    const auto fault = static_cast<Fault>(random_.below(static_cast<uint32_t>(Fault::count_)));
+    const Fault fault = pick_fault(plan_, sent, random_);
     abi::Address from = address_of(place.text, place.port);
     abi::Address to = sent.source;
     uint8_t in_by = port_to(sent.backend);
     Ask ask = sent.ask;
-    if (fault == Fault::id) ask.id = static_cast<uint16_t>(ask.id ^ (1u << random_.below(16)));
-    if (fault == Fault::name) ask.name = make_name("bank", Shape::plain);
-    if (fault == Fault::type) ask.type = ask.type == kTypeA ? kTypeTxt : kTypeA;
+    spoil_question(fault, ask, random_);
     MadeAnswer made = zone_.forge(ask);
     Bytes& message = made.message;
     const std::size_t record_at = 12 + ask.name.size() + 4;
@@ -154,6 +187,7 @@ void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
 void Upstreams::guess(const Sent& sent, uint64_t now_ns) {
   const Place& place = kBackend[sent.backend];
   Ask ask = sent.ask;
+  ask.cookie.clear();
   for (uint32_t i = 1; i <= 30; ++i) {
     ask.id = static_cast<uint16_t>(sent.ask.id + 30 - i);
     MadeAnswer made = zone_.forge(ask);

@@ -254,6 +254,7 @@ void World::settle(const char* what) {
 void World::drain() {
   draining_ = true;
   plan_.forged = plan_.upstream_loss = plan_.client_loss = 0;
+  if (plan_.randomize_case) plan_.changes_case = 0;
   for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
     plane_.core(w).stalled_until_ns = plane_.core(w).starved_until_ns = 0;
   }

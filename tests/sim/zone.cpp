@@ -31,8 +31,23 @@ uint16_t covered_type(const ReadRecord& record) {
 
 }  // namespace
 
+// Whose cookie it is, and when made, in four octets each; then the client's.
+Bytes server_cookie(uint8_t backend, const Bytes& cookie, uint64_t second) {
+  Bytes made(cookie.begin(), cookie.begin() + 8);
+  put32(made, backend);
+  put32(made, static_cast<uint32_t>(second));
+  made.insert(made.end(), cookie.begin(), cookie.begin() + 8);
+  return made;
+}
+
+bool is_server_cookie(uint8_t backend, const Bytes& cookie, uint64_t second) {
+  return cookie.size() >= 8 && (cookie == server_cookie(backend, cookie, second) ||
+                                cookie == server_cookie(backend, cookie, second - 1));
+}
+
 struct Zone::Draft {
   const Ask& ask;
+  const Manners& manners;
   Answer& answer;
   uint32_t number;
   DnsBuilder dns{};
@@ -50,28 +65,48 @@ uint32_t Zone::new_answer(const Ask& ask, Shape shape) {
   return static_cast<uint32_t>(answers_.size()) - 1;
 }
 
-MadeAnswer Zone::answer(const Ask& ask, bool knows_edns) {
+// An OPT with what this upstream has to say, if it says anything.
+void Zone::write_opt(Draft& draft) {
+  const Ask& ask = draft.ask;
+  if (draft.opt_done || !ask.has_opt || !draft.manners.knows_edns) return;
+  draft.opt_done = true;
+  OptFields opt{.flag_do = ask.flag_do};
+  if (draft.answer.bad_cookie) opt.extended_rcode = 1;
+  const bool with_cookie = draft.manners.knows_cookies && !ask.cookie.empty();
+  if (!with_cookie && random_.chance(100)) return;
+  if (random_.chance(200)) opt.options.push_back({3, Bytes(random_.below(20), 'n')});
+  if (with_cookie) {
+    opt.options.push_back({10, server_cookie(ask.backend, ask.cookie, second_of(ask.sent_ns))});
+  }
+  draft.dns.opt(opt);
+}
+
+MadeAnswer Zone::answer(const Ask& ask, const Manners& manners) {
   const uint32_t number = new_answer(ask, shape_of(ask.name));
-  Draft draft{ask, at(number), number};
+  Draft draft{ask, manners, at(number), number};
   draft.dns.id(ask.id).response().rd();
   if (random_.chance(300)) draft.dns.add_flags(kFlagAd);
   if (ask.flag_cd) draft.dns.add_flags(kFlagCd);
   if (draft.answer.shape != Shape::no_question) {
-    // The spelling of the question is the upstream's own affair.
-    const Bytes echo = random_.chance(100) ? random_case(ask.name, random_) : ask.name;
+    const bool changed = random_.chance(manners.changes_case);
+    const Bytes echo = changed ? random_case(ask.name, random_) : ask.name;
+    draft.answer.forged = manners.case_must_keep && echo != ask.name;
     draft.dns.question(Name::wire(echo), ask.type);
   }
-  if (ask.has_opt && !knows_edns) {
+  const bool wants_cookie =
+      manners.knows_cookies && !ask.cookie.empty() &&
+      !is_server_cookie(ask.backend, ask.cookie, second_of(ask.sent_ns)) &&
+      random_.chance(manners.wants_cookie);
+  if (ask.has_opt && !manners.knows_edns) {
     draft.answer.failure = true;
     draft.dns.rcode(random_.chance(500) ? 1 : 4);
+  } else if (wants_cookie) {
+    draft.answer.failure = draft.answer.bad_cookie = true;
+    draft.dns.rcode(7);
   } else {
     write_shape(draft);
   }
-  if (!draft.opt_done && ask.has_opt && knows_edns && random_.chance(900)) {
-    OptFields opt{.flag_do = ask.flag_do};
-    if (random_.chance(200)) opt.options.push_back({3, Bytes(random_.below(20), 'n')});
-    draft.dns.opt(opt);
-  }
+  write_opt(draft);
   Bytes message = draft.dns.build();
   if (random_.chance(20)) message.push_back(0);  // spare octets are cut off
   draft.answer.message = *read_message(message);
@@ -89,6 +124,7 @@ MadeAnswer Zone::forge(const Ask& ask) {
   DnsBuilder dns;
   dns.id(ask.id).response().rd().question(Name::wire(ask.name), ask.type);
   dns.answer(Name::pointer(12), ask.type, 86400, rdata(number, 0, ask.type, 0));
+  if (!ask.cookie.empty()) dns.opt({.options = {{10, ask.cookie}}});
   const Bytes message = dns.build();
   answer.message = *read_message(message);
   return {number, message};
@@ -139,7 +175,9 @@ void Zone::write_positive(Draft& draft) {
     }
     write_data(draft, owner, records);
   } else {
-    write_data(draft, Name::pointer(12), records);
+    // Most servers point to the question; some repeat it, where there is room.
+    const bool repeats = random_.chance(200) && shape != Shape::large && ask.name.size() < 100;
+    write_data(draft, repeats ? Name::wire(ask.name) : Name::pointer(12), records);
   }
   if (shape == Shape::duplicate) {
     draft.dns.answer(Name::pointer(12), ask.type, 60, rdata(draft.number, 0, ask.type, 0));
@@ -153,10 +191,9 @@ void Zone::write_positive(Draft& draft) {
     draft.dns.additional(Name("ns.mr.test"), kTypeA, ttl_s(), rdata(draft.number, 201, kTypeA, 0));
   }
   if (shape == Shape::opt_first) {
-    draft.dns.opt({.flag_do = ask.flag_do});
+    write_opt(draft);
     draft.dns.additional(Name("mx.mr.test"), kTypeTxt, ttl_s(),
                          rdata(draft.number, 202, kTypeTxt, 0));
-    draft.opt_done = true;
   }
 }
 

@@ -29,6 +29,7 @@ struct Ask {
   bool flag_do = false;
   bool flag_cd = false;
   bool has_opt = true;
+  Bytes cookie;  // what its COOKIE option has; empty: none
   uint8_t view = 0;
   uint8_t backend = 0;
   uint64_t opened_ns = 0;  // when the first packet for this question left, or earlier
@@ -39,11 +40,12 @@ struct Answer {
   std::string key;
   Shape shape = Shape::plain;
   uint8_t backend = 0;
-  bool forged = false;
+  bool forged = false;  // or not to be told from that: in another case than the question
   bool truncated = false;
   bool failure = false;
   bool negative = false;
   bool no_edns = false;    // FORMERR or NOTIMP without OPT
+  bool bad_cookie = false; // BADCOOKIE
   bool bare = false;       // no record that could tell the number
   bool cacheable = false;  // as far as content goes; TTLs depend on the config
   uint64_t opened_ns = 0;  // of the question, as in Ask
@@ -64,13 +66,29 @@ struct MadeAnswer {
 
 inline constexpr uint32_t kNoNumber = 0xffff'ffff;
 
+// How an upstream takes what is not in every query.
+struct Manners {
+  bool knows_edns = true;
+  bool knows_cookies = false;
+  uint32_t wants_cookie = 0;    // per mille of queries without a good cookie that get BADCOOKIE
+  uint32_t changes_case = 0;    // per mille
+  bool case_must_keep = false;  // or the answer is worth nothing
+};
+
+// The cookie of an upstream for who has sent `cookie`: his part of it and 16 octets more, for the
+// second in which it was made.
+inline uint64_t second_of(uint64_t ns) { return ns / 1'000'000'000; }
+Bytes server_cookie(uint8_t backend, const Bytes& cookie, uint64_t second);
+// Whether it is one of that upstream's, made in that second or the one before.
+bool is_server_cookie(uint8_t backend, const Bytes& cookie, uint64_t second);
+
 class Zone {
  public:
   explicit Zone(Random random) : random_(random) {}
 
-  // `knows_edns`: whether the upstream takes an OPT.
-  MadeAnswer answer(const Ask& ask, bool knows_edns);
-  // Well-formed data for the question, as an attacker would like to see it believed.
+  MadeAnswer answer(const Ask& ask, const Manners& manners);
+  // Well-formed data for the question, as an attacker would like to see it believed; with the
+  // cookie, if there is one.
   MadeAnswer forge(const Ask& ask);
 
   Answer& at(uint32_t number) { return *answers_[number]; }
@@ -81,6 +99,7 @@ class Zone {
 
  private:
   struct Draft;
+  void write_opt(Draft& draft);
   uint32_t new_answer(const Ask& ask, Shape shape);
   void write_shape(Draft& draft);
   void write_positive(Draft& draft);
