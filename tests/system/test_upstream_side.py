@@ -8,9 +8,11 @@ the chain).
 
 import collections
 import itertools
+import re
 import threading
 import time
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rrset
@@ -98,7 +100,8 @@ def test_query_upstream_is_well_formed(resolver):
     resolver.reply(asked, answer_to(asked).to_wire())
     assert addresses_in(client.answer()) == [ADDRESS]
     assert message.flags & dns.flags.RD and message.flags & dns.flags.AD
-    assert message.edns == 0 and message.payload == 1232 and not message.options
+    assert message.edns == 0 and message.payload == 1232
+    assert [option.otype for option in message.options] == [dns.edns.OptionType.COOKIE]
     assert asked.peer[0] == "198.18.1.53"
     assert 10000 <= asked.port <= 32000
 
@@ -109,7 +112,7 @@ def wrong_id(asked, reply):
 
 
 def wrong_name(asked, reply):
-    return reply.to_wire().replace(b"\x06played", b"\x06forged")
+    return re.sub(rb"(?i)\x06played", b"\x06forged", reply.to_wire())
 
 
 def wrong_type(asked, reply):
@@ -250,7 +253,7 @@ def test_a57_identical_misses_share_one_query(resolver, address):
     resolver.reply(asked, answer_to(asked).to_wire())
     for client in clients:
         assert addresses_in(client.answer()) == [ADDRESS]
-    again = [one for one in resolver.drain() if name.encode().split(b".")[0] in one.wire]
+    again = [one for one in resolver.drain() if name.encode().split(b".")[0] in one.wire.lower()]
     assert not again, f"{len(again)} more queries for the same name"
     changed = settled_stats().since(before)
     assert changed.get("miss", 0) + changed.get("hit", 0) == 200
@@ -289,7 +292,7 @@ def test_a62_retries_are_bounded_and_change_port_and_id(resolver):
     answer = client.answer(8)
     assert answer.rcode() == dns.rcode.SERVFAIL
     assert time.monotonic() - started < 6
-    tries = [one for one in resolver.drain() if name.encode().split(b".")[0] in one.wire]
+    tries = [one for one in resolver.drain() if name.encode().split(b".")[0] in one.wire.lower()]
     assert 1 <= len(tries) <= 3
     assert len({one.port for one in tries}) == len(tries)
     assert len({one.ident for one in tries}) == len(tries)
@@ -353,7 +356,7 @@ def test_a36_ttl_never_rises_and_the_entry_goes_with_it(resolver):
     while time.monotonic() < end:
         shown.append((time.monotonic(), ask(name).ttls[0]))
         time.sleep(0.1)
-    fetched = [one for one in resolver.drain() if name.encode().split(b".")[0] in one.wire]
+    fetched = [one for one in resolver.drain() if name.encode().split(b".")[0] in one.wire.lower()]
     assert {ttl for _, ttl in shown} == {1, 2}
     rises = [late[0] for early, late in itertools.pairwise(shown) if late[1] > early[1]]
     assert len(rises) == 2 and len(fetched) == 3
@@ -417,4 +420,5 @@ def test_a130_one_query_one_answer_under_concurrency(service):
     changed = settled_stats().since(before)
     assert changed["hit"] + changed["miss"] == 1600
     # A hundred different names; a retry by timeout would be the exception.
-    assert 100 <= len([one for one in asked if base.encode().split(b".")[0] in one.wire]) <= 110
+    label = base.encode().split(b".")[0]
+    assert 100 <= len([one for one in asked if label in one.wire.lower()]) <= 110

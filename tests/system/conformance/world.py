@@ -97,6 +97,11 @@ def truncated_over_udp(script):
     return chosen
 
 
+def passed_on(asked: Asked) -> list[dns.edns.Option]:
+    """The options of a query upstream, but for the cookie, which is the appliance's own."""
+    return [o for o in asked.message.options if o.otype != dns.edns.OptionType.COOKIE]
+
+
 def silent(_asked):
     return None
 
