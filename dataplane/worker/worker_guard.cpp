@@ -28,7 +28,8 @@ Outcome Worker::distrust(StepIo& io, uint32_t idx, uint32_t try_idx, Guard lacks
   entry.lacks = lacks;
   if (entry.backend != kNoBackend) backends_.on_sign_of_life(entry.backend, pending.probe);
   if (lacks == Guard::spelling) counters_.count(Event::up_case_changed);
-  if (!pending.probe && !pending.alarmed && ask_stream(io, idx, try_idx)) pending.alarmed = true;
+  const bool first = !pending.probe && !pending.alarmed && !pending.on_stream;
+  if (first && ask_stream(io, idx, try_idx)) pending.alarmed = true;
   return lacks == Guard::spelling ? Outcome::up_drop_question : Outcome::up_drop_cookie;
 }
 
