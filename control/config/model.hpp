@@ -151,6 +151,17 @@ struct ServeStale {
   bool operator==(const ServeStale&) const = default;
 };
 
+// What one domain or one client may take of what is there for all.
+struct Limits {
+  uint32_t misses_per_domain = abi::kPendings / 4;  // in flight at each worker; 0 = no limit
+  uint32_t misses_per_client = abi::kWaiters / 8;   // that wait at each worker; 0 = no limit
+  uint32_t responses_per_second = 0;  // over UDP, to one prefix; 0 = no limit: clients are known
+  uint16_t slip = 2;                  // each so many-th one above it says TC; 0 = none
+  uint32_t prefix_v4 = 24;
+  uint32_t prefix_v6 = 56;
+  bool operator==(const Limits&) const = default;
+};
+
 // EDNS towards clients.
 struct Edns {
   uint16_t udp_payload_size_bytes = 1232;  // larger answers are truncated
@@ -210,6 +221,7 @@ struct Config {
   Tcp tcp;
   Prefetch prefetch;
   ServeStale serve_stale;
+  Limits limits;
   Edns edns;
   Dns dns;
   LocalZones local_zones;

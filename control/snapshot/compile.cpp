@@ -81,6 +81,12 @@ void compile_settings(const Config& config, abi::ServiceSection& service) {
                    .client_timer_ms = config.serve_stale.client_timer_ms,
                    .recheck_s = config.serve_stale.recheck_s,
                    .ttl_s = config.serve_stale.shown_ttl_s};
+  service.limits = {.domain_misses_max = config.limits.misses_per_domain,
+                    .client_misses_max = config.limits.misses_per_client,
+                    .responses_per_second = config.limits.responses_per_second,
+                    .slip = config.limits.slip,
+                    .prefix_bits4 = static_cast<uint8_t>(config.limits.prefix_v4),
+                    .prefix_bits6 = static_cast<uint8_t>(config.limits.prefix_v6)};
   service.idle = config.dataplane.idle;
   service.answer_rd0 = config.dns.recursion_not_desired == RecursionNotDesired::cache_only ? 1 : 0;
   service.log_level = static_cast<uint32_t>(config.logging.level);

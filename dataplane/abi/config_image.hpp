@@ -212,6 +212,22 @@ inline constexpr uint32_t kStaleKeptSMax = 259'200;  // 3 days
 inline constexpr uint32_t kStaleTimerMsMax = 30'000;
 inline constexpr uint32_t kStaleSMax = 3600;  // of the others
 
+// What one domain or one client may take of what is there for all.
+struct LimitsConfig {
+  uint32_t domain_misses_max;    // questions below one name in flight, at each worker; 0: no limit
+  uint32_t client_misses_max;    // queries of one client that wait, at each worker; 0: no limit
+  uint32_t responses_per_second; // over UDP to one prefix, all workers together; 0: no limit
+  uint16_t slip;                 // above that each so many-th says TC; 0: none does
+  uint8_t prefix_bits4;
+  uint8_t prefix_bits6;
+};
+inline constexpr uint32_t kPendings = 4096;  // questions that each worker may have in flight
+inline constexpr uint32_t kWaiters = 8192;   // queries that may wait there
+inline constexpr uint32_t kResponseRateMax = 100'000;
+inline constexpr uint32_t kSlipMax = 1000;
+inline constexpr uint32_t kLimitBitsMin4 = 8;
+inline constexpr uint32_t kLimitBitsMin6 = 16;
+
 struct ServiceSection {
   uint32_t binds;
   uint32_t backends;
@@ -242,6 +258,7 @@ struct ServiceSection {
   LocalConfig local;
   PrefetchConfig prefetch;
   StaleConfig stale;
+  LimitsConfig limits;
   BindConfig bind[kBindsMax];
   BackendConfig backend[kBackendsMax];
   PoolConfig pool[kPoolsMax];

@@ -409,6 +409,16 @@ void check_upstream(Verdict& verdict, const abi::ServiceSection& service, uint32
   verdict.flag("service.upstream_cookies", service.upstream_cookies);
 }
 
+void check_limits(Verdict& verdict, const abi::LimitsConfig& limits) {
+  verdict.in_range("service.limits.domain_misses_max", limits.domain_misses_max, 0, abi::kPendings);
+  verdict.in_range("service.limits.client_misses_max", limits.client_misses_max, 0, abi::kWaiters);
+  verdict.in_range("service.limits.responses_per_second", limits.responses_per_second, 0,
+                   abi::kResponseRateMax);
+  verdict.in_range("service.limits.slip", limits.slip, 0, abi::kSlipMax);
+  verdict.in_range("service.limits.prefix_bits4", limits.prefix_bits4, abi::kLimitBitsMin4, 32);
+  verdict.in_range("service.limits.prefix_bits6", limits.prefix_bits6, abi::kLimitBitsMin6, 128);
+}
+
 void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_t workers) {
   verdict.in_range("service.binds", service.binds, 0, abi::kBindsMax);
   verdict.in_range("service.backends", service.backends, 0, abi::kBackendsMax);
@@ -445,6 +455,7 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
                    abi::kStaleTimerMsMax);
   verdict.in_range("service.stale.recheck_s", stale.recheck_s, 1, abi::kStaleSMax);
   verdict.in_range("service.stale.ttl_s", stale.ttl_s, 1, abi::kStaleSMax);
+  check_limits(verdict, service.limits);
   verdict.in_range("service.log_level", service.log_level, 0, kLogLevelMax);
   check_upstream(verdict, service, workers);
   check_binds(verdict, service);

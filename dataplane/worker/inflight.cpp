@@ -49,6 +49,7 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns, uint64_t client_due_ns)
   pending.alarmed = false;
   pending.stray_cnt = 0;
   pending.serial += 1;
+  pending.domain = MissCounts::kUncounted;
   uint32_t& head = key_heads_[key_bucket(key.hash)];
   pending.chain_next = head;
   head = idx;
@@ -56,9 +57,17 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns, uint64_t client_due_ns)
   return idx;
 }
 
+void Inflight::count_domain(uint32_t idx, MissCounts::Mark domain) noexcept {
+  Pending& pending = pending_[idx];
+  MR_DCHECK(pending.in_use && pending.domain == MissCounts::kUncounted);
+  pending.domain = domain;
+  domains_.raise(domain);
+}
+
 void Inflight::close(uint32_t idx) noexcept {
   Pending& pending = pending_[idx];
   MR_CHECK(pending.in_use && pending.waiter_first == kNone);
+  domains_.lower(pending.domain);
   unlink_due(idx);
   for (uint32_t t = 0; t < pending.try_cnt; ++t) {
     const uint32_t self = idx * kTriesMax + t;
@@ -75,12 +84,13 @@ void Inflight::close(uint32_t idx) noexcept {
   open_cnt_ -= 1;
 }
 
-bool Inflight::add_waiter(uint32_t idx, const Frame& frame, const wire::Query& query) noexcept {
+bool Inflight::add_waiter(uint32_t idx, const Frame& frame, const wire::Query& query,
+                          MissCounts::Mark client) noexcept {
   Pending& pending = pending_[idx];
   const uint32_t w = free_waiter_;
   if (w == kNone || pending.waiter_cnt >= kWaitersPerPending) return false;
   free_waiter_ = waiter_[w].next;
-  waiter_[w] = {.frame = frame, .query = query, .next = kNone};
+  waiter_[w] = {.frame = frame, .query = query, .next = kNone, .client = client};
   if (pending.waiter_first == kNone) {
     pending.waiter_first = w;
   } else {
@@ -89,6 +99,8 @@ bool Inflight::add_waiter(uint32_t idx, const Frame& frame, const wire::Query& q
   pending.waiter_last = w;
   pending.waiter_cnt += 1;
   waiters_used_ += 1;
+  clients_.raise(client);
+  MR_DCHECK(clients_.total() <= waiters_used_);
   return true;
 }
 
@@ -102,6 +114,7 @@ bool Inflight::take_waiter(uint32_t idx, Waiter& out) noexcept {
   waiter_[w].next = free_waiter_;
   free_waiter_ = w;
   waiters_used_ -= 1;
+  clients_.lower(out.client);
   return true;
 }
 

@@ -20,7 +20,8 @@
 // Cost: O(1) expected for every call; chains are walked over keyed or random hashes only. The tries
 // of one port are one chain: as many as are outstanding for each port that we have.
 // Limits: kWaitersPerPending bounds how many answers one upstream packet can release (DNSBomb,
-// CVE-2024-33655).
+// CVE-2024-33655). How many questions of one domain and waiters of one client there are is counted
+// here (miss_counts.hpp), and judged by the caller.
 
 #include <array>
 #include <cstdint>
@@ -31,6 +32,7 @@
 #include "dataplane/base/held_clock.hpp"
 #include "dataplane/base/key.hpp"
 #include "dataplane/wire/query.hpp"
+#include "dataplane/worker/miss_counts.hpp"
 
 namespace millrace::dp {
 
@@ -44,6 +46,7 @@ struct Waiter {
   Frame frame;
   wire::Query query;
   uint32_t next;
+  MissCounts::Mark client;  // where it is counted
 };
 
 // What an answer may lack though it matches in all else (answer_guards.hpp).
@@ -99,6 +102,7 @@ struct Pending {
   uint8_t stray_cnt;       // packets to its ports that answered nothing
   uint8_t stream_try;      // whose backend is asked so
   uint32_t serial;         // another one for each question that this record is used for
+  MissCounts::Mark domain; // where it is counted
   Try tries[kTriesMax];
 };
 
@@ -117,13 +121,18 @@ class Inflight {
   const Pending& at(uint32_t pending) const noexcept { return pending_[pending]; }
   uint32_t open_cnt() const noexcept { return open_cnt_; }
   uint32_t capacity() const noexcept { return pending_cnt_; }
+  // A client's question; once, after open().
+  void count_domain(uint32_t pending, MissCounts::Mark domain) noexcept;
+  const MissCounts& domains() const noexcept { return domains_; }
 
   // --- waiters
   // False: no room, in the table or with this question.
-  bool add_waiter(uint32_t pending, const Frame& frame, const wire::Query& query) noexcept;
+  bool add_waiter(uint32_t pending, const Frame& frame, const wire::Query& query,
+                  MissCounts::Mark client = MissCounts::kUncounted) noexcept;
   // Takes the first waiter out; false: none left.
   bool take_waiter(uint32_t pending, Waiter& out) noexcept;
   uint32_t waiter_cnt() const noexcept { return waiters_used_; }
+  const MissCounts& clients() const noexcept { return clients_; }
   bool room() const noexcept { return free_pending_ != kNone && free_waiter_ != kNone; }
 
   // --- tries
@@ -163,6 +172,8 @@ class Inflight {
   uint32_t free_waiter_ = kNone;
   uint32_t open_cnt_ = 0;
   uint32_t waiters_used_ = 0;
+  MissCounts domains_;
+  MissCounts clients_;
   uint64_t due_tick_ = 0;
   std::unique_ptr<Pending[]> pending_;
   std::unique_ptr<Waiter[]> waiter_;

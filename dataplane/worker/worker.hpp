@@ -18,9 +18,10 @@
 //                  check ─▶ parse ─▶ store ─▶ answer all who wait
 //
 // worker_query.cpp has the upper row, worker_miss.cpp asking, worker_answer.cpp what comes back,
-// worker_guard.cpp what makes that hard to forge, worker_prefetch.cpp asking ahead of need,
-// worker_stale.cpp serving past the time, worker_stream.cpp what the slow path does for us and we
-// for it, worker_upkeep.cpp what is done between bursts.
+// worker_guard.cpp what makes that hard to forge, worker_limits.cpp who gets too much,
+// worker_prefetch.cpp asking ahead of need, worker_stale.cpp serving past the time,
+// worker_stream.cpp what the slow path does for us and we for it, worker_upkeep.cpp what is done
+// between bursts.
 //
 // Threads: one object per core; only that core calls step(). Other cores are reached through rings,
 // the main core through the mailbox and the snapshot boards. The caller reports quiescence after
@@ -52,6 +53,7 @@
 #include "dataplane/worker/prefetch.hpp"
 #include "dataplane/worker/recheck.hpp"
 #include "dataplane/worker/reply_options.hpp"
+#include "dataplane/worker/response_limit.hpp"
 #include "dataplane/worker/settings.hpp"
 #include "dataplane/worker/slow_frame.hpp"
 #include "dataplane/worker/step_io.hpp"
@@ -82,8 +84,8 @@ struct Connections {
   Mailbox* mailbox = nullptr;
   const uint8_t* seed = nullptr;          // Csprng::kSeedBytes
   const WallClock* wall = nullptr;        // none: the time of step() is Unix time
-  uint32_t pendings = 4096;
-  uint32_t waiters = 8192;
+  uint32_t pendings = abi::kPendings;
+  uint32_t waiters = abi::kWaiters;
   uint32_t flows = 65536;
 };
 
@@ -167,6 +169,9 @@ class Worker {
                     const wire::Reply& reply) noexcept;
   // Of the one reply that is written next: options are made here, and counted.
   wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query) noexcept;
+  abi::Address client_of(const Frame& frame, const wire::Query& query) const noexcept {
+    return is_slow(frame) ? slow_head(frame).client : wire::source_of(frame, query.packet);
+  }
   ReplyOptions::Asker asker_of(const Frame& frame, const wire::Query& query) const noexcept;
   void send(StepIo& io, const Frame& frame) noexcept { send(io, frame, frame.len); }
   // The length apart: a copy of a frame whose `len` was written a moment ago waits for that store.
@@ -185,6 +190,11 @@ class Worker {
       io.done[io.done_cnt++] = frame;
     }
   }
+
+  // --- worker_limits.cpp: who gets too much
+  abi::Outcome limit_reply(const Frame& frame, const wire::Query& query,
+                           abi::Outcome outcome) noexcept;
+  void count_limited(abi::Outcome outcome) noexcept;
 
   // --- worker_miss.cpp: the owner of a key asks upstream
   uint32_t drain_rings(StepIo& io) noexcept;
@@ -300,7 +310,8 @@ class Worker {
   uint32_t stream_cnt_ = 0;  // ask_stream sent, stream_answer not yet come
   PolicyStage policy_;
   ForwardTable forward_;
-  bool sorts_ = false;  // there are access rules or forwarding rules
+  ResponseLimit response_limit_;
+  bool sorts_ = false;  // there are access rules, forwarding rules or a limit of responses
   LocalAnswers local_;
   ReplyOptions options_;
   Prefetch prefetch_;

@@ -102,6 +102,7 @@ void Worker::take_miss(StepIo& io, const ring::WorkItem& item) noexcept {
     return;
   }
   counters_.count(Event::waiter_failed);
+  count_limited(asked.outcome);
   reply_error(io, frame, query, asked.outcome);
 }
 
@@ -188,14 +189,26 @@ Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& que
   const uint32_t known = inflight_.find(key);
   const cache::Entry* const stale = stale_at_once(key, known);
   if (stale != nullptr) return {Outcome::stale, stale};
+  const abi::LimitsConfig& limits = settings_.service().limits;
+  const MissCounts::Mark client = mark_of_client(*to_.secret, client_of(frame, query));
+  if (inflight_.clients().is_full(client, limits.client_misses_max)) {
+    return {Outcome::miss_limit_src};
+  }
   if (known != kNone) {
-    if (!inflight_.add_waiter(known, frame, query)) return {Outcome::servfail_inflight_full};
+    if (!inflight_.add_waiter(known, frame, query, client)) {
+      return {Outcome::servfail_inflight_full};
+    }
     counters_.count(Event::waiter_joined);
     return {Outcome::miss};
+  }
+  const MissCounts::Mark domain = mark_of_domain(*to_.secret, key);
+  if (inflight_.domains().is_full(domain, limits.domain_misses_max)) {
+    return {Outcome::miss_limit_zone};
   }
   if (io.stock_cnt == 0) counters_.count(Event::up_no_frame);
   if (!inflight_.room() || io.stock_cnt == 0) return {Outcome::servfail_inflight_full};
   const uint32_t pending = inflight_.open(key, now_ns_, client_due_ns(now_ns_));
+  inflight_.count_domain(pending, domain);
   inflight_.at(pending).pool = query.pool;
   if (!send_try(io, pending)) {
     inflight_.close(pending);
@@ -203,7 +216,7 @@ Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& que
     if (backends_.any_full(settings_, members)) return {Outcome::servfail_inflight_full};
     return {any_route(query.pool) ? Outcome::servfail_upstream : Outcome::servfail_no_route};
   }
-  MR_CHECK(inflight_.add_waiter(pending, frame, query));
+  MR_CHECK(inflight_.add_waiter(pending, frame, query, client));
   return {Outcome::miss};
 }
 

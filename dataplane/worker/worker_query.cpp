@@ -19,6 +19,19 @@ abi::OutcomeClass class_of(Outcome outcome) noexcept {
   return abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
 }
 
+// Everybody else is dropped in silence.
+bool gets_a_reply(Outcome outcome) noexcept {
+  switch (class_of(outcome)) {
+    case abi::OutcomeClass::error:
+    case abi::OutcomeClass::refused:
+      return true;
+    case abi::OutcomeClass::limited:
+      return outcome != Outcome::limited && outcome != Outcome::rrl_drop;
+    default:
+      return outcome == Outcome::cookie_only;
+  }
+}
+
 }  // namespace
 
 uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
@@ -52,7 +65,8 @@ void Worker::load_snapshots() noexcept {
     inflight_.apply(remap.backend, remap.pool);
     policy_.load(*config);
     forward_.load(config->service);
-    sorts_ = policy_.active() || forward_.active();
+    response_limit_.load(config->service.limits, to_.workers);
+    sorts_ = policy_.active() || forward_.active() || response_limit_.active();
     local_.load(config->service);
     options_.load(config->service, *to_.secret);
     ageing_ms_per_s_ = ageing_ms_per_s(config->service.prefetch);
@@ -178,6 +192,9 @@ void Worker::end_early(StepIo& io, Frame& frame, wire::Query& query, const Key& 
     const Outcome ruled = judge_one(frame, query);
     if (ruled != wire::kGoOn) outcome = ruled;
   }
+  if (response_limit_.active() && class_of(outcome) != abi::OutcomeClass::dropped) {
+    outcome = limit_reply(frame, query, outcome);
+  }
   const uint8_t* const msg = frame.data + query.packet.dns_off;
   AnswerView local;
   if (outcome == Outcome::refused_class && local_.find_identity(msg, query, local)) {
@@ -220,7 +237,7 @@ void Worker::count_flows(uint32_t known, uint32_t all) noexcept {
   counters_.count(Event::flow_miss, all - known);
 }
 
-// Access and forwarding rules, for a burst whose lookups have begun as if there were none: so the
+// Rules and limits, for a burst whose lookups have begun as if there were none: so the
 // answer cache's lines come while the flows are looked up. Only what goes to another packet cache,
 // or moves up into the place of a query that ends here, begins anew.
 void Worker::judge(StepIo& io) noexcept {
@@ -228,6 +245,7 @@ void Worker::judge(StepIo& io) noexcept {
   const uint32_t cnt = burst.cnt;
   flow::Verdict verdicts[kBurstMax];
   const bool ruled = policy_.active();
+  const bool limited = response_limit_.active();
   if (ruled) count_flows(policy_.judge(burst.frame, burst.query, cnt, now_ms_, verdicts), cnt);
   const uint32_t short_cnt = burst.short_cnt;
   burst.cnt = 0;
@@ -235,7 +253,8 @@ void Worker::judge(StepIo& io) noexcept {
   for (uint32_t i = 0; i < cnt; ++i) {
     Frame& frame = *burst.frame[i];
     wire::Query& query = burst.query[i];
-    const Outcome outcome = ruled ? follow(verdicts[i], query) : wire::kGoOn;
+    Outcome outcome = ruled ? follow(verdicts[i], query) : wire::kGoOn;
+    if (limited && outcome != Outcome::drop_acl) outcome = limit_reply(frame, query, outcome);
     if (outcome != wire::kGoOn) {
       counters_.count(outcome);
       reply_error(io, frame, query, outcome);
@@ -370,7 +389,7 @@ void Worker::answer_locally(StepIo& io, Frame& frame, const wire::Query& query, 
 
 ReplyOptions::Asker Worker::asker_of(const Frame& frame, const wire::Query& query) const noexcept {
   const uint64_t now_s = now_ns_ / 1'000'000'000;
-  return {is_slow(frame) ? slow_head(frame).client : wire::source_of(frame, query.packet),
+  return {client_of(frame, query),
           to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s)};
 }
 
@@ -387,14 +406,15 @@ wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query
 
 void Worker::reply_error(StepIo& io, Frame& frame, const wire::Query& query,
                          Outcome outcome) noexcept {
-  const abi::OutcomeClass cls = class_of(outcome);
-  if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused &&
-      outcome != Outcome::cookie_only) {
-    give_back(io, frame);  // dropped in silence
+  if (!gets_a_reply(outcome)) {
+    give_back(io, frame);
     return;
   }
-  const wire::Reply reply = wire::write_error(frame.data + query.packet.dns_off, query, outcome,
-                                              limits_of(frame, query));
+  uint8_t* const msg = frame.data + query.packet.dns_off;
+  const wire::ReplyLimits limits = limits_of(frame, query);
+  const wire::Reply reply = outcome == Outcome::rrl_slip
+                                ? wire::write_truncated(msg, query, limits)
+                                : wire::write_error(msg, query, outcome, limits);
   finish_reply(io, frame, query, reply);
 }
 

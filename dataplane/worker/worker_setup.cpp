@@ -41,6 +41,8 @@ PolicyStage::PolicyStage(uint32_t flows, const HashSecret& secret) {
   MR_CHECK(flows_.attach(memory_.get(), bytes, secret).empty());
 }
 
+ResponseLimit::ResponseLimit() : lines_(new Line[kLines]()) {}
+
 Worker::Worker(const Connections& to)
     : to_(to),
       random_(to.seed),

@@ -160,6 +160,12 @@ void Control::write_service(abi::ServiceSection& service) {
   service.tcp = {0, 1, 1, 100};
   service.prefetch = {plan_.prefetch_percent, 1, 1000};
   service.stale = {plan_.stale_kept_s, plan_.stale_timer_ms, 2, kStaleTtlS};
+  service.limits = {.domain_misses_max = plan_.domain_misses_max,
+                    .client_misses_max = plan_.client_misses_max,
+                    .responses_per_second = limits_responses_ ? plan_.responses_per_second : 0,
+                    .slip = static_cast<uint16_t>(plan_.slip),
+                    .prefix_bits4 = 24,
+                    .prefix_bits6 = 56};
   service.answer_rd0 = plan_.answer_rd0 ? 1 : 0;
   service.upstream_randomize_case = plan_.randomize_case ? 1 : 0;
   service.upstream_cookies = plan_.cookies ? 1 : 0;
@@ -221,6 +227,7 @@ void Control::restore() {
   for (uint32_t b = 0; b < kBackends; ++b)
     backends_.push_back(b);
   routed_.fill(true);
+  limits_responses_ = false;
   publish_config();
   publish_routes();
 }

@@ -63,6 +63,7 @@ class Control {
   std::vector<uint32_t> binds_;
   enum class SortedBy : uint8_t { bind, access, name };
   SortedBy sorted_by_ = SortedBy::bind;  // how queries come to the pool of their view
+  bool limits_responses_ = true;
   uint32_t ttl_s_max_ = 86400;
   uint32_t negative_ttl_s_max_ = 3600;
   uint32_t ttl_s_min_ = 0;

@@ -92,6 +92,7 @@ void add(Summary& total, const Summary& one) {
   total.probes += one.probes;
   total.prefetched += one.prefetched;
   total.stale += one.stale;
+  total.limited += one.limited;
   total.seconds += one.seconds;
 }
 
@@ -104,9 +105,10 @@ void print(const Arguments& arguments, const Summary& total) {
               n(total.sent));
   std::printf(
       "  evicted %llu, ring full %llu, in-flight full %llu, no frame %llu, flushed %llu, "
-      "probes %llu, prefetched %llu, stale %llu\n",
+      "probes %llu, prefetched %llu, stale %llu, limited %llu\n",
       n(total.evicted), n(total.ring_full), n(total.inflight_full), n(total.no_frame),
-      n(total.flushed), n(total.probes), n(total.prefetched), n(total.stale));
+      n(total.flushed), n(total.probes), n(total.prefetched), n(total.stale),
+      n(total.limited));
 }
 
 }  // namespace

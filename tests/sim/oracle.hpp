@@ -155,6 +155,7 @@ class Oracle {
   void check_data(Query& query, const test::ReadMessage& message, const Bytes& frame,
                   uint64_t now_ns);
   void check_empty(const Query& query, const test::ReadMessage& message, const Bytes& frame);
+  bool is_slip(const test::ReadMessage& message) const;
   bool is_stale(const Query& query, const Answer& answer, const test::ReadMessage& message,
                 uint64_t now_ns) const;
   void check_stale(const Query& query, uint32_t number, const test::ReadMessage& message,
@@ -181,6 +182,7 @@ class Oracle {
   bool flushed(const Query& query, const Answer& answer, const KeyState& state) const;
   bool flush_names(const Flush& flush, const Bytes& asked, uint16_t type, uint32_t view) const;
   bool beside_flushed(const Sent& sent, uint64_t now_ns) const;
+  void check_limited() const;
   void check_page(uint32_t worker) const;
 
   const Plan& plan_;
@@ -196,6 +198,8 @@ class Oracle {
   uint64_t delivered_ = 0;
   uint64_t data_cnt_ = 0;
   uint64_t stale_cnt_ = 0;
+  uint64_t slip_cnt_ = 0;     // replies of TC alone, where responses are limited
+  uint64_t limited_cnt_ = 0;  // queries that were dropped there
   uint64_t mail_changes_ = 0;
 
   std::map<uint64_t, abi::ServiceSection> configs_;

@@ -131,6 +131,10 @@ void Oracle::reply(uint32_t worker, const Bytes& frame, const ReadFrame& read, u
   demand(message->end == read.payload.size(), "reply", "octets behind the message", frame);
   check_header(query, *message, frame);
   check_opt(query, *message, frame);
+  if (is_slip(*message)) {
+    slip_cnt_ += 1;
+    return;
+  }
   const uint8_t rcode = message->rcode();
   const bool with_data = rcode == 0 || rcode == 3;
   const bool badvers = message->opt() != nullptr && message->opt()->ttl >> 24 != 0;
@@ -296,6 +300,12 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
          "an answer without records, but no upstream said so just now", frame);
 }
 
+// Is it, or may it be, what a client is told whose prefix gets too much (B44)?
+bool Oracle::is_slip(const ReadMessage& message) const {
+  return plan_.responses_per_second != 0 && message.has(kFlagTc) && message.rcode() == 0 &&
+         message.count(Section::answer) == 0 && message.count(Section::authority) == 0;
+}
+
 // Is it meant as an answer past its time (A122)? It is over, and it says so.
 bool Oracle::is_stale(const Query& query, const Answer& answer, const ReadMessage& message,
                       uint64_t now_ns) const {
@@ -329,6 +339,7 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
   const KeyState& state = keys_[query.key];
   const bool all_stored = flushes_.empty() && plane_.evicted() == 0 &&
                           plane_.event(Event::cache_no_memory) == 0 &&
+                          plane_.event(Event::adm_reject) == 0 &&
                           plane_.event(Event::ins_skip_size) == 0;
   demand(!all_stored || state.newest == number || !zone_.at(state.newest).served ||
              zone_.at(state.newest).seen_ns > now_ns,
@@ -415,10 +426,13 @@ void Oracle::check_silence(uint64_t now_ns) {
 void Oracle::given_back(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   switch (cargo.kind) {
     case Cargo::Kind::query: {
-      const Query& query = queries_[cargo.index];
+      Query& query = queries_[cargo.index];
       trace_.event("dropped", cargo.index);
-      if (must_answer(query.expect))
+      if (!must_answer(query.expect)) return;
+      if (plan_.responses_per_second == 0)
         violate("A64", "dropped in silence: " + tell(query), query.frame);
+      limited_cnt_ += 1;
+      close(query, cargo.index);
       return;
     }
     case Cargo::Kind::answer:

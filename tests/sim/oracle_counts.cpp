@@ -64,6 +64,7 @@ void Oracle::check_quiet() {
   const uint64_t misses = plane_.outcome(Outcome::miss);
   const uint64_t ended = plane_.event(Event::waiter_answered) + plane_.event(Event::waiter_failed);
   demand(misses == ended, "law 3", "misses are not the waiters that were answered or failed");
+  check_limited();
   const auto all_of = [this](Outcome which) { return plane_.outcome(which); };
   demand(plan_.hostile != 0 || all_of(Outcome::fmt_counts) == 0, "law 3",
          "FORMERR for good queries");
@@ -71,6 +72,15 @@ void Oracle::check_quiet() {
     if (query.expect == Expect::silence || query.expect == Expect::anything) continue;
     demand(query.reply_cnt == query.seen_cnt, "A64", "a query was never answered", query.frame);
   }
+}
+
+// Whoever got nothing, or TC alone, was counted as limited. Mutated queries may have been, too.
+void Oracle::check_limited() const {
+  const uint64_t dropped = plane_.outcome(Outcome::rrl_drop);
+  demand(plan_.hostile == 0 ? dropped == limited_cnt_ : dropped >= limited_cnt_, "B44",
+         "dropped queries that were not counted as limited");
+  demand(slip_cnt_ <= plane_.outcome(Outcome::rrl_slip) + plane_.event(Event::reply_truncated),
+         "B44", "more slips than were counted");
 }
 
 void Oracle::flush_asked(const abi::CacheQuery& query, uint64_t now_ns) {

@@ -185,7 +185,10 @@ uint64_t Oracle::ageing_ms_of(const Answer& answer) const {
 void Oracle::check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const {
   if (state.newest == kNoNumber) return;
   const Answer& answer = zone_.at(state.newest);
-  if (!answer.served || plane_.evicted() != 0 || plane_.event(Event::cache_no_memory) != 0) return;
+  if (!answer.served || plane_.evicted() != 0 || plane_.event(Event::cache_no_memory) != 0 ||
+      plane_.event(Event::adm_reject) != 0) {
+    return;
+  }
   if (now_ns / kMs >= ageing_ms_of(answer)) return;
   const Times times = times_of(answer, answer.limits);
   if (now_ns / kMs >= answer.seen_ns / kMs + uint64_t{times.lifetime_s} * 1000) return;

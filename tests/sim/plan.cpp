@@ -82,6 +82,18 @@ void choose_config(Plan& plan, Random& random) {
   plan.probe_interval_ms = random.pick(kProbe);
 }
 
+// Usual ones mostly, sometimes none, sometimes such as are hit all the time.
+void choose_limits(Plan& plan, Random& random) {
+  const uint32_t kind = plan.calm ? 0 : random.below(4);
+  if (kind == 3) return;
+  plan.domain_misses_max = kind == 2 ? 1 + random.below(4) : plan.pendings / 4;
+  plan.client_misses_max = kind == 2 ? 1 + random.below(4) : plan.waiters / 8;
+  if (kind != 2) return;
+  static constexpr uint32_t kRate[] = {0, 0, 2, 40};
+  plan.responses_per_second = random.pick(kRate);
+  plan.slip = random.below(4);
+}
+
 // What came later, drawn from a copy: what was found under a seed without it stays there.
 void choose_more(Plan& plan, Random random) {
   static constexpr uint32_t kPrefetch[] = {0, 0, 10, 50};
@@ -96,6 +108,7 @@ void choose_more(Plan& plan, Random random) {
   const bool changed = random.chance(300);
   plan.changes_case = !plan.randomize_case ? 100 : changed && !plan.calm ? 30 : 0;
   plan.wants_cookie = random.chance(300) && plan.tries_max < abi::kTriesMax ? 300 : 0;
+  choose_limits(plan, random);
 }
 
 }  // namespace

@@ -65,6 +65,10 @@ struct Plan {
   uint32_t stale_timer_ms = 1800;
   bool randomize_case = false;
   bool cookies = false;  // towards upstreams
+  uint32_t domain_misses_max = 0;
+  uint32_t client_misses_max = 0;
+  uint32_t responses_per_second = 0;  // until the drain
+  uint32_t slip = 2;
   bool late_start = false;  // traffic before there is a config, and before there are routes
 };
 

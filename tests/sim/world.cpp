@@ -58,6 +58,12 @@ Summary World::run() {
   summary.flushed = plane_.event(Event::cache_flush);
   summary.probes = plane_.event(Event::probe_sent);
   summary.stale = oracle_.answered_stale();
+  for (const Outcome which : {Outcome::miss_limit_zone, Outcome::miss_limit_src, Outcome::rrl_slip,
+                              Outcome::rrl_drop}) {
+    summary.limited += plane_.outcome(which);
+  }
+  summary.limited +=
+      plane_.event(Event::waiter_limit_zone) + plane_.event(Event::waiter_limit_src);
   summary.prefetched = plane_.event(Event::prefetch_sent);
   summary.seconds = static_cast<double>(now_ns_ - started_ns) / 1e9;
   return summary;

@@ -36,6 +36,7 @@ struct Summary {
   uint64_t probes = 0;
   uint64_t prefetched = 0;
   uint64_t stale = 0;
+  uint64_t limited = 0;
   double seconds = 0;
 };
 

@@ -59,6 +59,8 @@ const char* const kEveryField =
     "      idle_timeout: 3s}\n"
     "prefetch: {remaining: 20, min_ttl: 11s, rate: 12}\n"
     "serve_stale: {keep: 2d, client_timer: 1700ms, recheck: 31s, shown_ttl: 29s}\n"
+    "limits: {misses_per_domain: 100, misses_per_client: 101, responses_per_second: 102, slip: 3,\n"
+    "         prefix_v4: 25, prefix_v6: 57}\n"
     "edns: {udp_payload_size: 1200, cookies: false, nsid: node-7,\n"
     "       cookie_secrets: [00112233445566778899aabbccddeeff, AABBCCDDEEFF00112233445566778899]}\n"
     "dns: {recursion_not_desired: cache_only, any_over_udp: forward, version: m-1, identity: id7}\n"
@@ -232,6 +234,22 @@ TEST(Compile, FillsServeStale) {
   EXPECT_EQ(stale.client_timer_ms, 1700u);
   EXPECT_EQ(stale.recheck_s, 31u);
   EXPECT_EQ(stale.ttl_s, 29u);
+}
+
+TEST(Compile, FillsTheLimits) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const abi::LimitsConfig limits = compiled(*loaded.config, 7)->service.limits;
+  EXPECT_EQ(limits.domain_misses_max, 100u);
+  EXPECT_EQ(limits.client_misses_max, 101u);
+  EXPECT_EQ(limits.responses_per_second, 102u);
+  EXPECT_EQ(limits.slip, 3);
+  EXPECT_EQ(limits.prefix_bits4, 25);
+  EXPECT_EQ(limits.prefix_bits6, 57);
+  const abi::LimitsConfig usual = compiled(*load(kGood).config, 7)->service.limits;
+  EXPECT_EQ(usual.domain_misses_max, 1024u);
+  EXPECT_EQ(usual.client_misses_max, 1024u);
+  EXPECT_EQ(usual.responses_per_second, 0u);
 }
 
 TEST(Compile, FillsTheAccessRules) {

@@ -184,6 +184,12 @@ void RandomConfig::make_groups(Config& config) {
   config.serve_stale.client_timer_ms = duration(1, abi::kStaleTimerMsMax, 1000);
   config.serve_stale.recheck_s = between32(1, abi::kStaleSMax);
   config.serve_stale.shown_ttl_s = between32(1, abi::kStaleSMax);
+  config.limits.misses_per_domain = between32(0, abi::kPendings);
+  config.limits.misses_per_client = between32(0, abi::kWaiters);
+  config.limits.responses_per_second = between32(0, abi::kResponseRateMax);
+  config.limits.slip = static_cast<uint16_t>(between(0, abi::kSlipMax));
+  config.limits.prefix_v4 = between32(abi::kLimitBitsMin4, 32);
+  config.limits.prefix_v6 = between32(abi::kLimitBitsMin6, 128);
   config.prefetch.remaining_percent = between32(0, abi::kPrefetchPercentMax);
   config.prefetch.min_ttl_s = between32(1, 604'800);
   config.prefetch.rate = between32(1, abi::kPrefetchRateMax);

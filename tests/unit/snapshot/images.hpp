@@ -57,6 +57,7 @@ inline void fill_service(abi::ServiceSection& service) {
   service.tcp = {1000, 100, 100, 10'000};
   service.prefetch = {10, 10, 1000};
   service.stale = {0, 1800, 30, 30};
+  service.limits = {0, 0, 0, 2, 24, 56};
   service.down_after = 5;
   service.log_level = 2;
   service.bind[0] = {address_of("198.18.0.53", 53), 0};

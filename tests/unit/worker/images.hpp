@@ -60,6 +60,7 @@ inline std::unique_ptr<abi::ConfigImage> make_config(uint32_t backends, uint64_t
   service.tcp = {1000, 100, 100, 10'000};
   service.prefetch = {10, 10, 1000};
   service.stale = {0, 1800, 30, 30};
+  service.limits = {0, 0, 0, 2, 24, 56};
   service.down_after = 2;
   return image;
 }

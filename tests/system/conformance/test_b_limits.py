@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""B44, B46, B49: floods, and what is left for everybody else."""
+
+import dns.edns
+import dns.flags
+import dns.message
+import pytest
+
+import world as w
+from world import Changed, every_way, over_udp, rrset, says
+
+LIMIT = 100
+
+
+@pytest.fixture
+def limited(running, tmp_path):
+    """Responses over UDP are limited; taken back afterwards."""
+    own = w.appliance.STATE / "millrace.yaml"
+    path = tmp_path / "limits.yaml"
+    path.write_text(own.read_text() + f"limits: {{responses_per_second: {LIMIT}}}\n")
+    w.appliance.cli("config", "apply", path)
+    w.appliance.advance(1.1)  # as if nobody had been answered yet
+    yield
+    w.appliance.cli("config", "apply", own)
+
+
+def large(world) -> str:
+    """A name whose TXT records fill a datagram; the cache knows it."""
+    name = world.name()
+    world.serve(name, says(answer=[rrset(name, "TXT", *(f'"{c * 100}"' for c in "abcdefghij"))]))
+    world.ask("tcp4", name, "TXT")
+    return name
+
+
+def received(asker) -> list[bytes]:
+    """All that comes, until nothing does."""
+    messages = []
+    try:
+        while True:
+            messages.append(asker.receive(w.QUIET_S))
+    except TimeoutError:
+        return messages
+
+
+@over_udp
+def test_B44_a_spoofed_source_gets_little(world, limited, way):
+    """Time stands still, so there is a second's worth at most; one flow gets one worker's share."""
+    name = large(world)
+    message = w.query(name, "TXT").to_wire()
+    sent = 400
+    with Changed() as changed, w.client(way) as asker:
+        for _ in range(sent):
+            asker.send(message)
+        answers = received(asker)
+    whole = [answer for answer in answers if len(answer) > 500]
+    slips = [answer for answer in answers if len(answer) <= 500]
+    assert 0 < len(whole) <= LIMIT, changed
+    assert all(answer[2] & 2 and len(answer) <= len(message) for answer in slips)
+    assert changed["rrl_slip"] == len(slips) and changed["rrl_drop"] > 0, changed
+    assert len(whole) + changed["rrl_slip"] + changed["rrl_drop"] == sent, changed
+    # What it brought who forged the source, beside what it would have brought.
+    assert max(map(len, whole)) <= 1232
+    assert sum(map(len, answers)) < (LIMIT * 1232 + sent * len(message)), "amplification"
+
+
+@over_udp
+def test_B44_real_clients_are_served_all_the_same(world, limited, way):
+    name = large(world)
+    client_cookie = bytes(range(8))
+    cookie = [dns.edns.GenericOption(10, client_cookie)]
+    with w.client(way) as asker:
+        for _ in range(2 * LIMIT):
+            asker.send(w.query(name, "TXT", options=cookie).to_wire())
+        answers = [w.Answer(dns.message.from_wire(wire), wire) for wire in received(asker)]
+    slips = [answer for answer in answers if answer.message.flags & dns.flags.TC]
+    assert slips and not slips[0].records
+    shown = [dns.edns.GenericOption(10, bytes(option.data)) for option in slips[0].message.options]
+    assert len(shown[0].data) == 24
+    for _ in range(50):
+        assert world.ask(way, name, "TXT", options=shown).records, "with a good cookie"
+    for _ in range(50):
+        assert world.ask("tcp" + way[-1], name, "TXT").records, "over TCP"
+
+
+def test_B44_a_second_later_there_is_more(world, limited):
+    name = large(world)
+
+    def answered() -> int:
+        with w.client("udp4") as asker:
+            for _ in range(2 * LIMIT):
+                asker.send(w.query(name, "TXT").to_wire())
+            return sum(len(answer) > 500 for answer in received(asker))
+
+    assert answered() > 0
+    assert answered() == 0
+    world.advance(0.5)
+    assert 0 < answered() <= LIMIT / 2
+
+
+def silent_below(world, zone: str):
+    """Its servers are down; everybody else answers."""
+    world.kept_waiting = True
+    world.resolver.automatic = lambda asked: (
+        None if zone in asked.message.question[0].name.to_text() else world.answer(asked)
+    )
+
+
+@every_way
+def test_B46_B49_random_names_leave_the_others_room(world, way):
+    """One client has 3000 misses: all that is more than its share fails at once, and nobody else's
+    hits and misses notice."""
+    known = world.name()
+    world.ask(way, known)
+    zone = world.name("victim")
+    silent_below(world, zone)
+    other_way = "udp6" if way.endswith("4") else "udp4"
+    with Changed() as changed:
+        with w.client("udp" + way[-1]) as flood:
+            for idx in range(3000):
+                flood.send(w.query(f"r{idx}.{zone}").to_wire())
+            for _ in range(20):
+                assert world.ask(way, known).records, "hits"
+                assert world.ask(other_way, world.name()).records, "misses of others"
+            assert world.ask(other_way, f"www.{world.name('other')}").records
+            failed = [answer for answer in received(flood) if answer[3] & 15 == 2]
+            world.advance(6)
+    refused = changed["miss_limit_src"] + changed["waiter_limit_src"]
+    assert 0 < refused and len(failed) <= refused + changed["miss_limit_zone"], changed
+
+
+def test_B46_random_names_from_everywhere(world):
+    """Each of two clients stays within its share, both together are above that of the domain."""
+    zone = world.name("victim")
+    silent_below(world, zone)
+    with Changed() as changed:
+        with w.client("udp4") as flood4, w.client("udp6") as flood6:
+            for idx in range(1800):
+                flood4.send(w.query(f"r{idx}.{zone}").to_wire())
+                flood6.send(w.query(f"s{idx}.{zone}").to_wire())
+            assert world.ask("udp4", world.name()).records, "another domain"
+            world.advance(6)
+    assert changed["miss_limit_zone"] + changed["waiter_limit_zone"] > 0, changed
+    assert changed["miss_limit_src"] + changed["waiter_limit_src"] == 0, changed

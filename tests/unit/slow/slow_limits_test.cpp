@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one domain and one client may take, for clients that come over TCP.
+#include "tests/unit/slow/slow_rig.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace millrace::test {
+namespace {
+
+// The RCODEs of all that came, in order.
+std::vector<int> rcodes(Peer& client) {
+  std::vector<int> all;
+  for (const Bytes& message : client.messages())
+    all.push_back(SlowRig::read(message).rcode());
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+TEST(SlowLimits, B46_a_domain_has_its_share_over_tcp_too) {
+  SlowRig rig;
+  rig.rig.service().limits.domain_misses_max = 4;
+  rig.rig.publish();
+  rig.run();
+  auto client = rig.client();
+  for (int i = 0; i < 10; ++i)
+    client->send_message(rig.query("r" + std::to_string(i) + ".victim.example"));
+  client->send_message(rig.query("www.other.example"));
+  rig.run();
+  EXPECT_EQ(rig.rig.asked().size(), 5u);
+  EXPECT_EQ(rcodes(*client), std::vector<int>(6, 2));
+  EXPECT_EQ(rig.rig.event(Event::waiter_limit_zone), 6u);
+  rig.answer_all();
+  EXPECT_EQ(rcodes(*client), std::vector<int>(5, 0));
+}
+
+// Whichever way it comes, it is the same client.
+TEST(SlowLimits, B46_a_client_is_one_over_udp_and_tcp) {
+  SlowRig rig;
+  rig.rig.service().limits.client_misses_max = 4;
+  rig.rig.publish();
+  rig.run();
+  for (int i = 0; i < 2; ++i)
+    rig.rig.ask("u" + std::to_string(i) + ".example", 5000);  // from 198.18.0.9
+  rig.run();
+  auto client = rig.client("198.18.0.9");
+  auto other = rig.client("198.18.0.10");
+  for (int i = 0; i < 5; ++i) {
+    client->send_message(rig.query("t" + std::to_string(i) + ".example"));
+    if (i < 4) other->send_message(rig.query("o" + std::to_string(i) + ".example"));
+  }
+  rig.run();
+  EXPECT_EQ(rcodes(*client), std::vector<int>(3, 2));
+  EXPECT_EQ(rcodes(*other), std::vector<int>());
+  EXPECT_EQ(rig.rig.event(Event::waiter_limit_src), 3u);
+  rig.answer_all();
+  EXPECT_EQ(rcodes(*client), std::vector<int>(2, 0));
+  EXPECT_EQ(rcodes(*other), std::vector<int>(4, 0));
+}
+
+TEST(SlowLimits, B44_responses_over_tcp_are_not_limited) {
+  SlowRig rig;
+  rig.rig.service().limits.responses_per_second = 2;
+  rig.rig.publish();
+  rig.run();
+  auto client = rig.client();
+  for (uint16_t i = 0; i < 40; ++i)
+    client->send_message(rig.query("n" + std::to_string(i % 20) + ".example", i));
+  rig.run();
+  rig.answer_all();
+  rig.run();
+  EXPECT_EQ(rcodes(*client), std::vector<int>(40, 0));
+  EXPECT_EQ(rig.rig.outcome(Outcome::rrl_drop) + rig.rig.outcome(Outcome::rrl_slip), 0u);
+}
+
+}  // namespace
+}  // namespace millrace::test
