@@ -65,6 +65,7 @@ enum class InsertResult : uint8_t {
   too_large,  // entry above kEntryBytesMax, or a key that is none
   kept,       // a failure met an answer of the same key that is fresh or kept as stale, and
               // that stays (RFC 8767 section 4)
+  outranked,  // both buckets are full of entries that do not give way to one of this kind
 };
 
 // walk() and walk_remove() answer it when every bucket has been visited.

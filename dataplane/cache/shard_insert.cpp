@@ -119,7 +119,7 @@ InsertResult BasicShard<Policy>::insert(const Key& key, const AnswerView& answer
       *write_entry(region_.object(region_.entry_no(ref)), shape, key, answer, now_ms);
   if (slot_no == kNoSlot) {
     free_object(ref);
-    return InsertResult::no_memory;
+    return InsertResult::outranked;
   }
   publish(slot_no, place, ref, shape.bytes);
   const bool known = replaces || Ghost(ghost_table_).take(place);

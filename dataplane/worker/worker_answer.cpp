@@ -201,6 +201,7 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
     case cache::InsertResult::stored: counters_.count(Event::cache_insert); break;
     case cache::InsertResult::replaced: counters_.count(Event::cache_replace); break;
     case cache::InsertResult::no_memory: counters_.count(Event::cache_no_memory); break;
+    case cache::InsertResult::outranked: counters_.count(Event::adm_reject); break;
     case cache::InsertResult::kept: break;  // only a failure is ever kept out
     case cache::InsertResult::too_large: counters_.count(Event::ins_skip_size); break;
   }

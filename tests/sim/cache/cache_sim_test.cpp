@@ -187,7 +187,7 @@ TEST_F(Small, NoPolicyBeatsTheBound) {
   }
 }
 
-TEST_F(Small, TheRealCacheKeepsItsPartOfTheGain) {
+TEST_F(Small, B47_TheRealCacheKeepsItsPartOfTheGain) {
   for (const Row& row : all_.front().rows) {
     const Figures figures = figures_of(all_, row.policy);
     if (!row.real) continue;

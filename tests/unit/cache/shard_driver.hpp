@@ -160,6 +160,7 @@ class ShardDriver {
         ASSERT_NE(older->second.kind, Kind::failure);
         break;
       case InsertResult::no_memory:
+      case InsertResult::outranked:
         break;
       case InsertResult::too_large:
         FAIL() << "nothing here is too large";
@@ -309,7 +310,7 @@ class ShardDriver {
   uint64_t stale_hits_ = 0;
   uint64_t stale_most_ = 0;
   uint64_t expired_until_ms_ = 0;  // all that was over by then has been reclaimed or kept as stale
-  uint64_t results_[5] = {};
+  uint64_t results_[6] = {};
   std::map<uint64_t, Stored> model_;
   std::vector<Held> held_;
 };

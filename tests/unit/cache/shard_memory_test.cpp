@@ -371,6 +371,35 @@ TYPED_TEST(ShardMemory, AFloodOfNegativesAndFailuresStopsAtItsShare) {
   ShardProbe(this->shard_).check();
 }
 
+// For each use of a name in use come five names that nobody asks for again.
+TYPED_TEST(ShardMemory, B47_NamesAskedOnceDoNotPushOutWhatIsUsed) {
+  this->make(kRegionBytesMin * 2);
+  constexpr uint64_t kUsed = 400, kOnceForEach = 5;
+  const auto use = [&](uint64_t number) {
+    const Found found = lookup(this->shard_, make_key(number), this->now_ms_);
+    if (found.entry == nullptr) {
+      this->store(number);
+      return false;
+    }
+    touch(*found.entry);
+    return true;
+  };
+  for (uint64_t i = 0; i < 2 * kUsed; ++i)
+    ASSERT_EQ(use(i % kUsed), i >= kUsed);
+  uint64_t once = 1'000'000;
+  for (const Kind kind : {Kind::positive, Kind::negative, Kind::failure}) {
+    uint64_t hits = 0;
+    for (uint64_t i = 0; i < 3 * kUsed; ++i) {
+      for (uint64_t k = 0; k < kOnceForEach; ++k, ++once)
+        this->store(once, make_answer(once, 1, 90, 10'000, kind, 1), this->now_ms_ += 10);
+      hits += use(i % kUsed);
+    }
+    EXPECT_GT(hits, 3 * kUsed * 98 / 100) << "kind " << static_cast<int>(kind);
+  }
+  EXPECT_GT(this->shard_.gauges().evicted, 3000u) << "there was room for all";
+  ShardProbe(this->shard_).check();
+}
+
 TYPED_TEST(ShardMemory, AKindAtItsBudgetReplacesItsOwnOldest) {
   this->make(kRegionBytesMin * 2);
   for (const Kind kind : {Kind::negative, Kind::failure}) {

@@ -319,7 +319,7 @@ TYPED_TEST(ShardTest, FullBucketsYieldToNoLesserKind) {
               InsertResult::stored);
   }
   const Answer negative = make_answer(99, 1, 40, 100, Kind::negative);
-  EXPECT_EQ(this->shard_.insert(constant(99), negative.view, 0), InsertResult::no_memory);
+  EXPECT_EQ(this->shard_.insert(constant(99), negative.view, 0), InsertResult::outranked);
   for (uint64_t i = 0; i < 16; ++i)
     ASSERT_NE(lookup(this->shard_, constant(i), 0).entry, nullptr);
   ShardProbe(this->shard_).check();
