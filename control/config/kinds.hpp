@@ -213,6 +213,15 @@ struct Ports {
   static std::string format(const PortRange& value);
 };
 
+struct Vlans {
+  static std::string type(const FieldInfo&) { return "list of VLANs"; }
+  static std::string allowed(const FieldInfo& info);
+  static std::string read(const yaml::Node& node, const FieldInfo& info,
+                          std::vector<uint16_t>& value);
+  static std::string check(const std::vector<uint16_t>& value, const FieldInfo& info);
+  static std::string format(const std::vector<uint16_t>& value);
+};
+
 // The three below also take the word `auto`: decided by resolve().
 struct Cores {
   static std::string type(const FieldInfo&) { return "list of CPUs"; }

@@ -240,6 +240,39 @@ std::string Ports::format(const PortRange& value) {
 
 // --- what can be left to the machine
 
+std::string Vlans::allowed(const FieldInfo& info) {
+  return range_text(std::to_string(info.lo), std::to_string(info.hi)) + " each";
+}
+
+std::string Vlans::read(const yaml::Node& node, const FieldInfo& info,
+                        std::vector<uint16_t>& value) {
+  if (node.kind != yaml::Node::Kind::list) {
+    return expected("a list of VLANs such as [10, 20]", allowed(info), node);
+  }
+  std::vector<uint16_t> vlans(node.items.size());
+  for (std::size_t i = 0; i < vlans.size(); ++i) {
+    std::string problem = read_count(node.items[i], allowed(info), vlans[i]);
+    if (!problem.empty()) return problem;
+  }
+  value = std::move(vlans);
+  return "";
+}
+
+std::string Vlans::check(const std::vector<uint16_t>& value, const FieldInfo& info) {
+  for (const uint16_t vlan : value) {
+    std::string problem = in_range(vlan, info, std::to_string(vlan), allowed(info));
+    if (!problem.empty()) return problem;
+  }
+  return "";
+}
+
+std::string Vlans::format(const std::vector<uint16_t>& value) {
+  std::string text = "[";
+  for (const uint16_t vlan : value)
+    text += (text.size() > 1 ? ", " : "") + std::to_string(vlan);
+  return text + "]";
+}
+
 std::string Cores::allowed(const FieldInfo& info) {
   return range_text(std::to_string(info.lo), std::to_string(info.hi)) + ", one per worker, or auto";
 }

@@ -100,6 +100,7 @@ struct Dataplane {
   uint32_t shards = kAutoShards;        // of the cache; a power of two
   uint32_t buffers_per_worker = 16384;  // raise when ports report that they ran out
   uint32_t flows = 65536;  // verdicts of access rules, per worker; raise when flow_evict counts
+  std::vector<uint16_t> vlans{};  // whose tagged frames are taken; empty = untagged ones only
   bool operator==(const Dataplane&) const = default;
 };
 

@@ -87,6 +87,10 @@ void compile_settings(const Config& config, abi::ServiceSection& service) {
                     .slip = config.limits.slip,
                     .prefix_bits4 = static_cast<uint8_t>(config.limits.prefix_v4),
                     .prefix_bits6 = static_cast<uint8_t>(config.limits.prefix_v6)};
+  for (const uint16_t vlan : config.dataplane.vlans) {
+    MR_CHECK(vlan < abi::kVlans);
+    service.vlan[vlan / 32] |= 1u << vlan % 32;
+  }
   service.idle = config.dataplane.idle;
   service.answer_rd0 = config.dns.recursion_not_desired == RecursionNotDesired::cache_only ? 1 : 0;
   service.log_level = static_cast<uint32_t>(config.logging.level);

@@ -228,6 +228,9 @@ inline constexpr uint32_t kSlipMax = 1000;
 inline constexpr uint32_t kLimitBitsMin4 = 8;
 inline constexpr uint32_t kLimitBitsMin6 = 16;
 
+inline constexpr uint32_t kVlans = 4095;  // 0 and 1..4094 (IEEE 802.1Q); 4095 is reserved
+inline constexpr uint32_t kVlanWords = 128;
+
 struct ServiceSection {
   uint32_t binds;
   uint32_t backends;
@@ -259,6 +262,7 @@ struct ServiceSection {
   PrefetchConfig prefetch;
   StaleConfig stale;
   LimitsConfig limits;
+  uint32_t vlan[kVlanWords];        // bit v % 32 of word v / 32: frames tagged with v are taken
   BindConfig bind[kBindsMax];
   BackendConfig backend[kBackendsMax];
   PoolConfig pool[kPoolsMax];

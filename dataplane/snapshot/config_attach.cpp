@@ -419,6 +419,11 @@ void check_limits(Verdict& verdict, const abi::LimitsConfig& limits) {
   verdict.in_range("service.limits.prefix_bits6", limits.prefix_bits6, abi::kLimitBitsMin6, 128);
 }
 
+void check_vlans(Verdict& verdict, const abi::ServiceSection& service) {
+  const uint32_t last = service.vlan[abi::kVlans / 32] >> abi::kVlans % 32;
+  if (last != 0) verdict.reject("service.vlan holds 4095, which is no VLAN");
+}
+
 void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_t workers) {
   verdict.in_range("service.binds", service.binds, 0, abi::kBindsMax);
   verdict.in_range("service.backends", service.backends, 0, abi::kBackendsMax);
@@ -466,6 +471,7 @@ void check_service(Verdict& verdict, const abi::ServiceSection& service, uint32_
   check_forwards(verdict, service);
   check_local_zones(verdict, service);
   check_local(verdict, service.local);
+  check_vlans(verdict, service);
 }
 
 void check_hop(Verdict& verdict, const std::string& field, const abi::NextHop& hop,

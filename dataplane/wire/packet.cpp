@@ -35,12 +35,13 @@ bool is_other_tag(uint16_t ether_type) noexcept {
   }
 }
 
-Outcome read_ethernet(const Frame& frame, Packet& packet) noexcept {
+Outcome read_ethernet(const Frame& frame, const Endpoints& endpoints, Packet& packet) noexcept {
   if (frame.len < kEthBytes) return Outcome::drop_l2;
   uint16_t ether_type = load_be16(frame.data + kEthTypeAt);
   packet.l3_off = kEthBytes;
   if (ether_type == kEthTypeVlan) {
     if (frame.len < kEthBytes + kVlanBytes) return Outcome::drop_l2;
+    if (!endpoints.has_vlan(load_be16(frame.data + kEthBytes))) return Outcome::drop_vlan;
     ether_type = load_be16(frame.data + kEthTypeAt + kVlanBytes);
     packet.l3_off = kEthBytes + kVlanBytes;
   }
@@ -327,7 +328,7 @@ void Endpoints::index() noexcept {
 }
 
 Classified classify(const Frame& frame, const Endpoints& endpoints, Packet& packet) noexcept {
-  Outcome outcome = read_ethernet(frame, packet);
+  Outcome outcome = read_ethernet(frame, endpoints, packet);
   if (outcome != kGoOn) return finished(outcome);
   // A frame for a group cannot be for us: our addresses are unicast (RFC 1122 section 3.3.6).
   if ((frame.data[0] & 1) != 0) return finished(Outcome::pass_addr);

@@ -36,6 +36,15 @@ struct Endpoints {
   uint16_t upstream_port_first = 0;        // [first, end), host order
   uint16_t upstream_port_end = 0;
 
+  // Of a tag's 16 bits, those that name the VLAN; a priority tag has VLAN 0.
+  static constexpr uint16_t kVlanMask = 0xfff;
+  void add_vlan(uint16_t tci) noexcept {
+    vlan[(tci & kVlanMask) / 32] |= uint32_t{1} << tci % 32;
+  }
+  bool has_vlan(uint16_t tci) const noexcept {
+    return (vlan[(tci & kVlanMask) / 32] >> tci % 32 & 1) != 0;
+  }
+
   // --- derived from the above by index(), for plain_query.hpp; without it nothing is plain
   static constexpr uint32_t kNoService = abi::kBindsMax;
   struct Plain4 {
@@ -83,6 +92,7 @@ struct Endpoints {
   uint64_t own_filter = 0;  // bit own_bit() of each address of ours
   Plain4 plain4[abi::kBindsMax] = {{kNoTarget4, kNoService}};
   Plain6 plain6[abi::kBindsMax];
+  uint32_t vlan[abi::kVlanWords] = {};  // whose tagged frames are taken; as in the config image
 };
 
 enum class Kind : uint8_t {
@@ -113,7 +123,8 @@ struct Classified {
 
 // The checks in their order; the first that fails names the outcome.
 //
-//   Ethernet   too short: drop_l2 · second tag, QinQ, MPLS, PPPoE: drop_vlan · other: pass_l2
+//   Ethernet   too short: drop_l2 · a VLAN that is none of ours, second tag, QinQ, MPLS, PPPoE:
+//              drop_vlan · other: pass_l2
 //              destination is a group: pass_addr
 //   IP header  too short: drop_l2 · version, lengths, IHL: drop_iphdr · IPv4 checksum: drop_csum
 //              not UDP: pass_proto · destination is none of our addresses: pass_addr

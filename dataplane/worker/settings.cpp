@@ -69,9 +69,12 @@ void Settings::derive_endpoints() noexcept {
   endpoints_.service_cnt = service_.binds;
   endpoints_.upstream_port_first = service_.upstream_port_first;
   endpoints_.upstream_port_end = service_.upstream_port_end;
+  std::memcpy(endpoints_.vlan, service_.vlan, sizeof endpoints_.vlan);
   for (uint32_t i = 0; i < service_.backends; ++i) {
     if (hop_[i].usable == 0) continue;
     upstream_ports_ |= uint32_t{1} << hop_[i].port;
+    // Answers come by the VLAN that their queries left by.
+    if (hop_[i].vlan_tci_be != 0) endpoints_.add_vlan(__builtin_bswap16(hop_[i].vlan_tci_be));
     bool known = false;
     for (uint32_t k = 0; k < endpoints_.source_cnt; ++k) {
       known = known || same_address(endpoints_.source[k], hop_[i].source);

@@ -368,6 +368,7 @@ std::string check_frame(const uint8_t* data, std::size_t size) {
     ours.source[1] = address_of("fd00:18:1::9");
     ours.upstream_port_first = 20000;
     ours.upstream_port_end = 30000;
+    for (uint32_t& word : ours.vlan) word = 0x5555'5555;  // every other one
     ours.index();
     return ours;
   }();

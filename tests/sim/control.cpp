@@ -169,6 +169,8 @@ void Control::write_service(abi::ServiceSection& service) {
   service.answer_rd0 = plan_.answer_rd0 ? 1 : 0;
   service.upstream_randomize_case = plan_.randomize_case ? 1 : 0;
   service.upstream_cookies = plan_.cookies ? 1 : 0;
+  for (const uint16_t tag : kClientTag)
+    if (tag != 0) service.vlan[tag % 4096 / 32] |= 1u << tag % 32;
   service.tcp = {1000, 100, 100, 10'000};
 }
 

@@ -114,6 +114,7 @@ const std::vector<BadPacket>& bad_packets() {
       {false, true, [](F& f) { f.extension(44, Bytes(6, 0)); }},
       {false, true, [](F& f) { f.extension(43, Bytes(6, 0)); }},        // B40
       {true, true, [](F& f) { f.vlan(0x0003).vlan(0x0004, 0x88a8); }},  // B41
+      {true, true, [](F& f) { f.vlan(0x2003); }},
       {true, true, [](F& f) { f.payload(Bytes(5, 0x11)); }},            // B33
       {true, true, [](F& f) { f.payload({}); }},
       {true, true, [](F& f) { f.protocol(6); }},         // not UDP

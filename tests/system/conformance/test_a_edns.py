@@ -292,11 +292,15 @@ def test_A92_whole_over_tcp_from_the_same_entry(world):
 # ------------------------------------------------------------------------------- packets
 
 
+SOL_PACKET, PACKET_AUXDATA = 263, 8
+
+
 class Wire:
     """Frames between the client and the appliance, as they are on the wire."""
 
     def __init__(self):
         self.socket = namespace.packet_socket(namespace.CLIENT, "mr-c0")
+        self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.macs = (mac_of(namespace.CLIENT, "mr-c0"), mac_of(namespace.DUT, "mr-c"))
 
     def __enter__(self):
@@ -309,14 +313,16 @@ class Wire:
         self.socket.send(frames.ethernet(*self.macs, packet))
 
     def receive(self, port: int, seconds: float = 2) -> bytes | None:
-        """The IP packet that goes to this UDP port of the client."""
+        """The IP packet that goes to this UDP port of the client; `tag`: its VLAN tag, or 0."""
         end = w.time.monotonic() + seconds
         while (left := end - w.time.monotonic()) > 0:
             self.socket.settimeout(left)
             try:
-                frame = self.socket.recv(65535)
+                frame, ancillary, _, _ = self.socket.recvmsg(65535, 64)
             except TimeoutError:
                 return None
+            # struct tpacket_auxdata: the kernel takes a tag out of the frame.
+            self.tag = struct.unpack_from("=16xH", ancillary[0][2])[0]
             packet = frame[14:]
             offset = 20 if packet[0] >> 4 == 4 else 40
             if packet[offset : offset + 4] == struct.pack("!HH", 53, port):

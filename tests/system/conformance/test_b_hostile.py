@@ -292,24 +292,33 @@ def test_B40_extension_headers(world, kind, data):
     assert changed["drop_v6ext"] == 1 or changed["miss"] == 0, changed
 
 
-def answered_with_tag(world, way: str, tag: bytes) -> bool:
-    """`tag`: what stands before the EtherType of the packet."""
+def tag_of_answer(world, way: str, tags: bytes) -> int | None:
+    """`tags`: what stands before the EtherType of the query. None: there is no answer."""
     packet = packet_of(way, w.query(world.name()).to_wire())
     with Wire() as wire:
         frame = frames.ethernet(*wire.macs, packet)
-        wire.socket.send(frame[:12] + tag + frame[12:])
-        return wire.receive(4321, w.QUIET_S) is not None
+        wire.socket.send(frame[:12] + tags + frame[12:])
+        return wire.tag if wire.receive(4321, w.QUIET_S) else None
 
 
 @over_udp
 def test_B41_two_tags(world, way):
-    assert not answered_with_tag(world, way, struct.pack("!HHHH", 0x88A8, 5, 0x8100, 6))
+    for outer in (0x88A8, 0x8100):
+        assert tag_of_answer(world, way, struct.pack("!HHHH", outer, 7, 0x8100, 7)) is None
 
 
 @over_udp
-@not_yet
-def test_B41_a_tag_that_is_not_configured(world, way):
-    assert not answered_with_tag(world, way, struct.pack("!HH", 0x8100, 5))
+@pytest.mark.parametrize("tag", (5, 0, 0xE000, 0xFFF))
+def test_B41_a_tag_that_is_not_configured(world, way, tag):
+    with Changed() as changed:
+        assert tag_of_answer(world, way, struct.pack("!HH", 0x8100, tag)) is None
+    assert changed["drop_vlan"] == 1, changed
+
+
+@over_udp
+def test_B41_a_configured_tag_is_that_of_the_answer(world, way):
+    for tag in (7, 0xA007):  # the second has a priority
+        assert tag_of_answer(world, way, struct.pack("!HH", 0x8100, tag)) == tag
 
 
 # ------------------------------------------------------------------- answers of resolvers

@@ -521,7 +521,19 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 20, "dataplane.flows", "allowed 1024 to 1048576"}}},
         Case{"ManyFlows",
              with("dataplane: {flows: 1048577}\n"),
-             {{4, 20, "dataplane.flows", "allowed 1024 to 1048576"}}}),
+             {{4, 20, "dataplane.flows", "allowed 1024 to 1048576"}}},
+        Case{"VlansAreAList",
+             with("dataplane: {vlans: 10}\n"),
+             {{4, 20, "dataplane.vlans", "a list of VLANs such as [10, 20]"}}},
+        Case{"VlanWithoutNumber",
+             with("dataplane: {vlans: [10, office]}\n"),
+             {{4, 20, "dataplane.vlans", "a whole number"}}},
+        Case{"ReservedVlan",
+             with("dataplane: {vlans: [10, 4095]}\n"),
+             {{4, 20, "dataplane.vlans", "4095 is out of range: allowed 0 to 4094 each"}}},
+        Case{"VlanBeyondSixteenBits",
+             with("dataplane: {vlans: [65546]}\n"),
+             {{4, 20, "dataplane.vlans", "65546"}}}),
     name_of);
 
 std::string forward(const std::string& list) {

@@ -46,7 +46,8 @@ const char* const kEveryField =
     "     max_negative_ttl: 9m, failure_ttl: 10s, max_failure_ttl: 20s,\n"
     "     maximum_entry_size: 2KiB}\n"
     "dataplane: {workers: 2, cores: [2, 1], main_core: 3, idle: poll, hugepages: false,\n"
-    "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096, flows: 2048}\n"
+    "            hugepage_dir: /mnt/huge, shards: 8, buffers_per_worker: 4096, flows: 2048,\n"
+    "            vlans: [0, 31, 4094]}\n"
     "access:\n  - {name: x, sources: [198.18.0.0/16, 'fd00:18::/32'], binds: [b], action: refuse}\n"
     "  - {name: y, sources: [198.19.0.1], action: allow, pool: two}\n"
     "  - {name: z, sources: ['::/0'], binds: [b, a], action: drop}\n"
@@ -168,6 +169,15 @@ TEST(Compile, FillsWhoIsAskedWhen) {
   EXPECT_EQ(service.backend[1].in_flight_max, 0u);
   EXPECT_EQ(service.pool[0].policy, abi::PoolPolicy::least_outstanding);
   EXPECT_EQ(service.pool[1].policy, abi::PoolPolicy::weighted);
+}
+
+TEST(Compile, FillsTheVlans) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const Image image = compiled(*loaded.config, 7);
+  EXPECT_EQ(image->service.vlan[0], 0x8000'0001u);
+  EXPECT_EQ(image->service.vlan[1], 0u);
+  EXPECT_EQ(image->service.vlan[127], 0x4000'0000u);
 }
 
 TEST(Compile, FillsTheForwardingRules) {
@@ -409,6 +419,7 @@ TEST(Compile, LiveChangesLeaveTheBootSectionAlone) {
     wanted.ports = running.ports;
     wanted.dataplane = running.dataplane;
     wanted.dataplane.idle = other.dataplane.idle;
+    wanted.dataplane.vlans = other.dataplane.vlans;
     wanted.testing = running.testing;
     wanted.packet_caches = running.packet_caches;
     for (PacketCache& cache : wanted.packet_caches)

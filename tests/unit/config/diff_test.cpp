@@ -84,6 +84,7 @@ TEST(Diff, KnowsWhatEachKeyCosts) {
   EXPECT_EQ(cost([](Config& c) { c.pools.push_back({.name = "x"}); }), ReloadClass::live);
   EXPECT_EQ(cost([](Config& c) { c.access.push_back({.name = "x", .sources = {}}); }),
             ReloadClass::live);
+  EXPECT_EQ(cost([](Config& c) { c.dataplane.vlans = {10}; }), ReloadClass::live);
   EXPECT_EQ(cost([](Config& c) { c.dataplane.flows = 2048; }), ReloadClass::restart);
   EXPECT_EQ(cost([](Config& c) { c.ports[0].interface = "x"; }), ReloadClass::port);
   EXPECT_EQ(cost([](Config& c) { c.ports.push_back({.name = "x"}); }), ReloadClass::port);

@@ -153,6 +153,8 @@ void RandomConfig::make_dataplane(Config& config) {
   dataplane.hugepage_dir = between(0, 1) == 0 ? "/mnt/h" : "/mnt/a b: \"c\" \\ # &*";
   dataplane.buffers_per_worker = between32(2048, 1 << 20);
   dataplane.flows = between32(abi::kFlowsMin, abi::kFlowsMax);
+  for (uint64_t i = between(0, 3); i > 0; --i)
+    dataplane.vlans.push_back(static_cast<uint16_t>(between(0, abi::kVlans - 1)));
   uint64_t sizes = 0;
   for (const PacketCache& cache : config.packet_caches)
     sizes += cache.size_bytes;

@@ -138,6 +138,7 @@ TEST(ConfigAttach, RefusesWrongCountsAndSwitches) {
       {"service.upstream_randomize_case is 2",
        [](auto& i) { i.service.upstream_randomize_case = 2; }},
       {"service.upstream_cookies is 9", [](auto& i) { i.service.upstream_cookies = 9; }},
+      {"service.vlan", [](auto& i) { i.service.vlan[127] = 0x8000'0000u; }},
       {"service.stale.kept_s", [](auto& i) { i.service.stale.kept_s = 259'201; }},
       {"service.stale.client_timer_ms", [](auto& i) { i.service.stale.client_timer_ms = 0; }},
       {"service.stale.recheck_s", [](auto& i) { i.service.stale.recheck_s = 0; }},

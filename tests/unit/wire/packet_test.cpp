@@ -23,6 +23,7 @@ Endpoints endpoints() {
   ours.source[ours.source_cnt++] = address_of("fd00:18:1::9");
   ours.upstream_port_first = 20000;
   ours.upstream_port_end = 30000;
+  for (const uint16_t vlan : std::initializer_list<uint16_t>{5, 7, 9, 0x64}) ours.add_vlan(vlan);
   return ours;
 }
 
@@ -286,12 +287,28 @@ TEST(Classify, B41_tags) {
   const Result result = run(query_v4().vlan(0x2064).build());
   ASSERT_EQ(result.kind, Kind::query);
   EXPECT_EQ(result.packet.l3_off, 18);
-  expect_query(query_v6().vlan(0), 1);
-  EXPECT_EQ(end_of(query_v4().vlan(1).vlan(2)), Outcome::drop_vlan);
-  EXPECT_EQ(end_of(query_v4().vlan(1, 0x88a8)), Outcome::drop_vlan);
-  EXPECT_EQ(end_of(query_v4().vlan(1, 0x88a8).vlan(2)), Outcome::drop_vlan);
+  expect_query(query_v6().vlan(5), 1);
+  EXPECT_EQ(run(answer_v4().vlan(0xf007).build()).kind, Kind::upstream);
+  EXPECT_EQ(end_of(query_v4().vlan(5).vlan(7)), Outcome::drop_vlan);
+  EXPECT_EQ(end_of(query_v4().vlan(5, 0x88a8)), Outcome::drop_vlan);
+  EXPECT_EQ(end_of(query_v4().vlan(5, 0x88a8).vlan(7)), Outcome::drop_vlan);
   EXPECT_EQ(end_of(query_v4().ether_type(0x8847)), Outcome::drop_vlan);
   EXPECT_EQ(end_of(query_v4().ether_type(0x8864)), Outcome::drop_vlan);
+}
+
+// Every VLAN by itself: none lends its place in the bitmap to another, and priority does not count.
+TEST(Classify, B41_vlans_that_are_not_configured) {
+  for (const auto& builder : {query_v4(), query_v6(), answer_v4()}) {
+    for (const uint16_t tag :
+         std::initializer_list<uint16_t>{0, 0xe000, 4, 6, 0x44, 0x65, 0x964, 0xfff}) {
+      EXPECT_EQ(end_of(FrameBuilder(builder).vlan(tag)), Outcome::drop_vlan) << tag;
+    }
+  }
+  EXPECT_EQ(end_of(query_v4().vlan(6).ether_type(0x0806)), Outcome::drop_vlan);
+  Endpoints ours = endpoints();
+  ours.add_vlan(0);
+  EXPECT_TRUE(ours.has_vlan(0xe000));
+  EXPECT_FALSE(ours.has_vlan(0xe001));
 }
 
 TEST(Classify, other_protocols_pass) {

@@ -65,6 +65,24 @@ TEST(Settings, EndpointsAreTheBindsAndTheSourcesWithoutRepeats) {
   EXPECT_EQ(settings.endpoints().upstream_port_first, 20000);
 }
 
+TEST(Settings, VlansAreThoseOfTheConfigAndOfUsableHops) {
+  Settings settings;
+  const auto config = make_config(2);
+  config->service.vlan[0] = 1u << 10;
+  settings.apply(*config);
+  EXPECT_TRUE(settings.endpoints().has_vlan(10));
+  EXPECT_FALSE(settings.endpoints().has_vlan(20));
+  auto routes = make_routes(*config);
+  routes->hop[0].vlan_tci_be = __builtin_bswap16(20);
+  routes->hop[1].vlan_tci_be = __builtin_bswap16(30);
+  routes->hop[1].usable = 0;
+  EXPECT_TRUE(settings.apply(*routes));
+  EXPECT_TRUE(settings.endpoints().has_vlan(10));
+  EXPECT_TRUE(settings.endpoints().has_vlan(20)) << "answers come tagged";
+  EXPECT_FALSE(settings.endpoints().has_vlan(30));
+  EXPECT_FALSE(settings.endpoints().has_vlan(0)) << "an untagged hop names no VLAN";
+}
+
 TEST(Settings, PortsThatLeadUpstreamAreThoseOfUsableHops) {
   Settings settings;
   const auto config = make_config(3);

@@ -100,6 +100,9 @@ TEST(WorkerQuery, WithoutRdTheCacheAnswersIfAllowed) {
 
 TEST(WorkerQuery, IpOptionsGoAndTheTagStays) {
   Rig rig;
+  rig.service().vlan[0x64 / 32] |= 1u << 0x64 % 32;
+  rig.service().vlan[0] |= 1u << 7;
+  rig.publish();
   const Bytes query = rig.query("www.example").build();
   rig.arrive(FrameBuilder()
                  .vlan(0x2064)
