@@ -4,9 +4,14 @@
  * From an Ethernet frame to the two ends of a UDP datagram.
  *
  *     | Ethernet 14 | 802.1Q 0 or 4 | IPv4 20..60, or IPv6 40 + options 0..n | UDP 8 | payload |
+ *                                                                            | ICMP 8 | quote |
+ *
+ * An ICMP error quotes the datagram that it is about, one of the receiver's own. Its quote is read
+ * as the answer that will not come: from where the datagram went to, to where it came from.
  *
  * Each step returns MR_XDP_REASON_CNT ("go on") or the reason for which the packet passes.
- * Checksums are left to the data plane. Sources: RFC 791, 768, 8200; IEEE 802.1Q.
+ * Checksums are left to the data plane. Sources: RFC 791, 792, 768, 4443, 8200; IEEE
+ * 802.1Q.
  */
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -22,15 +27,31 @@
 #define GO_ON MR_XDP_REASON_CNT
 #define IPV4_FRAGMENT_MASK 0x3fff /* more fragments, offset */
 
+#define ICMP4_UNREACHABLE 3
+#define ICMP4_FRAGMENTATION_NEEDED 4 /* a code of it */
+#define ICMP6_UNREACHABLE 1
+
 struct vlan_header {
   __be16 tci;
   __be16 ether_type;
 };
 
-/* `source` and `destination` are keys of the endpoints map but for `kind`. */
+/* <linux/icmp.h> wants the C library's headers of a target that is none. */
+struct icmp_header {
+  __u8 type;
+  __u8 code;
+  __be16 checksum;
+  __be32 unused;
+};
+
+/*
+ * `source` and `destination` are keys of the endpoints map but for `kind`. `protocol` is UDP, or
+ * else they are those of a quote.
+ */
 struct datagram {
   struct mr_endpoint_key source;
   struct mr_endpoint_key destination;
+  __u8 protocol;
 };
 
 static __always_inline enum mr_xdp_reason parse_l2(struct cursor *cur, __be16 *ether_type) {
@@ -54,7 +75,8 @@ static __always_inline enum mr_xdp_reason parse_ipv4(struct cursor *cur, struct 
   if (head_bytes < sizeof(*ip) || total_bytes < head_bytes || total_bytes > cursor_left(cur))
     return MR_XDP_passed_malformed;
   if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK)) return MR_XDP_passed_fragment;
-  if (ip->protocol != IPPROTO_UDP) return MR_XDP_passed_proto;
+  if (ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_ICMP) return MR_XDP_passed_proto;
+  dgram->protocol = ip->protocol;
   dgram->source.family = 4;
   dgram->destination.family = 4;
   __builtin_memcpy(dgram->source.address, &ip->saddr, sizeof(ip->saddr));
@@ -89,7 +111,8 @@ static __always_inline enum mr_xdp_reason parse_ipv6(struct cursor *cur, struct 
   enum mr_xdp_reason reason = walk_ipv6_options(cur, &next, l4_bytes);
   if (reason != GO_ON) return reason;
   switch (next) {
-    case IPPROTO_UDP: break;
+    case IPPROTO_UDP:
+    case IPPROTO_ICMPV6: break;
     case IPPROTO_FRAGMENT: return MR_XDP_passed_fragment;
     case IPPROTO_HOPOPTS:
     case IPPROTO_ROUTING:
@@ -98,6 +121,7 @@ static __always_inline enum mr_xdp_reason parse_ipv6(struct cursor *cur, struct 
     case IPPROTO_MH: return MR_XDP_passed_ext_header;
     default: return MR_XDP_passed_proto;
   }
+  dgram->protocol = next;
   dgram->source.family = 6;
   dgram->destination.family = 6;
   __builtin_memcpy(dgram->source.address, &ip->saddr, sizeof(ip->saddr));
@@ -116,6 +140,46 @@ static __always_inline enum mr_xdp_reason parse_udp(struct cursor *cur, struct d
   return GO_ON;
 }
 
+/*
+ * Fragmentation needed is none of these: path MTUs are not learnt, since anybody can make them up.
+ * What is not such an error, or quotes no query of ours (which have no options), is the kernel's.
+ */
+static __always_inline enum mr_xdp_reason parse_icmp4(struct cursor *cur, struct datagram *dgram,
+                                                      __u32 l4_bytes) {
+  struct {
+    struct icmp_header icmp;
+    struct iphdr ip;
+    struct udphdr udp;
+  } *error = cursor_peek(cur, sizeof(*error));
+  if (!error || l4_bytes < sizeof(*error)) return MR_XDP_passed_proto;
+  if (error->icmp.type != ICMP4_UNREACHABLE || error->icmp.code == ICMP4_FRAGMENTATION_NEEDED)
+    return MR_XDP_passed_proto;
+  if (error->ip.version != 4 || error->ip.ihl != 5 || error->ip.protocol != IPPROTO_UDP)
+    return MR_XDP_passed_proto;
+  __builtin_memcpy(dgram->source.address, &error->ip.daddr, sizeof(error->ip.daddr));
+  __builtin_memcpy(dgram->destination.address, &error->ip.saddr, sizeof(error->ip.saddr));
+  dgram->source.port_be = error->udp.dest;
+  dgram->destination.port_be = error->udp.source;
+  return GO_ON;
+}
+
+static __always_inline enum mr_xdp_reason parse_icmp6(struct cursor *cur, struct datagram *dgram,
+                                                      __u32 l4_bytes) {
+  struct {
+    struct icmp_header icmp;
+    struct ipv6hdr ip;
+    struct udphdr udp;
+  } *error = cursor_peek(cur, sizeof(*error));
+  if (!error || l4_bytes < sizeof(*error)) return MR_XDP_passed_proto;
+  if (error->icmp.type != ICMP6_UNREACHABLE) return MR_XDP_passed_proto;
+  if (error->ip.version != 6 || error->ip.nexthdr != IPPROTO_UDP) return MR_XDP_passed_proto;
+  __builtin_memcpy(dgram->source.address, &error->ip.daddr, sizeof(error->ip.daddr));
+  __builtin_memcpy(dgram->destination.address, &error->ip.saddr, sizeof(error->ip.saddr));
+  dgram->source.port_be = error->udp.dest;
+  dgram->destination.port_be = error->udp.source;
+  return GO_ON;
+}
+
 static __always_inline enum mr_xdp_reason parse(struct cursor *cur, struct datagram *dgram) {
   __be16 ether_type = 0;
   __u32 l4_bytes = 0;
@@ -127,5 +191,8 @@ static __always_inline enum mr_xdp_reason parse(struct cursor *cur, struct datag
     reason = parse_ipv6(cur, dgram, &l4_bytes);
   else
     reason = MR_XDP_passed_l2;
-  return reason == GO_ON ? parse_udp(cur, dgram, l4_bytes) : reason;
+  if (reason != GO_ON) return reason;
+  if (dgram->protocol == IPPROTO_UDP) return parse_udp(cur, dgram, l4_bytes);
+  return dgram->destination.family == 4 ? parse_icmp4(cur, dgram, l4_bytes)
+                                        : parse_icmp6(cur, dgram, l4_bytes);
 }

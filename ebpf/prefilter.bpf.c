@@ -3,8 +3,9 @@
  * The prefilter: gives the data plane the packets that are its own, and the kernel all the rest.
  *
  * README.md lists what happens to which packet; ebpf/abi/xdp_abi.h describes the maps. The program
- * never drops and never changes a packet. It takes multi-buffer frames (the "frags" flavour), so
- * that it also attaches natively where the MTU is large and leaves TCP offloads of the peer alone.
+ * never changes a packet, and drops only what the kernel would answer in our place. It takes
+ * multi-buffer frames (the "frags" flavour), so that it also attaches natively where the MTU is
+ * large and leaves TCP offloads of the peer alone.
  */
 #include "ebpf/parse.bpf.h"
 #include "ebpf/rules.bpf.h"
@@ -20,9 +21,12 @@ int MR_XDP_PROGRAM(struct xdp_md *ctx) {
   int action = XDP_PASS;
 
   enum mr_xdp_reason reason = parse(&cur, &dgram);
-  if (reason == GO_ON) reason = judge(&dgram);
+  if (reason == GO_ON) reason = judge(ctx, &dgram);
 
-  if (reason == MR_XDP_redirected_query || reason == MR_XDP_redirected_upstream) {
+  if (reason == MR_XDP_dropped_stray) {
+    action = XDP_DROP;
+  } else if (reason == MR_XDP_redirected_query || reason == MR_XDP_redirected_upstream ||
+             reason == MR_XDP_redirected_icmp) {
     if (frame_bytes > MR_XDP_FRAME_BYTES_MAX) {
       reason = MR_XDP_passed_too_long;
     } else {

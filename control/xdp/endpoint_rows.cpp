@@ -61,10 +61,11 @@ Result<std::vector<EndpointRow>> endpoint_rows(const PrefilterRules& rules) {
 
   const mr_endpoint plain = {
       .generation = rules.generation, .flags = 0, .port_first = 0, .port_end = 0};
-  mr_endpoint answering = plain;
+  mr_endpoint asking = plain;
+  asking.port_first = rules.upstream_port_first;
+  asking.port_end = rules.upstream_port_end;
+  mr_endpoint answering = asking;
   answering.flags = rules.sources.empty() ? 0 : MR_ENDPOINT_CHECK_SOURCE;
-  answering.port_first = rules.upstream_port_first;
-  answering.port_end = rules.upstream_port_end;
 
   std::vector<EndpointRow> rows = {{.key = {}, .value = plain}};
   const struct {
@@ -74,7 +75,7 @@ Result<std::vector<EndpointRow>> endpoint_rows(const PrefilterRules& rules) {
     const mr_endpoint& value;
   } lists[] = {{rules.services, MR_ENDPOINT_SERVICE, "service", plain},
                {rules.backends, MR_ENDPOINT_BACKEND, "backend", answering},
-               {rules.sources, MR_ENDPOINT_SOURCE, "source", plain}};
+               {rules.sources, MR_ENDPOINT_SOURCE, "source", asking}};
   for (const auto& list : lists) {
     for (const abi::Address& address : list.addresses) {
       const Status status = check(address, list.what, list.kind != MR_ENDPOINT_SOURCE);

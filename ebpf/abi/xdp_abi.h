@@ -17,7 +17,7 @@
 #include <linux/types.h>
 
 /* Raised whenever anything in this file or the order of xdp_reasons.def changes. */
-#define MR_XDP_ABI_VERSION 1
+#define MR_XDP_ABI_VERSION 2
 
 #define MR_XDP_PROGRAM xsk_def_prog
 #define MR_XDP_XSKS xsks_map
@@ -44,7 +44,7 @@ enum mr_endpoint_kind {
   MR_ENDPOINT_GENERATION = 0, /* the rest of the key is zero; exactly one row in every map */
   MR_ENDPOINT_SERVICE = 1,    /* destination of a query */
   MR_ENDPOINT_BACKEND = 2,    /* source of an answer to [port_first, port_end) */
-  MR_ENDPOINT_SOURCE = 3,     /* destination of an answer; port_be = 0 */
+  MR_ENDPOINT_SOURCE = 3,     /* of our queries; port_be = 0, its ports are the value's */
 };
 
 /* IPv4 stands in the first four bytes of `address`, the rest is zero. */
@@ -66,7 +66,7 @@ MR_LAYOUT(__builtin_offsetof(struct mr_endpoint_key, address) == 4);
 struct mr_endpoint {
   __u64 generation; /* of the map that this row is in */
   __u32 flags;
-  __u16 port_first; /* MR_ENDPOINT_BACKEND only: [first, end) */
+  __u16 port_first; /* [first, end): our upstream ports; but for BACKEND and SOURCE empty */
   __u16 port_end;
 };
 MR_LAYOUT(sizeof(struct mr_endpoint) == 16);

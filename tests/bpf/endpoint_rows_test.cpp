@@ -54,6 +54,9 @@ TEST(EndpointRows, AreOnePerEndpointBehindTheGeneration) {
   const ctl::EndpointRow& source = rows.value()[3];
   EXPECT_EQ(source.key.kind, MR_ENDPOINT_SOURCE);
   EXPECT_EQ(source.key.port_be, 0);
+  EXPECT_EQ(source.value.port_first, 20000);
+  EXPECT_EQ(source.value.port_end, 20001);
+  EXPECT_EQ(rows.value()[1].value.port_end, 0);
   for (const auto& row : rows.value()) EXPECT_EQ(row.value.generation, 3u);
 }
 

@@ -5,16 +5,20 @@
 // itself.
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
 #include <map>
+#include <netinet/in.h>
 #include <optional>
 #include <ostream>
 #include <set>
 #include <sstream>
+#include <sys/socket.h>
 
 #include "tests/bpf/bpf_bench.hpp"
+#include "tests/support/icmp_frame.hpp"
 
 namespace millrace::test {
 namespace {
@@ -49,6 +53,22 @@ FrameBuilder answer4() {
 }
 FrameBuilder answer6() {
   return FrameBuilder().from("fd00:18:1::1", 53).to("fd00:18:1::2", kFirst).payload(Bytes(90, 2));
+}
+
+FrameBuilder asked4() {
+  return FrameBuilder().from("198.18.1.2", kFirst).to("198.18.1.1", 53).payload(Bytes(30, 0x33));
+}
+FrameBuilder asked6() {
+  return FrameBuilder().from("fd00:18:1::2", kFirst).to("fd00:18:1::1", 53).payload(Bytes(30, 3));
+}
+FrameBuilder icmp4(const FrameBuilder& about, uint8_t type = 3, uint8_t code = 1,
+                   std::size_t quote_bytes = 548) {
+  return icmp_error("198.18.1.254", "198.18.1.2", type, code, quote_of(about.build(), quote_bytes));
+}
+FrameBuilder icmp6(const FrameBuilder& about, uint8_t type = 1, uint8_t code = 0,
+                   std::size_t quote_bytes = 548) {
+  return icmp_error("fd00:18:1::fe", "fd00:18:1::2", type, code,
+                    quote_of(about.build(), quote_bytes));
 }
 
 ctl::PrefilterRules rules() {
@@ -111,6 +131,63 @@ void add_ours(std::vector<Case>& cases) {
   answer("answer6_last_port", answer6().to("fd00:18:1::2", kEnd - 1));
 }
 
+void add_icmp(std::vector<Case>& cases) {
+  const auto ours = [&](const char* name, const FrameBuilder& frame) {
+    cases.push_back({"V14", name, frame.build(), XDP_REDIRECT, "redirected_icmp"});
+  };
+  ours("icmp4_host", icmp4(asked4()));
+  ours("icmp4_port", icmp4(asked4(), 3, 3));
+  ours("icmp4_vlan_and_options", icmp4(asked4()).vlan(7).ipv4_options({1, 1, 1, 1}));
+  ours("icmp4_least_quote", icmp4(asked4(), 3, 3, 28));
+  ours("icmp4_last_port", icmp4(asked4().from("198.18.1.2", kEnd - 1)));
+  ours("icmp4_longest", icmp4(asked4().payload(Bytes(1792 - 14 - 56, 1)), 3, 3, 1800));
+  ours("icmp6_route", icmp6(asked6()));
+  ours("icmp6_port", icmp6(asked6(), 1, 4));
+  ours("icmp6_vlan_and_options", icmp6(asked6()).vlan(7).extension(60, {}));
+  ours("icmp6_least_quote", icmp6(asked6(), 1, 4, 48));
+
+  const auto other = [&](const char* name, const FrameBuilder& frame) {
+    cases.push_back({"V6", name, frame.build(), XDP_PASS, kProto});
+  };
+  other("icmp4_fragmentation_needed", icmp4(asked4(), 3, 4));
+  other("icmp4_time_exceeded", icmp4(asked4(), 11, 0));
+  other("icmp4_echo", icmp4(asked4(), 8, 0));
+  other("icmp4_type_of_icmp6", icmp4(asked4(), 1, 4));
+  other("icmp4_cut_quote", icmp4(asked4(), 3, 3, 27));
+  other("icmp4_ip_length_cuts_quote", icmp4(asked4()).ip_length(20 + 8 + 27));
+  other("icmp6_ip_length_cuts_quote", icmp6(asked6()).ip_length(8 + 47));
+  other("icmp4_no_quote", icmp4(asked4(), 3, 3, 0).pad_to(200));
+  other("icmp4_port_before", icmp4(asked4().from("198.18.1.2", kFirst - 1)));
+  other("icmp4_port_end", icmp4(asked4().from("198.18.1.2", kEnd)));
+  other("icmp4_of_another_program", icmp4(asked4().to("198.18.1.1", 123)));
+  other("icmp4_to_no_backend", icmp4(asked4().to("198.18.1.3", 53)));
+  other("icmp4_not_from_us", icmp4(asked4().from("198.18.1.9", kFirst)));
+  other("icmp4_of_tcp", icmp4(asked4().protocol(6)));
+  const Bytes like_udp = {kFirst >> 8, kFirst & 0xff, 0, 53, 0, 0, 0, 0};
+  other("icmp4_of_options", icmp4(asked4().ipv4_options(like_udp)));
+  other("icmp4_quotes_version_6", icmp4(asked4().ip_version(6)));
+  other("icmp6_packet_too_big", icmp6(asked6(), 2, 0));
+  other("icmp6_neighbour", icmp6(asked6(), 135, 0));
+  other("icmp6_cut_quote", icmp6(asked6(), 1, 4, 47));
+  other("icmp6_not_from_us", icmp6(asked6().from("fd00:18:1::9", kFirst)));
+  other("icmp6_of_tcp", icmp6(asked6().protocol(6)));
+}
+
+void add_strays(std::vector<Case>& cases) {
+  const auto stray = [&](const char* name, const FrameBuilder& frame) {
+    for (const Setup setup : {Setup::serving, Setup::no_socket})
+      cases.push_back({"V15", name, frame.build(), XDP_DROP, "dropped_stray", setup});
+  };
+  stray("answer4_from_other_port", answer4().from("198.18.1.1", 54));
+  stray("answer4_from_other_host", answer4().from("198.18.1.3", 53));
+  stray("answer4_from_a_client", answer4().from("198.18.0.9", 4000).vlan(3));
+  stray("answer4_from_other_host_too_long",
+        answer4().from("198.18.1.3", 53).payload(Bytes(1793 - 14 - 28, 1)));
+  stray("answer4_last_port", answer4().from("198.18.1.3", 53).to("198.18.1.2", kEnd - 1));
+  stray("answer6_from_other_port", answer6().from("fd00:18:1::1", 54));
+  stray("answer6_from_other_host", answer6().from("fd00:18:1::3", 53).extension(60, {}));
+}
+
 void add_not_ours(std::vector<Case>& cases) {
   const auto other = [&](const char* name, const FrameBuilder& frame) {
     cases.push_back({"V9", name, frame.build(), XDP_PASS, kAddr});
@@ -125,8 +202,9 @@ void add_not_ours(std::vector<Case>& cases) {
   other("answer4_port_before", answer4().to("198.18.1.2", kFirst - 1));
   other("answer4_port_end", answer4().to("198.18.1.2", kEnd));
   other("answer6_port_end", answer6().to("fd00:18:1::2", kEnd));
-  other("answer4_from_other_port", answer4().from("198.18.1.1", 54));
-  other("answer4_from_other_host", answer4().from("198.18.1.3", 53));
+  other("stranger4_port_before", answer4().from("198.18.1.3", 53).to("198.18.1.2", kFirst - 1));
+  other("stranger4_port_end", answer4().from("198.18.1.3", 53).to("198.18.1.2", kEnd));
+  other("stranger6_port_end", answer6().from("fd00:18:1::3", 53).to("fd00:18:1::2", kEnd));
   other("answer4_to_somebody_else", answer4().to("198.18.1.9", kFirst));
   other("answer6_to_somebody_else", answer6().to("fd00:18:1::9", kFirst));
   other("backend_asks_somebody", answer4().to("198.18.1.2", 53));
@@ -138,6 +216,7 @@ void add_not_ours(std::vector<Case>& cases) {
   too_long("query6_too_long", query6().payload(Bytes(1793 - 14 - 48, 1)));
   too_long("answer4_too_long", answer4().payload(Bytes(1793 - 14 - 28, 1)));
   too_long("query4_padded_too_long", query4().pad_to(1793));
+  too_long("icmp4_padded_too_long", icmp4(asked4()).pad_to(1793));
 }
 
 void add_odd_l2_l3(std::vector<Case>& cases) {
@@ -221,12 +300,14 @@ void add_odd_l4(std::vector<Case>& cases) {
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   add_ours(cases);
+  add_icmp(cases);
+  add_strays(cases);
   add_not_ours(cases);
   add_odd_l2_l3(cases);
   add_odd_l4(cases);
   const std::pair<const char*, FrameBuilder> ours[] = {
       {"query4", query4()}, {"query6", query6().vlan(4)}, {"answer4", answer4()},
-      {"answer6", answer6()}};
+      {"answer6", answer6()}, {"icmp4", icmp4(asked4())}, {"icmp6", icmp6(asked6())}};
   for (const auto& [name, frame] : ours) {
     cases.push_back({"V8", name, frame.build(), XDP_PASS, "passed_no_rules", Setup::no_rules});
     cases.push_back({"V11", name, frame.build(), XDP_PASS, "passed_no_socket", Setup::no_socket});
@@ -257,6 +338,34 @@ struct Bench {
   std::unique_ptr<ctl::Prefilter> prefilter;
   std::optional<XskSocket> socket;
   ctl::Fd program;
+};
+
+// Of the kernel, bound to an address that need not be ours.
+class UdpSocket {
+ public:
+  UdpSocket(const char* address, uint16_t port) {
+    const abi::Address ours = address_of(address, port);
+    const int on = 1;
+    const bool v6 = ours.family == 6;
+    fd_ = ctl::Fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0));
+    ::setsockopt(fd_.get(), v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, &on,
+                 sizeof on);
+    sockaddr_in6 at6 = {};
+    at6.sin6_family = AF_INET6;
+    at6.sin6_port = ours.port_be;
+    std::memcpy(&at6.sin6_addr, ours.bytes, sizeof at6.sin6_addr);
+    sockaddr_in at4 = {};
+    at4.sin_family = AF_INET;
+    at4.sin_port = ours.port_be;
+    std::memcpy(&at4.sin_addr, ours.bytes, sizeof at4.sin_addr);
+    const auto* at = v6 ? reinterpret_cast<const sockaddr*>(&at6)
+                        : reinterpret_cast<const sockaddr*>(&at4);
+    if (::bind(fd_.get(), at, v6 ? sizeof at6 : sizeof at4) != 0)
+      throw std::runtime_error(std::string("bind ") + address);
+  }
+
+ private:
+  ctl::Fd fd_;
 };
 
 class Verdicts : public ::testing::TestWithParam<Setup> {};
@@ -290,6 +399,32 @@ TEST(Verdict, AnswersGoAnywhereWithoutSources) {
   const Bytes frame = answer4().to("198.18.1.9", kFirst).build();
   EXPECT_EQ(run_program(bench.program.get(), frame), XDP_REDIRECT);
   EXPECT_EQ(counter(*bench.prefilter, bench.wire.a, kUpstream), 1u);
+}
+
+// A program of this host that has got one of our ports by its number gets what is sent there,
+// whatever its socket is bound to; not what a backend answers.
+TEST(Verdict, PortsOfOtherProgramsAreTheirs) {
+  Bench bench(Setup::serving);
+  const auto action = [&](const FrameBuilder& frame) {
+    return run_program(bench.program.get(), frame.build());
+  };
+  const FrameBuilder to4 = answer4().from("198.18.1.3", 123);
+  const FrameBuilder to6 = answer6().from("fd00:18:1::3", 123);
+  {
+    const UdpSocket socket4("198.18.1.2", kFirst);
+    EXPECT_EQ(action(to4), XDP_PASS);
+    EXPECT_EQ(action(to6), XDP_DROP) << "the other family";
+    EXPECT_EQ(action(FrameBuilder(to4).to("198.18.1.2", kFirst + 1)), XDP_DROP);
+    EXPECT_EQ(action(answer4()), XDP_REDIRECT);
+    const UdpSocket socket6("fd00:18:1::2", kFirst);
+    EXPECT_EQ(action(to6), XDP_PASS);
+  }
+  EXPECT_EQ(action(to4), XDP_DROP);
+  EXPECT_EQ(action(to6), XDP_DROP);
+  const UdpSocket any("::", kFirst);
+  EXPECT_EQ(action(to4), XDP_PASS);
+  EXPECT_EQ(action(to6), XDP_PASS);
+  EXPECT_EQ(counter(*bench.prefilter, bench.wire.a, kAddr), 4u);
 }
 
 // Every prefix of a good frame passes or is redirected, and is counted once: no read beyond the end
@@ -333,7 +468,10 @@ TEST(Verdict, TableListsWhatIsTestedAndNothingElse) {
   }
   std::map<std::string, TableRow> tested;
   for (const Case& c : all_cases()) {
-    const TableRow row = {c.action == XDP_PASS ? "pass" : "redirect", c.counter};
+    const char* const action = c.action == XDP_PASS   ? "pass"
+                               : c.action == XDP_DROP ? "drop"
+                                                      : "redirect";
+    const TableRow row = {action, c.counter};
     EXPECT_TRUE(tested.try_emplace(c.row, row).first->second == row) << c.row << " " << c.name;
   }
   EXPECT_EQ(table, tested);
