@@ -26,6 +26,7 @@ enum class ItemKind : uint8_t {
   give_back = 6,      // a frame, to the side that it belongs to
   // An access record: nothing waits for it, and it may be dropped.
   refresh = 7,  // `entry`, which the receiver owns, is near its end and was hit
+  icmp = 8,     // an ICMP error about a query that left by an upstream port of the receiver
 };
 
 struct alignas(kCacheLineBytes) WorkItem {
@@ -33,7 +34,7 @@ struct alignas(kCacheLineBytes) WorkItem {
     Frame frame;        // 24
     const void* entry;  // `refresh`: the cache's; there is no frame
   };
-  wire::Query query;    // 24; `upstream` uses query.packet only, `refresh` query.pool
+  wire::Query query;    // 24; `upstream` and `icmp` use query.packet only, `refresh` query.pool
   uint64_t hash;        // of the key (`miss`, `refresh`): the receiver need not hash again; of
                         // `ask_stream` and `stream_answer`: which question of the worker
   uint32_t generation;  // low bits of the config that the indices are of (`miss`, `refresh`)

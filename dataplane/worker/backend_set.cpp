@@ -220,6 +220,11 @@ void BackendSet::on_overtaken(uint32_t backend, uint32_t down_after) noexcept {
   note_silence(backend, down_after);
 }
 
+void BackendSet::on_unreachable(uint32_t backend, uint32_t down_after) noexcept {
+  on_failure(backend);
+  on_overtaken(backend, down_after);
+}
+
 void BackendSet::note_silence(uint32_t backend, uint32_t down_after) noexcept {
   State& state = state_[backend];
   state.timeouts_in_row += 1;

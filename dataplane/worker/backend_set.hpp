@@ -86,6 +86,9 @@ class BackendSet {
   void on_timeout(uint32_t backend, uint32_t down_after) noexcept;
   // A probe, sent then, was given its time and got no answer.
   void on_silent_probe(uint32_t backend, uint64_t sent_ns) noexcept;
+  // ICMP says of a try that it did not arrive: counts against the backend, but only silence of a
+  // probe takes it out of use, and a probe at each interval brings it back (A65).
+  void on_unreachable(uint32_t backend, uint32_t down_after) noexcept;
   // Nobody waits for this try any more; says nothing about health.
   void on_abandoned(uint32_t backend) noexcept;
   // Nor for this one, because another backend, asked later, was quicker. Many in a row may mean

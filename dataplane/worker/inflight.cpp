@@ -118,11 +118,12 @@ bool Inflight::take_waiter(uint32_t idx, Waiter& out) noexcept {
   return true;
 }
 
-bool Inflight::find_try(uint16_t port, uint16_t id, uint32_t& pending,
-                        uint32_t& try_idx) const noexcept {
+template <class Wanted>
+bool Inflight::find_at_port(uint16_t port, Wanted wanted, uint32_t& pending,
+                            uint32_t& try_idx) const noexcept {
   for (uint32_t i = port_heads_[port_bucket(port)]; i != kNone;) {
     const Try& entry = pending_[i / kTriesMax].tries[i % kTriesMax];
-    if (entry.port == port && entry.id == id) {
+    if (entry.port == port && wanted(entry)) {
       pending = i / kTriesMax;
       try_idx = i % kTriesMax;
       return true;
@@ -130,6 +131,19 @@ bool Inflight::find_try(uint16_t port, uint16_t id, uint32_t& pending,
     i = entry.chain_next;
   }
   return false;
+}
+
+bool Inflight::find_try(uint16_t port, uint16_t id, uint32_t& pending,
+                        uint32_t& try_idx) const noexcept {
+  return find_at_port(
+      port, [id](const Try& entry) { return entry.id == id; }, pending, try_idx);
+}
+
+bool Inflight::find_sent(uint16_t port, uint16_t udp_checksum, uint32_t& pending,
+                         uint32_t& try_idx) const noexcept {
+  return find_at_port(
+      port, [udp_checksum](const Try& entry) { return entry.udp_checksum == udp_checksum; },
+      pending, try_idx);
 }
 
 bool Inflight::tuple_in_use(uint16_t port, uint16_t id) const noexcept {

@@ -57,6 +57,7 @@ struct Try {
   abi::Address source;   // at which of our addresses
   uint16_t port;         // our source port, host order
   uint16_t id;
+  uint16_t udp_checksum; // as it stands in the packet
   uint8_t left_by;       // Frame::port, by which the answer must come in
   uint8_t backend;       // index under the config that sent it; kNoBackend after that config went
   bool live;             // may still be answered
@@ -141,6 +142,10 @@ class Inflight {
   // The try that (port, id) belongs to; false: nothing outstanding there.
   bool find_try(uint16_t port, uint16_t id, uint32_t& pending, uint32_t& try_idx) const noexcept;
 
+  // The same by the UDP checksum of its packet: what an ICMP error quotes at least.
+  bool find_sent(uint16_t port, uint16_t udp_checksum, uint32_t& pending,
+                 uint32_t& try_idx) const noexcept;
+
   // A packet that answers nothing came to this port: noted with every question that may be answered
   // there. Answers one that has had more than kStraysMax of them since the last time, or kNone.
   uint32_t note_stray(uint16_t port) noexcept;
@@ -165,6 +170,9 @@ class Inflight {
   uint32_t port_bucket(uint16_t port) const noexcept;
   void link_due(uint32_t pending) noexcept;
   void unlink_due(uint32_t pending) noexcept;
+  template <class Wanted>
+  bool find_at_port(uint16_t port, Wanted wanted, uint32_t& pending,
+                    uint32_t& try_idx) const noexcept;
 
   uint32_t pending_cnt_;
   uint32_t mask_;

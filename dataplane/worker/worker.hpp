@@ -20,8 +20,8 @@
 // worker_query.cpp has the upper row, worker_miss.cpp asking, worker_answer.cpp what comes back,
 // worker_guard.cpp what makes that hard to forge, worker_limits.cpp who gets too much,
 // worker_prefetch.cpp asking ahead of need, worker_stale.cpp serving past the time,
-// worker_stream.cpp what the slow path does for us and we for it, worker_upkeep.cpp what is done
-// between bursts.
+// worker_stream.cpp what the slow path does for us and we for it, worker_icmp.cpp errors about what
+// we sent, worker_upkeep.cpp what is done between bursts.
 //
 // Threads: one object per core; only that core calls step(). Other cores are reached through rings,
 // the main core through the mailbox and the snapshot boards. The caller reports quiescence after
@@ -156,7 +156,10 @@ class Worker {
   void answer_any(StepIo& io, Frame& frame, const wire::Query& query, const Key& key) noexcept;
   abi::Outcome judge_one(const Frame& frame, wire::Query& query) noexcept;
   void count_flows(uint32_t known, uint32_t all) noexcept;
-  void take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
+  void take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet,
+                     ring::ItemKind kind, uint16_t port) noexcept;
+  abi::Outcome from_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet,
+                             ring::ItemKind kind) noexcept;
   void answer(StepIo& io) noexcept;
   void answer_at_length(StepIo& io, Frame& frame, const wire::Query& query,
                         const cache::Entry& entry) noexcept;
@@ -284,6 +287,11 @@ class Worker {
   bool ask_with_new_cookie(StepIo& io, uint32_t pending, uint32_t try_idx,
                            const wire::ParsedAnswer& parsed) noexcept;
 
+  // --- worker_icmp.cpp: queries of which ICMP says that they did not arrive
+  bool take_icmp(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
+  abi::Outcome icmp_error(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept;
+  void go_on_elsewhere(StepIo& io, uint32_t pending) noexcept;
+
   // --- worker_upkeep.cpp: between bursts
   void upkeep(StepIo& io) noexcept;
   uint32_t send_backlog(StepIo& io) noexcept;
@@ -326,6 +334,8 @@ class Worker {
   uint32_t backlog_head_ = 0;
   uint32_t backlog_cnt_ = 0;
 
+  uint64_t icmp_since_ms_ = 0;
+  uint32_t icmp_cnt_ = 0;  // since then
   uint32_t upkeep_shard_ = 0;
   uint64_t publish_due_ns_ = 0;
   uint64_t share_due_ns_ = 0;

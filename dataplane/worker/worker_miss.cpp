@@ -66,8 +66,9 @@ void Worker::take_item(StepIo& io, const ring::WorkItem& item) noexcept {
       take_miss(io, item);
       return;
     case ring::ItemKind::upstream:
+    case ring::ItemKind::icmp:
       counters_.rx_packets += 1;
-      counters_.count(upstream_answer(io, item.frame, item.query.packet));
+      counters_.count(from_upstream(io, item.frame, item.query.packet, item.kind));
       give_back(io, item.frame);
       return;
     case ring::ItemKind::stream_answer:
@@ -315,6 +316,8 @@ void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend,
   const uint16_t len = write_query(frame.data + wire::upstream_head_bytes(hop), id,
                                    inflight_.at(idx).key, entry);
   wire::write_upstream_head(frame, hop, target, port, len);
+  entry.udp_checksum =
+      load_raw<uint16_t>(frame.data + wire::upstream_head_bytes(hop) - sizeof entry.udp_checksum);
   send(io, frame);
   backends_.on_sent(backend);
 }

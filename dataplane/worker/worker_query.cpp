@@ -148,9 +148,11 @@ void Worker::take_other(StepIo& io, Frame& frame) noexcept {
       take_query(io, frame);
       return;
     case wire::Kind::upstream:
-      take_upstream(io, frame, query.packet);
+      take_upstream(io, frame, query.packet, ring::ItemKind::upstream,
+                    wire::destination_port(frame, query.packet));
       return;
     case wire::Kind::finished:
+      if (seen.outcome == Outcome::pass_proto && take_icmp(io, frame, query.packet)) return;
       counters_.count(seen.outcome);
       give_back(io, frame);
       return;
@@ -288,23 +290,31 @@ Outcome Worker::judge_one(const Frame& frame, wire::Query& query) noexcept {
   return follow(verdict, query);
 }
 
-void Worker::take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet) noexcept {
+// What came for a query that left by this port of ours: an answer, or an ICMP error.
+Outcome Worker::from_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet,
+                              ring::ItemKind kind) noexcept {
+  return kind == ring::ItemKind::icmp ? icmp_error(io, frame, packet)
+                                      : upstream_answer(io, frame, packet);
+}
+
+void Worker::take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet,
+                           ring::ItemKind kind, uint16_t port) noexcept {
   // Misses need the rings: nobody on the clients' side gets to fill them.
   if (!settings_.leads_upstream(frame.port)) {
     counters_.count(Outcome::up_drop_addr);
     give_back(io, frame);
     return;
   }
-  const uint32_t owner = port_owner(wire::destination_port(frame, packet));
+  const uint32_t owner = port_owner(port);
   if (owner == to_.worker) {
-    counters_.count(upstream_answer(io, frame, packet));
+    counters_.count(from_upstream(io, frame, packet, kind));
     give_back(io, frame);
     return;
   }
   ring::WorkItem item{};
   item.frame = frame;
   item.query.packet = packet;
-  item.kind = ring::ItemKind::upstream;
+  item.kind = kind;
   if (to_.to[owner]->push(item)) {
     // Every packet is counted once: by the core that will look into it.
     counters_.rx_packets -= 1;
