@@ -5,7 +5,6 @@ Rows whose shape an item of part A has already (B12 to B14, B17 to B19, B22, B24
 have their ids in the names of those tests.
 """
 
-import socket
 import struct
 
 import dns.edns
@@ -386,36 +385,6 @@ def test_B15_addresses_of_wrong_lengths(world, way, octets):
     assert len(world.asked(name)) >= 2, "it was kept"
 
 
-def test_B43_forged_icmp(world):
-    with Held(world) as held:
-        inner = frames.ipv4(
-            held.asked.peer[0],
-            "198.18.1.1",
-            frames.udp(held.asked.peer[0], "198.18.1.1", held.asked.port ^ 1, 53, b"x" * 20),
-        )
-        icmp = struct.pack("!BBHI", 3, 3, 0, 0) + inner[:36]
-        icmp = icmp[:2] + struct.pack("!H", frames.checksum(icmp)) + icmp[4:]
-        with namespace.packet_socket(namespace.UPSTREAM, "mr-u0") as wire:
-            macs = (
-                w.appliance.mac_of(namespace.UPSTREAM, "mr-u0"),
-                w.appliance.mac_of(namespace.DUT, "mr-u"),
-            )
-            packet = frames.ipv4("198.18.1.1", held.asked.peer[0], icmp, protocol=1)
-            wire.send(frames.ethernet(*macs, packet))
-        assert held.is_silent()
-        held.reply(held.good())
-        assert held.answer().answer
-
-
-@not_yet
-def test_B43_no_icmp_for_ports_upstream(world):
-    with namespace.udp_socket(namespace.UPSTREAM, "198.18.1.1", 5999) as prober:
-        prober.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
-        prober.settimeout(w.QUIET_S)
-        for port in range(20_000, 20_020):
-            prober.sendto(head(0x8180) + question("x.example"), ("198.18.1.53", port))
-            with pytest.raises(TimeoutError):
-                prober.recv(100)
 
 
 def test_B50_B54_a_flood_of_forged_answers(world):
