@@ -285,7 +285,7 @@ void TcpClients::flush(Connection& connection) noexcept {
 
 void TcpClients::settle(uint32_t slot) {
   Connection& connection = *connections_[slot];
-  if (!connection.broken) flush(connection);
+  flush(connection);  // also before it is closed for what came: that is behind other queries
   const bool unsent = !connection.unsent.empty();
   const bool finished =
       connection.peer_done && !connection.held && connection.in_work == 0 && !unsent;

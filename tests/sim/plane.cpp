@@ -87,10 +87,10 @@ uint32_t Plane::slow_turn(uint64_t now_ns) {
 void Plane::make_shards(const Plan& plan) {
   regions_.resize(plan.shards);
   for (uint32_t s = 0; s < plan.shards; ++s) {
-    regions_[s].resize(plan.region_bytes / sizeof(RegionBlock));
+    regions_[s].reset(new RegionBlock[plan.region_bytes / sizeof(RegionBlock)]);
     shards_.push_back(std::make_unique<cache::Shard>());
-    std::string_view why = cache::Shard::format(regions_[s].data(), plan.region_bytes, s);
-    if (why.empty()) why = shards_[s]->attach(regions_[s].data(), plan.region_bytes, qsbr_.grace());
+    std::string_view why = cache::Shard::format(regions_[s].get(), plan.region_bytes, s);
+    if (why.empty()) why = shards_[s]->attach(regions_[s].get(), plan.region_bytes, qsbr_.grace());
     if (!why.empty()) violate("simulator", std::string(why));
     shard_list_.push_back(shards_[s].get());
   }

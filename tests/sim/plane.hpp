@@ -68,7 +68,7 @@ class Plane {
   struct alignas(64) RegionBlock {
     std::byte bytes[64];
   };
-  using Region = std::vector<RegionBlock>;
+  using Region = std::unique_ptr<RegionBlock[]>;  // as it comes: format() takes any
 
   void make_shards(const Plan& plan);
   void make_slow_path(const Plan& plan, Random& random, slow::TcpUpstreams::Dial dial);

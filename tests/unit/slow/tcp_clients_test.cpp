@@ -109,6 +109,19 @@ TEST_F(TcpClientsTest, A103_one_source_has_a_limit_of_its_own) {
   EXPECT_FALSE(v6_other->closed());
 }
 
+// RFC 7766 section 8: whatever the segments are. Each query that came before what is none has its
+// answer, also if both came in one piece.
+TEST_F(TcpClientsTest, A104_what_came_before_is_answered) {
+  auto client = rig.client();
+  Bytes both = Peer::framed(rig.query("www.example", 5, kTypeAxfr));
+  const Bytes bad = Peer::framed(Bytes(11, 0));
+  both.insert(both.end(), bad.begin(), bad.end());
+  client->send_bytes(both);
+  rig.run(1);
+  EXPECT_EQ(client->messages().size(), 1u);
+  EXPECT_TRUE(client->closed());
+}
+
 TEST_F(TcpClientsTest, NoServiceOverTcp) {
   limit({0, 2, 100, 60'000});
   auto client = rig.client();
