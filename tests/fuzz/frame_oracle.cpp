@@ -76,6 +76,15 @@ void FrameWorld::sent(uint32_t worker, const sim::Cargo& cargo, const Bytes& byt
   demand(to.reply_cnt == 1, "A130", "two replies", bytes);
   demand(port == to.port, "A99", "left by another port than the query came by", bytes);
   check_reply_frame(to, *frame, bytes);
+  if (const auto message = read_message(frame->payload)) note_cookie(*message);
+}
+
+void FrameWorld::note_cookie(const ReadMessage& reply) {
+  constexpr uint8_t kHead[] = {0, 10, 0, 24};
+  if (reply.opt() == nullptr) return;
+  const Bytes& options = reply.opt()->rdata;
+  if (options.size() < 28 || !std::equal(kHead, kHead + 4, options.begin())) return;
+  cookie_.assign(options.begin() + 4, options.begin() + 28);
 }
 
 void FrameWorld::check_asked(const Asked& asked, const Bytes& bytes) const {

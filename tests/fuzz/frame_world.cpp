@@ -23,6 +23,11 @@ constexpr const char* kSources[] = {"198.18.0.9", "198.18.0.10", "198.18.2.9",  
                                     "198.18.4.9", "fd00:18::9",  "fd00:18:3::9"};
 constexpr uint16_t kSourcePorts[] = {40'000, 40'001, 40'002, 53, 1024, 19, 0};
 
+slow::TcpUpstreams::Dial dial_of(Choices& from) {
+  if (!from.flag()) return nullptr;
+  return [](const abi::Address&) { return -1; };
+}
+
 void store_sum(uint8_t* at, uint64_t sum) {
   const auto checksum = static_cast<uint16_t>(~wire::sum_fold(sum));
   std::memcpy(at, &checksum, sizeof checksum);
@@ -53,8 +58,9 @@ bool mend_sums(Bytes& frame) {
   return true;
 }
 
+// Braces: in this order. With a slow path, no upstream can be reached over TCP.
 FrameWorld::FrameWorld(Choices& from)
-    : from_(from), bench_{1 + from.below(2), 1 + from.below(4)} {  // braces: in this order
+    : from_(from), bench_{1 + from.below(2), 1 + from.below(4), dial_of(from)} {
   bench_.on_sent = [this](uint32_t worker, const sim::Cargo& cargo, const Bytes& bytes,
                           uint8_t port) { sent(worker, cargo, bytes, port); };
   configure();
@@ -138,26 +144,31 @@ void FrameWorld::reconfigure() {
   bench_.publish(from_.below(4) == 3 ? from_.octet() : 0xff);
 }
 
+OptFields FrameWorld::opt(bool flag_do) {
+  static constexpr uint16_t kCodes[] = {3, 8, 10, 10, 11, 12, 65001};
+  static constexpr uint8_t kLast = 255;  // the cookie that was got last
+  static constexpr uint8_t kSizes[] = {0, 8, 24, 5, 40, kLast};
+  OptFields opt{.flag_do = flag_do};
+  opt.version = from_.below(16) == 15 ? 1 : 0;
+  opt.udp_bytes = static_cast<uint16_t>(from_.octet() * 8);
+  for (uint32_t n = from_.below(4); n > 0; --n) {
+    const uint16_t code = from_.pick(kCodes);
+    const uint8_t size = from_.pick(kSizes);
+    opt.options.push_back({code, size == kLast ? cookie_ : from_.bytes(size)});
+  }
+  return opt;
+}
+
 Bytes FrameWorld::message() {
   const uint32_t kind = from_.below(8);
   DnsBuilder query;
   query.id(from_.octet()).flags(kind == 0 ? from_.word() : kFlagRd);
   const char* const name = from_.pick(kNames);
-  query.question(name, from_.pick(kTypes), kind == 1 ? kClassCh : kClassIn);
+  const uint16_t type = from_.pick(kTypes);
+  if (kind != 5) query.question(name, type, kind == 1 ? kClassCh : kClassIn);
   if (kind == 2) query.question(name, kTypeA);
   if (kind == 3) query.additional(name, kTypeTsig, 0, Bytes(20, 0));
-  if (kind >= 6) {
-    OptFields opt{.flag_do = kind == 7};
-    opt.version = from_.below(16) == 15 ? 1 : 0;
-    opt.udp_bytes = static_cast<uint16_t>(from_.octet() * 8);
-    for (uint32_t n = from_.below(4); n > 0; --n) {
-      static constexpr uint16_t kCodes[] = {3, 8, 10, 10, 11, 12, 65001};
-      const uint16_t code = from_.pick(kCodes);
-      static constexpr uint8_t kSizes[] = {0, 8, 24, 8, 5, 40};
-      opt.options.push_back({code, from_.bytes(from_.pick(kSizes))});
-    }
-    query.opt(opt);
-  }
+  if (kind >= 5) query.opt(opt(kind == 7));
   Bytes bytes = query.build();
   from_.edit(bytes);
   if (bytes.size() > kPayloadBytesMax) bytes.resize(kPayloadBytesMax);
@@ -264,12 +275,13 @@ void FrameWorld::answer() {
   const auto at = asked_.begin() + from_.below(static_cast<uint32_t>(asked_.size()));
   const Asked asked = *at;
   const uint32_t wrong = from_.below(16);
-  const bool forged = wrong < 5;
+  const bool forged = wrong < 6;
   if (!forged && wrong != 15) asked_.erase(at);
   const ReadQuestion& question = asked.message.questions.at(0);
   DnsBuilder message;
   message.id(static_cast<uint16_t>(asked.message.id ^ (wrong == 0 ? 1 : 0))).response().rd();
-  message.question(wrong == 1 ? Name("other.example") : Name::wire(question.name), question.type);
+  if (wrong != 5)
+    message.question(wrong == 1 ? Name("other.example") : Name::wire(question.name), question.type);
   write_answer(message, question, forged);
   Bytes payload = message.build();
   const Bytes before = payload;

@@ -71,6 +71,7 @@ class FrameWorld {
   void reconfigure();
   void flush();
   Bytes message();
+  OptFields opt(bool flag_do);
 
   // frame_oracle.cpp
   Rule rule_of(const abi::Address& client) const;
@@ -79,6 +80,7 @@ class FrameWorld {
   void check_reply_frame(const Arrived& to, const ReadFrame& reply, const Bytes& bytes) const;
   void check_data(const ReadMessage& reply, const Bytes& bytes) const;
   void note_name(const Bytes& payload);
+  void note_cookie(const ReadMessage& reply);
   void check_end() const;
 
   Choices& from_;
@@ -90,6 +92,7 @@ class FrameWorld {
   uint32_t kept_s_max_ = 0;      // past their time
   uint32_t tries_max_ = 1;
   uint64_t mails_ = 0;
+  Bytes cookie_;  // of the last reply that had one
   std::vector<Arrived> arrived_;
   std::vector<Asked> asked_;
   std::vector<Answer> answers_;

@@ -134,9 +134,9 @@ def frame(payload, v6=False):
 # --- stories of the frame target; the numbers are indices into the tables of frame_world.cpp
 
 def world(workers=1, backends=1, forward=0, local=0, features=0, prefetch=0, rules=0, stale=0,
-          hedge=0):
+          hedge=0, slow=0):
     pools = 1 if backends == 1 else 2
-    choice = bytes([1, workers - 1, backends - 1])
+    choice = bytes([1, workers - 1, backends - 1, slow])
     if backends > 1:
         choice += bytes([0, 0])
     choice += bytes([forward, local, features, prefetch, 1, rules, 2])
@@ -147,8 +147,8 @@ def again(pools, backends, stale=0, hedge=0):
     return bytes([0] * pools + [0] * backends + [stale, hedge, 1, 0])
 
 
-def asks(which=0, qtype=0, options=None, source=0, ident=1):
-    choice = bytes([0, 4 if options is None else 6, ident, which, qtype])
+def asks(which=0, qtype=0, options=None, source=0, ident=1, kind=6):
+    choice = bytes([0, 4 if options is None else kind, ident, which, qtype])
     if options is not None:
         choice += bytes([0, 154, len(options)])
         for code, size, data in options:
@@ -156,8 +156,8 @@ def asks(which=0, qtype=0, options=None, source=0, ident=1):
     return choice + bytes([0, source, 0, 0, 0, 0])
 
 
-def answered(kind=10, wrong=14, ttl=60, detail=()):
-    return bytes([4, 0, wrong, ttl, kind, *detail, *([0] if wrong >= 5 else []), 0])
+def answered(kind=10, wrong=14, ttl=60, detail=(), index=0):
+    return bytes([4, index, wrong, ttl, kind, *detail, *([0] if wrong > 5 else []), 0])
 
 
 TURN = b"\x0f"
@@ -172,8 +172,10 @@ def stories():
     told = asks() + TURN + answered() + TURN
     yield "miss-hit", world() + told + asks(ident=2) + TURN
     yield "two-workers", world(workers=2, backends=3) + told * 3
-    yield "forged", world() + asks() + TURN + b"".join(answered(wrong=w) for w in range(5)) + TURN
-    yield "cookies", world(features=2) + asks(options=[cookie]) + TURN + answered() + TURN
+    yield "forged", world() + asks() + TURN + b"".join(answered(wrong=w) for w in range(6)) + TURN
+    yield "cookies", (world(features=2) + asks(options=[cookie]) + TURN + answered() + TURN
+                      + asks(options=[(2, 5, b"")]) + asks(options=[cookie], kind=5)
+                      + asks(options=[(2, 5, b"")], kind=5) + TURN)
     yield "local", world(local=1, features=20) + b"".join(asks(which) for which in range(6, 12))
     yield "any", world(features=4) + asks(qtype=6) + TURN
     yield "forward", world(backends=3, forward=1) + asks(5) + TURN + answered() + TURN
@@ -182,8 +184,13 @@ def stories():
                        + answered() + TURN)
     yield "stale", (world(stale=2) + told + passes(7) + asks(ident=4) + TURN + passes(4, 4)
                     + asks(ident=5) + TURN)
-    yield "hedge", world(backends=4, hedge=2) + asks() + TURN + passes(1) + TURN + answered()
+    yield "hedge", (world(backends=4, hedge=2) + asks() + TURN + passes(1) + TURN
+                    + answered(index=1))
     yield "no-edns", world() + asks() + TURN + answered(kind=4, detail=[1]) + TURN + answered()
+    yield "no-question", world() + asks() + TURN + answered(kind=3, wrong=5) + TURN
+    yield "truncated", world(slow=1) + asks() + TURN + answered(kind=5) + TURN * 3
+    yield "refresh", (world(workers=2, prefetch=2) + (told + asks() + TURN) * 2 + passes(5, 4) * 12
+                      + (asks() + asks(ident=3) + TURN + answered() + TURN) * 2)
     yield "failures", world(backends=2) + (asks() + TURN + answered(kind=3) + TURN) * 4
     for kind in range(9):
         yield f"answer-{kind}", world(backends=2) + asks() + TURN + answered(kind) + TURN + asks()

@@ -91,7 +91,65 @@ void check_size(const Bytes& query, const std::optional<ReadMessage>& read,
   demand(bytes.size() <= query.size() + gain, "B", "an error larger than what provoked it", bytes);
 }
 
+// Queries with the same id may have replies that answer several of them, so what was given to one
+// reply is given to another where the first can have a different one (augmenting paths).
+class Matching {
+ public:
+  explicit Matching(std::size_t queries) : owner_(queries, kNobody) {}
+
+  // The queries that a further reply could be to. False: there is none left for it.
+  bool add(std::vector<std::size_t> fits) {
+    fits_.push_back(std::move(fits));
+    std::vector<bool> seen(owner_.size(), false);
+    return place(fits_.size() - 1, seen);
+  }
+  bool has_reply(std::size_t query) const { return owner_[query] != kNobody; }
+
+ private:
+  static constexpr std::size_t kNobody = SIZE_MAX;
+
+  bool place(std::size_t reply, std::vector<bool>& seen) {
+    for (const std::size_t query : fits_[reply]) {
+      if (seen[query]) continue;
+      seen[query] = true;
+      if (owner_[query] != kNobody && !place(owner_[query], seen)) continue;
+      owner_[query] = reply;
+      return true;
+    }
+    return false;
+  }
+
+  std::vector<std::vector<std::size_t>> fits_;  // by reply
+  std::vector<std::size_t> owner_;              // by query: a reply
+};
+
 }  // namespace
+
+std::vector<bool> match_replies(const std::vector<Bytes>& queries,
+                                const std::vector<Bytes>& replies, const ReplyRules& rules) {
+  Matching matching(queries.size());
+  for (const Bytes& reply : replies) {
+    demand(reply.size() >= kHeaderBytes, "reply", "shorter than a header", reply);
+    std::vector<std::size_t> fits;
+    std::optional<sim::Violation> why;
+    for (std::size_t i = 0; i < queries.size(); ++i) {
+      if (!std::equal(reply.begin(), reply.begin() + 2, queries[i].begin())) continue;
+      try {
+        check_reply(queries[i], reply, rules);
+        fits.push_back(i);
+      } catch (const sim::Violation& violation) {
+        why = violation;
+      }
+    }
+    if (fits.empty() && why) throw *why;
+    demand(matching.add(std::move(fits)), "A130", "a reply to nobody's query, or the second to one",
+           reply);
+  }
+  std::vector<bool> has_reply;
+  for (std::size_t i = 0; i < queries.size(); ++i)
+    has_reply.push_back(matching.has_reply(i));
+  return has_reply;
+}
 
 void check_reply(const Bytes& query, const Bytes& reply, const ReplyRules& rules) {
   demand(query.size() >= kHeaderBytes, "B33", "a reply to less than a header", reply);

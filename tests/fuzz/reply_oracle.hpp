@@ -6,6 +6,7 @@
 #include "tests/sim/violation.hpp"
 
 #include <cstddef>
+#include <vector>
 
 namespace millrace::test {
 
@@ -15,5 +16,10 @@ struct ReplyRules {
 };
 
 void check_reply(const Bytes& query, const Bytes& reply, const ReplyRules& rules);
+
+// Gives each reply a query of its own, in whatever order they came: true for each query that has
+// one. Throws where there are more replies than queries that they could answer.
+std::vector<bool> match_replies(const std::vector<Bytes>& queries,
+                                const std::vector<Bytes>& replies, const ReplyRules& rules);
 
 }  // namespace millrace::test

@@ -41,9 +41,10 @@ Cut cut_stream(const Bytes& stream) {
 
 bool ends_connection(const Bytes& message) {
   if (message.size() < kShortestBytes || (message[2] & 0x80) != 0) return true;
-  const bool query = (message[2] & 0x78) == 0;
+  const bool is_query = (message[2] & 0x78) == 0;
   const bool several = message[4] != 0 || message[5] > 1;
-  return query && several && message.size() > kShortestBytes && !has_name_at(message, kShortestBytes);
+  const bool is_bare = message.size() == kShortestBytes;
+  return is_query && several && !is_bare && !has_name_at(message, kShortestBytes);
 }
 
 void check_reader(Choices& from) {

@@ -45,6 +45,7 @@ class StreamWorld {
     Wire wire;
     Bytes unsent;  // messages, framed
     bool may_be_closed = false;
+    bool is_refused = false;  // by an access rule
   };
   // A question of ours over UDP.
   struct Asked {
@@ -67,12 +68,14 @@ class StreamWorld {
   void answer_over_tcp();
   void turn();
   void judge(Client& client);
+  void check_data(const Client& client, const Bytes& reply) const;
   int dial();
 
   Choices& from_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Upstream>> upstreams_;
   std::vector<Asked> asked_;
+  bool has_rules_ = false;
   bool reachable_ = true;
   bool has_edited_ = false;  // answers may be those of anything
   Bench bench_;
