@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for libFuzzer: gives each file of a corpus once to the target that it is linked with.
+// Stands in for libFuzzer: gives each file of a corpus once to the target that it is linked with,
+// and bytes at random, which a target that takes them for decisions makes stories of.
+//
+// MILLRACE_FUZZ_RUNS says how many of those, MILLRACE_FUZZ_SEED which is the first.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <random>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -27,6 +33,24 @@ TEST(Corpus, Holds) {
     ++inputs;
   }
   EXPECT_GT(inputs, 0u) << MR_CORPUS;
+}
+
+uint32_t number_of(const char* name, uint32_t otherwise) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? otherwise : static_cast<uint32_t>(std::strtoul(text, nullptr, 10));
+}
+
+TEST(Corpus, BytesAtRandom) {
+  const uint32_t first = number_of("MILLRACE_FUZZ_SEED", 1);
+  const uint32_t runs = number_of("MILLRACE_FUZZ_RUNS", 100);
+  for (uint32_t seed = first; seed < first + runs; ++seed) {
+    std::mt19937 random(seed);
+    std::vector<uint8_t> bytes(random() % 800);
+    for (uint8_t& octet : bytes)
+      octet = static_cast<uint8_t>(random());
+    std::fprintf(stderr, "MILLRACE_FUZZ_SEED=%u\n", seed);
+    LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+  }
 }
 
 }  // namespace

@@ -230,11 +230,15 @@ def talks():
     yield "hang-up", begin() + says() + flush(gone=15) + udp_answer() + turn
     yield "too-short", begin() + bytes([1, 0, 0, 0, 3]) + b"abc" + flush()
     yield "good-then-bad", (begin() + says(qtype=5) + bytes([1, 0, 0, 0, 3]) + b"abc" + flush())
-    yield "truncated", (begin() + says() + flush() + udp_answer(1) + turn + turn + tcp_answer()
+    yield "truncated", (begin() + says() + flush() + udp_answer(1) + turn * 3 + tcp_answer()
                         + turn)
-    yield "large", (begin() + says(qtype=3) + flush() + udp_answer(1) + turn + turn + tcp_answer(3)
+    yield "large", (begin() + says(qtype=3) + flush() + udp_answer(1) + turn * 3 + tcp_answer(3)
                     + turn)
-    yield "upstream-closes", (begin() + says() + flush() + udp_answer(1) + turn + turn
+    large = [3, 30]
+    cookie = bytes([1, 0, 0, 5, 1, 0, 3, 1, 1, 2]) + bytes(9)
+    yield "largest", (begin() + cookie + flush() + udp_answer(1) + turn * 3
+                      + bytes([8, 0, 0, 7, 3, *large, 0]) + turn)
+    yield "upstream-closes", (begin() + says() + flush() + udp_answer(1) + turn * 3
                               + tcp_answer(what=0) + turn)
     yield "too-many", begin(3) + CONNECT * 3 + known
     yield "idle", begin(6) + says() + flush() + bytes([9, 0, 200]) + turn

@@ -185,10 +185,16 @@ Bytes StreamWorld::answer_to(uint16_t id, const ReadQuestion& question) {
     case 2:
       answer.rcode(1);
       break;
-    case 3:
-      for (int i = 0; i < 40; ++i)
-        answer.answer(Name::pointer(12), kTypeTxt, 300, rdata_txt(std::string(100, 'x')));
+    case 3: {
+      // 4 KiB, or as much as a message can have at the most, but for a few octets.
+      const std::size_t most = from_.below(4) == 3 ? 65'535u - from_.octet() : 4096u;
+      constexpr std::size_t kHeadBytes = 13;  // of a record, and of its text
+      while (answer.offset() + kHeadBytes <= most) {
+        const std::size_t text = std::min<std::size_t>(200, most - answer.offset() - kHeadBytes);
+        answer.answer(Name::pointer(12), question.type, 300, rdata_txt(std::string(text, 'x')));
+      }
       break;
+    }
     default:
       answer.answer(Name::pointer(12), kTypeA, from_.octet() * 4u, address_for(question.name));
       break;
