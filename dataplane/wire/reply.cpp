@@ -160,6 +160,25 @@ Reply whole(const uint8_t* msg, uint32_t bytes, bool truncated) noexcept {
   return {static_cast<uint16_t>(bytes), truncated, sum_bytes(msg, bytes)};
 }
 
+// Question and OPT as far as they were recognised, and what went wrong.
+Reply write_shape(uint8_t* msg, const Query& query, ErrorShape shape,
+                  const ReplyLimits& limits) noexcept {
+  // A question that did not parse is not repeated. parse_query looks at nothing behind the header
+  // of another opcode (RFC 8906 section 8.1.4), so both are false there.
+  const bool with_question = query.qname_len != 0;
+  const bool with_opt = query.has_opt;
+  uint32_t at = with_question ? question_end(query) : kDnsHeaderBytes;
+  if (at + (with_opt ? kOptBytes : 0) > limits.room) return {};
+  if (with_opt) at = write_opt_with_error(msg, at, query, limits, shape, limits.room);
+  write_header(msg, query, shape.rcode, {},
+               {static_cast<uint16_t>(with_question ? 1 : 0), 0, 0,
+                static_cast<uint16_t>(with_opt ? 1 : 0)});
+  return whole(msg, at, false);
+}
+
+// Where TC would say nothing: what does not fit cannot be had.
+constexpr ErrorShape kTooLarge = {rcode::servfail, kNoExtendedError};
+
 }  // namespace
 
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
@@ -176,7 +195,7 @@ Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, ui
     opt_bytes = kOptBytes + options_bytes;
     cut = choose_cut(answer, bytes_max - std::min(body_at + opt_bytes, bytes_max));
   }
-  if (cut.truncated && limits.stream) return {};
+  if (cut.truncated && limits.stream) return write_shape(msg, query, kTooLarge, limits);
   uint8_t* body = msg + body_at;
   if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);  // it may be null
   uint64_t body_sum = sum_bytes(answer.body, cut.body_bytes);
@@ -204,7 +223,7 @@ Reply write_stale_reply(uint8_t* msg, const Query& query, const AnswerView& answ
   if (body_at + opt_bytes > limits.room) return {};
   const uint32_t bytes_max = bytes_max_of(query, limits);
   const Cut cut = choose_cut(answer, bytes_max - std::min(body_at + opt_bytes, bytes_max));
-  if (cut.truncated && limits.stream) return {};
+  if (cut.truncated && limits.stream) return write_shape(msg, query, kTooLarge, limits);
   uint8_t* body = msg + body_at;
   if (cut.body_bytes != 0) std::memcpy(body, answer.body, cut.body_bytes);  // it may be null
   for (uint32_t i = 0; i < answer.ttl_cnt && answer.ttl_offsets[i] < cut.body_bytes; ++i)
@@ -231,18 +250,7 @@ Reply write_truncated(uint8_t* msg, const Query& query, const ReplyLimits& limit
 
 Reply write_error(uint8_t* msg, const Query& query, Outcome outcome,
                   const ReplyLimits& limits) noexcept {
-  const ErrorShape shape = shape_of(outcome);
-  // A question that did not parse is not repeated. parse_query looks at nothing behind the header
-  // of another opcode (RFC 8906 section 8.1.4), so both are false there.
-  const bool with_question = query.qname_len != 0;
-  const bool with_opt = query.has_opt;
-  uint32_t at = with_question ? question_end(query) : kDnsHeaderBytes;
-  if (at + (with_opt ? kOptBytes : 0) > limits.room) return {};
-  if (with_opt) at = write_opt_with_error(msg, at, query, limits, shape, limits.room);
-  write_header(msg, query, shape.rcode, {},
-               {static_cast<uint16_t>(with_question ? 1 : 0), 0, 0,
-                static_cast<uint16_t>(with_opt ? 1 : 0)});
-  return whole(msg, at, false);
+  return write_shape(msg, query, shape_of(outcome), limits);
 }
 
 }  // namespace millrace::wire

@@ -68,7 +68,7 @@ struct Reply {
 // limits.room: first the additional section goes, then the options behind the cookie, then all
 // records with TC=1. AD is shown only if
 // the entry has it, the client asked (AD or DO), and TC is 0. Over TCP only
-// limits.room counts, and what does not fit into that has no reply (TC would say nothing there).
+// limits.room counts, and what does not fit into that gets SERVFAIL (TC would say nothing there).
 Reply write_reply(uint8_t* msg, const Query& query, const AnswerView& answer, uint32_t age_s,
                   const ReplyLimits& limits) noexcept;
 

@@ -265,6 +265,7 @@ class Worker {
               const wire::ParsedAnswer& parsed) noexcept;
   bool ask_without_edns(StepIo& io, uint32_t pending, uint32_t try_idx,
                         const wire::ParsedAnswer& parsed) noexcept;
+  void keep_trusted_ad(const Try& entry, AnswerView& view) const noexcept;
   void store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept;
   bool ask_again(StepIo& io, uint32_t pending, uint8_t backend, bool with_edns) noexcept;
   template <class Write>

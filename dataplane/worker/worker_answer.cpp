@@ -119,9 +119,7 @@ void Worker::answered(const StepIo& io, uint32_t idx, uint32_t try_idx,
                       wire::ParsedAnswer& parsed) noexcept {
   const Pending& pending = inflight_.at(idx);
   const Try& entry = pending.tries[try_idx];
-  if (entry.backend == kNoBackend || settings_.service().backend[entry.backend].trust_ad == 0) {
-    parsed.view.authentic_data = false;
-  }
+  keep_trusted_ad(entry, parsed.view);
   if (!entry.with_edns && entry.backend != kNoBackend) {
     for (uint32_t t = 0; t < pending.try_cnt; ++t) {
       const Try& other = pending.tries[t];
@@ -182,6 +180,13 @@ bool Worker::ask_again(StepIo& io, uint32_t idx, uint8_t backend, bool with_edns
   return pending.try_cnt <= settings_.service().upstream_tries_max &&
          pending.try_cnt < kTriesMax && now_ns_ < end_ns_of(pending) &&
          send_to(io, idx, backend, with_edns);
+}
+
+// AD counts for as much as who said it (A8).
+void Worker::keep_trusted_ad(const Try& entry, AnswerView& view) const noexcept {
+  if (entry.backend == kNoBackend || settings_.service().backend[entry.backend].trust_ad == 0) {
+    view.authentic_data = false;
+  }
 }
 
 void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noexcept {

@@ -91,6 +91,7 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
     case wire::Verdict::truncated:
       // Too large to be kept: passed on as it is. With TC over TCP it is nothing of the kind.
       if (!wire::view_large_answer(msg, len, pending.key, parsed.view)) return false;
+      keep_trusted_ad(pending.tries[pending.stream_try], parsed.view);
       counters_.count(Event::ins_skip_size);
       recheck_.forget(pending.key.hash);
       drop_stale(pending);

@@ -280,6 +280,7 @@ void FrameWorld::answer() {
   const ReadQuestion& question = asked.message.questions.at(0);
   DnsBuilder message;
   message.id(static_cast<uint16_t>(asked.message.id ^ (wrong == 0 ? 1 : 0))).response().rd();
+  message.add_flags(kFlagAd);
   if (wrong != 5)
     message.question(wrong == 1 ? Name("other.example") : Name::wire(question.name), question.type);
   write_answer(message, question, forged);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What must be true of a reply, given the query and nothing else: whatever it says, and wherever
-// it comes from. Reads with the tests' own reader; throws sim::Violation.
+// it comes from; no upstream is trusted for AD. Reads with the tests' own reader; throws
+// sim::Violation.
 
 #include "tests/sim/violation.hpp"
 
@@ -11,8 +12,9 @@
 namespace millrace::test {
 
 struct ReplyRules {
-  std::size_t udp_bytes_max = 1232;  // ours
-  bool stream = false;               // over TCP
+  std::size_t udp_bytes_max = 1232;     // ours
+  bool stream = false;                  // over TCP
+  std::size_t unread_bytes = SIZE_MAX;  // what is larger is passed on without being looked into
 };
 
 void check_reply(const Bytes& query, const Bytes& reply, const ReplyRules& rules);

@@ -18,6 +18,7 @@ constexpr uint32_t kTalkActsMax = 200;
 constexpr uint32_t kClientsMax = 6;
 constexpr uint32_t kAskedMax = 64;
 constexpr uint32_t kIdleMs = 600'000;
+constexpr std::size_t kUnreadBytes = 2000;  // of an answer of more than 4 KiB, cut
 constexpr const char* kAskedNames[] = {"www.example", "WWW.example", "a.example", "b.example",
                                        "c.example",   "localhost",   "d.example", "."};
 constexpr uint16_t kAskedTypes[] = {kTypeA,   kTypeA,    kTypeAaaa, kTypeTxt,
@@ -174,7 +175,8 @@ void StreamWorld::write_message(Client& client) {
 
 Bytes StreamWorld::answer_to(uint16_t id, const ReadQuestion& question) {
   DnsBuilder answer;
-  answer.id(id).response().rd().question(Name::wire(question.name), question.type);
+  answer.id(id).response().rd().add_flags(kFlagAd).question(Name::wire(question.name),
+                                                            question.type);
   switch (from_.below(8)) {
     case 0:
       answer.rcode(2);
@@ -306,7 +308,8 @@ void StreamWorld::judge(Client& client) {
   const std::vector<Bytes> taken(queries.messages.begin(), end);
   const Cut replies = cut_stream(client.wire.come);
   demand(replies.rest == 0, "A101", "half a reply");
-  const std::vector<bool> has_reply = match_replies(taken, replies.messages, {.stream = true});
+  const ReplyRules rules{.stream = true, .unread_bytes = has_edited_ ? kUnreadBytes : SIZE_MAX};
+  const std::vector<bool> has_reply = match_replies(taken, replies.messages, rules);
   for (const Bytes& reply : replies.messages)
     check_data(client, reply);
 
@@ -322,6 +325,7 @@ void StreamWorld::judge(Client& client) {
 
 void StreamWorld::check_data(const Client& client, const Bytes& reply) const {
   const auto read = read_message(reply);
+  if (!read) return;
   demand(!client.is_refused || read->rcode() == 5, "A112", "whom a rule refuses gets more", reply);
   for (const ReadRecord& record : read->records) {
     demand(has_edited_ || record.type != kTypeA || record.rdata == Bytes{127, 0, 0, 1} ||

@@ -167,13 +167,14 @@ TEST_F(StreamTest, A55_answer_to_another_question) {
 // 60 000 octets are too many for an entry; the client over TCP gets them all the same.
 TEST_F(StreamTest, A33_large_answer_is_passed_on_and_not_kept) {
   auto client = rig.client();
-  client->send_message(DnsBuilder().id(3).rd().question("big.example", kTypeTxt).opt().build());
+  client->send_message(
+      DnsBuilder().id(3).rd().question("big.example", kTypeTxt).opt({.flag_do = true}).build());
   rig.run();
   const Out asked = rig.rig.only_asked();
   rig.rig.answer(asked, rig.rig.answer_to(asked).add_flags(kFlagTc));
   rig.run();
   const Bytes query = asked_over_tcp();
-  const Bytes large = texts_for(query, 280).opt({.udp_bytes = 4096}).build();
+  const Bytes large = texts_for(query, 280).add_flags(kFlagAd).opt({.flag_do = true}).build();
   ASSERT_GT(large.size(), 59'000u);
   rig.upstreams[0]->send_message(large);
   rig.run(6);
@@ -181,6 +182,7 @@ TEST_F(StreamTest, A33_large_answer_is_passed_on_and_not_kept) {
   ASSERT_EQ(replies.size(), 1u);
   const ReadMessage reply = rig.read(replies[0]);
   EXPECT_EQ(reply.count(Section::answer), 280u);
+  EXPECT_FALSE(reply.has(kFlagAd)) << "nobody said that this upstream is to be trusted (A8)";
   EXPECT_EQ(reply.opt()->cls, 1232);
   EXPECT_EQ(reply.records.at(279).rdata, rig.read(large).records.at(279).rdata);
   EXPECT_EQ(rig.rig.event(Event::cache_insert), 0u);

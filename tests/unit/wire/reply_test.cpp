@@ -283,6 +283,17 @@ TEST_F(ReplyTest, truncated_reply) {
   }
 }
 
+// Silence would leave the client waiting (A64), and TC means nothing over TCP (A104).
+TEST_F(ReplyTest, A104_what_does_not_fit_over_tcp_is_servfail) {
+  const wire::ReplyLimits limits{.udp_bytes_max = 1232, .room = 60, .stream = true};
+  const Written written = serve(ask().opt(), 0, limits);
+  ASSERT_TRUE(written.message);
+  EXPECT_EQ(written.message->rcode(), 2);
+  EXPECT_FALSE(written.message->has(kFlagTc));
+  EXPECT_EQ(written.message->questions.size(), 1u);
+  EXPECT_NE(written.message->opt(), nullptr);
+}
+
 TEST(WriteError, A80_extended_errors_only_with_opt) {
   const std::pair<Outcome, uint16_t> expected[] = {
       {Outcome::refused_acl, 18},      {Outcome::refused_rd0, 20},
