@@ -34,14 +34,14 @@ struct alignas(64) CorePage {
   std::atomic<uint64_t> memory_used;  // gauge: bytes of cache memory in use
   std::atomic<uint64_t> memory_total;
   std::atomic<uint64_t> outcomes[128];
-  std::atomic<uint64_t> events[64];
+  std::atomic<uint64_t> events[128];
   std::atomic<uint64_t> memory_retired;  // gauge: part of memory_used that waits for readers
   std::atomic<uint64_t> reserved[7];
 };
 
-static_assert(kOutcomeCnt <= 128 && kEventCnt <= 64);
+static_assert(kOutcomeCnt <= 128 && kEventCnt <= 128);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
-static_assert(sizeof(CorePage) == 64 + 128 * 8 + 64 * 8 + 64);
+static_assert(sizeof(CorePage) == 64 + 128 * 8 + 128 * 8 + 64);
 
 // Upstream figures, one row per backend of the running config, written by every core into its own
 // column.

@@ -77,7 +77,7 @@ MUTATIONS = [
     ("key-not-compared", LOOKUP_CPP,
      "if (lookup.entry != nullptr && !entry_has_key(*lookup.entry, *lookup.key)) [[unlikely]] {",
      "if (false) {", SHARD,
-     "ShardTest/Sieve.AConstantHashCostsMissesNeverAWrongAnswer"),
+     "ShardTest/Sieve.A4_B48_AConstantHashCostsMissesNeverAWrongAnswer"),
     ("ring-mark-release", RING_HPP, "| mark_of(index), std::memory_order_release);",
      "| mark_of(index), std::memory_order_relaxed);", RING,
      "SpscRingModel.TwoSlotsUnderEverySchedule"),

@@ -259,7 +259,7 @@ def test_A90_exact_fit_and_one_over(world, way):
 
 
 @over_udp
-def test_A90_own_maximum(world, way):
+def test_A90_B45_own_maximum(world, way):
     name = world.name()
     world.serve(
         name,
@@ -280,7 +280,7 @@ def test_A91_additional_is_left_out_first(world, way):
         assert not answer.flags & dns.flags.TC and answer.answer
 
 
-def test_A92_whole_over_tcp_from_the_same_entry(world):
+def test_A92_B45_whole_over_tcp_from_the_same_entry(world):
     name = world.name()
     world.serve(name, says(answer=[rrset(name, "TXT", *(f'"{c * 100}"' for c in "abcdefgh"))]))
     assert world.ask("udp4", name, "TXT", payload=512).message.flags & dns.flags.TC

@@ -8,6 +8,7 @@ import dns.flags
 import dns.rcode
 import pytest
 
+import namespace
 import world as w
 from world import Changed, over_tcp, reply_to, rrset
 
@@ -20,6 +21,33 @@ def framed(message: bytes) -> bytes:
 def test_A100_miss_then_hit(world, way):
     first, second = world.ask_twice(way, world.name())
     assert first.records == second.records != []
+
+
+def opened_fast() -> int:
+    """Connections that the appliance's host has taken with data in the first packet."""
+    netstat = w.appliance.inside(namespace.DUT, "cat", "/proc/net/netstat").stdout.splitlines()
+    names, values = (line.split() for line in netstat if line.startswith("TcpExt:"))
+    return int(dict(zip(names[1:], values[1:]))["TCPFastOpenPassive"])
+
+
+@pytest.fixture
+def fast_open(world):
+    """Where the host's administrator has switched it on; clients may by default."""
+    w.appliance.inside(namespace.DUT, "sysctl", "-qw", "net.ipv4.tcp_fastopen=3")
+    yield
+    w.appliance.inside(namespace.DUT, "sysctl", "-qw", "net.ipv4.tcp_fastopen=1")
+
+
+@over_tcp
+def test_A106_a_query_in_the_first_packet(world, fast_open, way):
+    before = opened_fast()
+    for _ in range(2):  # the first client gets a cookie for it
+        address = w.SERVICE_OF[way[-1]]
+        message = w.query(world.name()).to_wire()
+        with namespace.tcp_socket(namespace.CLIENT, namespace.family_of(address)) as sock:
+            sock.sendto(framed(message), socket.MSG_FASTOPEN, (address, 53))
+            assert sock.recv(4)[2:] == message[:2]
+    assert opened_fast() == before + 1
 
 
 @over_tcp

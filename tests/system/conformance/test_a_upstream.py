@@ -134,7 +134,7 @@ def test_A56_ports_and_ids_are_spread(world):
     assert len(steps) > 150
 
 
-def test_A57_identical_questions_share_one_query(world):
+def test_A57_B52_identical_questions_share_one_query(world):
     with Held(world) as held:
         others = []
         for idx in range(60):

@@ -464,6 +464,19 @@ def test_B56_waiters_are_few(world):
         asker.socket.close()
 
 
+@every_way
+def test_B57_many_name_servers(world, way):
+    """Nobody goes to look for them: a referral is a failure, of which few packets come."""
+    name = world.name()
+    servers = [f"ns{idx}.{name}" for idx in range(100)]
+    referral = says(authority=[rrset(name, "NS", *(f"{server}." for server in servers))])
+    world.serve(name, w.truncated_over_udp(referral))
+    for _ in range(2):
+        assert world.ask(way, name).rcode == "SERVFAIL"
+    assert len(world.asked(name)) <= 3
+    assert not any(world.asked(server) for server in servers)
+
+
 def test_B59_a_resolver_that_asks_us_back(world):
     """The resolver's own client is the appliance: the question comes back and waits with itself."""
     name = world.name()

@@ -157,7 +157,7 @@ TYPED_TEST(ShardModelled, WhatIsPublishedIsWhole) {
   expect_passed(explore_publish<TypeParam>(Keep::all));
 }
 
-TYPED_TEST(ShardModelled, AReplacedAnswerIsTheOneOrTheOther) {
+TYPED_TEST(ShardModelled, A124_AReplacedAnswerIsTheOneOrTheOther) {
   Scene<TypeParam> scene;
   const Item item = make_item(1);
   store(scene.shard(), item, 0);

@@ -147,7 +147,7 @@ TYPED_TEST(ShardStale, AFloodStopsAtItsShareAndPushesOutNothingFresh) {
   this->check();
 }
 
-TYPED_TEST(ShardStale, GivesWayBeforeAnythingFresh) {
+TYPED_TEST(ShardStale, A123_GivesWayBeforeAnythingFresh) {
   this->make_keeping(32, 100'000);
   const auto store = [&](uint64_t number, uint32_t lifetime_s, uint64_t now_ms) {
     const InsertResult result =

@@ -133,7 +133,7 @@ template <class Policy>
 class ShardStress : public ::testing::Test {};
 TYPED_TEST_SUITE(ShardStress, Policies, PolicyNames);
 
-TYPED_TEST(ShardStress, ReadersNeverSeeWhatIsNotWhole) {
+TYPED_TEST(ShardStress, A124_ReadersNeverSeeWhatIsNotWhole) {
   RegionMemory memory(kRegionBytesMin);
   using Shard = BasicShard<TypeParam>;
   auto shared = std::make_unique<Shared<TypeParam>>();

@@ -279,7 +279,7 @@ TYPED_TEST(ShardTest, AFailureNeverTakesThePlaceOfAFreshAnswer) {
 // --- the index
 
 // A4: whatever the hash, only the key's own answer. A constant hash leaves one pair of buckets.
-TYPED_TEST(ShardTest, AConstantHashCostsMissesNeverAWrongAnswer) {
+TYPED_TEST(ShardTest, A4_B48_AConstantHashCostsMissesNeverAWrongAnswer) {
   this->make();
   const auto constant = [](uint64_t number) {
     Key key = make_key(number);

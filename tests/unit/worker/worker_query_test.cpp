@@ -186,7 +186,7 @@ TEST(WorkerQuery, WithoutAConfigNothingIsOurs) {
   frames.give_back(io.done[0]);
 }
 
-TEST(WorkerQuery, WithoutARouteAQueryIsToldThatWeAreNotReady) {
+TEST(WorkerQuery, A126_WithoutARouteAQueryIsToldThatWeAreNotReady) {
   Rig rig;
   rig.publish_routes(0);
   rig.ask(rig.query("a.test").opt(), 4000);
