@@ -158,6 +158,7 @@ bool Worker::answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query,
   counters_.count(Event::waiter_answered);
   const wire::Reply reply = wire::write_reply(frame.data + query.packet.dns_off, query, view,
                                               found[0].age_s, limits_of(frame, query));
+  if (reply.truncated) counters_.count(Event::reply_truncated);
   finish_reply(io, frame, query, reply);
   return true;
 }
