@@ -43,10 +43,10 @@ void set_name(abi::ServiceSection& service, const std::string& wire) {
 
 TEST(ConfigLocal, RefusesWrongZones) {
   expect_all({
-      {"service.local_zones is 257", [](auto& s) { s.local_zones = 257; }},
-      {"service.local_name_bytes is 6145", [](auto& s) { s.local_name_bytes = 6145; }},
-      {"service.local_zone[1].kind is 4",
-       [](auto& s) { s.local_zone[1].kind = abi::LocalKind{4}; }},
+      {"service.local_zones is 385", [](auto& s) { s.local_zones = 385; }},
+      {"service.local_name_bytes is 10241", [](auto& s) { s.local_name_bytes = 10241; }},
+      {"service.local_zone[1].kind is 5",
+       [](auto& s) { s.local_zone[1].kind = abi::LocalKind{5}; }},
       {"service.local_zone[1] has no name", [](auto& s) { s.local_zone[1].name_bytes = 12; }},
       {"service.local_zone[1] has no name", [](auto& s) { s.local_zone[1].name_bytes = 10; }},
       {"service.local_zone[0] has no name", [](auto& s) { s.local_zone[0].name_bytes = 0; }},
