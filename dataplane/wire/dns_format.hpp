@@ -45,6 +45,7 @@ inline constexpr uint32_t kOptBytes = 11;  // without options
 inline constexpr uint32_t kOptionHeadBytes = 4;
 inline constexpr uint16_t kOptFlagDo = 0x8000;
 inline constexpr uint16_t kOptionNsid = 3;
+inline constexpr uint16_t kOptionSubnet = 8;
 inline constexpr uint16_t kOptionCookie = 10;
 inline constexpr uint16_t kOptionKeepalive = 11;
 inline constexpr uint16_t kOptionExtendedError = 15;

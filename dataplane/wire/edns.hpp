@@ -60,6 +60,8 @@ inline const uint8_t* find_option(const uint8_t* rdata, uint32_t rdata_bytes, ui
 struct ClientOptions {
   const uint8_t* cookie = nullptr;  // the client's own, and behind it what it says is a server's
   uint32_t cookie_bytes = 0;        // 0: none; of several the first counts (RFC 7873 section 5.2)
+  const uint8_t* subnet = nullptr;  // data of a CLIENT-SUBNET option, not looked into
+  uint32_t subnet_bytes = 0;
   bool nsid = false;
   bool keepalive = false;
   bool keepalive_empty = true;  // as it must be in a query (RFC 7828 section 3.2.1)
@@ -77,6 +79,10 @@ inline ClientOptions read_options(const uint8_t* msg, uint16_t options_at) noexc
     if (code == kOptionCookie && options.cookie == nullptr) {
       options.cookie = msg + at;
       options.cookie_bytes = bytes;
+    }
+    if (code == kOptionSubnet && options.subnet == nullptr) {
+      options.subnet = msg + at;
+      options.subnet_bytes = bytes;
     }
     if (code == kOptionNsid) options.nsid = true;
     if (code == kOptionKeepalive) {

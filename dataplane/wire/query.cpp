@@ -16,6 +16,7 @@ using abi::Outcome;
 // What the records behind the question were.
 struct Extras {
   bool with_cookies;  // whether COOKIE means anything
+  bool with_subnets;  // likewise CLIENT-SUBNET
   bool is_signed = false;
   bool has_cookie = false;
   uint8_t edns_version = 0;
@@ -62,6 +63,7 @@ Outcome check_options(const uint8_t* rdata, uint32_t bytes, Extras& extras, bool
       extras.has_cookie = wanted = true;
     }
     if (code == kOptionNsid || code == kOptionKeepalive) wanted = true;
+    if (code == kOptionSubnet && extras.with_subnets) wanted = true;
     rdata += kOptionHeadBytes + option_bytes;
     bytes -= kOptionHeadBytes + option_bytes;
   }
@@ -203,7 +205,7 @@ Outcome read_no_question(const uint8_t* msg, uint32_t len, Query& query, Extras&
 }  // namespace
 
 Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key,
-                    bool with_cookies) noexcept {
+                    bool with_cookies, bool with_subnets) noexcept {
   if (len < kDnsHeaderBytes) return Outcome::drop_short;
   const uint8_t flags = msg[kDnsFlagsAt];
   if ((flags & kBitQr) != 0) return Outcome::drop_qr;
@@ -222,7 +224,7 @@ Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key,
   query.trailing = false;
   if (query.opcode != 0) return Outcome::notimp;
 
-  Extras extras{.with_cookies = with_cookies};
+  Extras extras{.with_cookies = with_cookies, .with_subnets = with_subnets};
   if (load_be16(msg + kDnsQdCountAt) == 0) return read_no_question(msg, len, query, extras);
   Outcome outcome = check_question_count(msg, len);
   if (outcome != kGoOn) return outcome;

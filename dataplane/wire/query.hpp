@@ -40,8 +40,9 @@ static_assert(sizeof(Query) <= 24);
 // goes on: the policy is the worker's. Class other than IN ends in refused_class.
 //
 // Without a question: cookie_only if there is a COOKIE option (RFC 7873 section 5.4), else fmt_qd0.
-// `with_cookies` false: COOKIE is an option like any unknown one (A82).
+// `with_cookies` false: COOKIE is an option like any unknown one (A82); so is CLIENT-SUBNET unless
+// `with_subnets` (A88).
 abi::Outcome parse_query(const uint8_t* msg, uint16_t len, Query& query, Key& key,
-                         bool with_cookies = true) noexcept;
+                         bool with_cookies = true, bool with_subnets = false) noexcept;
 
 }  // namespace millrace::wire

@@ -9,6 +9,7 @@
 #include "dataplane/wire/plain_reply.hpp"
 #include "dataplane/wire/query.hpp"
 #include "dataplane/wire/reply.hpp"
+#include "dataplane/wire/subnet.hpp"
 #include "dataplane/wire/upstream.hpp"
 #include "tests/support/packet_builder.hpp"
 #include "tests/support/packet_reader.hpp"
@@ -137,11 +138,29 @@ std::string check_options(const ExactCopy& message, const wire::Query& parsed) {
   if (parsed.options_at == 0) return "";
   if (!parsed.has_opt) return "options without an OPT";
   const wire::ClientOptions asked = wire::read_options(message.data(), parsed.options_at);
-  if (!asked.nsid && !asked.keepalive && asked.cookie_bytes == 0) return "options of no interest";
+  if (!asked.nsid && !asked.keepalive && asked.cookie_bytes == 0 && asked.subnet == nullptr) {
+    return "options of no interest";
+  }
+  wire::Subnet told;
+  if (asked.subnet != nullptr && wire::read_subnet(asked.subnet, asked.subnet_bytes, told) &&
+      (told.family == 0 || told.bits > wire::kSubnetBitsMax ||
+       (told.prefix & ~wire::subnet_mask(told.bits)) != 0)) {
+    return "a subnet that cannot be";
+  }
   const bool legal = asked.cookie_bytes == 0 || asked.cookie_bytes == 8 ||
                      (asked.cookie_bytes >= 16 && asked.cookie_bytes <= 40 &&
                       asked.cookie + asked.cookie_bytes <= message.data() + message.size());
   return legal ? "" : "a cookie of an illegal length";
+}
+
+// The SCOPE of anything that came; of what has no OPT it is 0.
+std::string check_scope(const ExactCopy& message, const ReadMessage* accepted) {
+  const wire::Subnet asked{uint64_t{0xc612'05} << 40, wire::kSubnetIpv4, 24};
+  uint8_t scope = 0;
+  const bool ours = wire::read_scope(message.data(), message.len(), asked, scope);
+  if (ours && scope > 32) return "a SCOPE longer than the address";
+  if (accepted == nullptr || accepted->opt() != nullptr) return "";
+  return ours && scope == 0 ? "" : "a SCOPE without an OPT";
 }
 
 std::string check_levels(const ReadMessage& reply, const abi::PacketCacheConfig& limits) {
@@ -305,7 +324,8 @@ std::string check_query(const uint8_t* data, std::size_t size) {
   const ExactCopy copy(query);
   Key key;
   wire::Query parsed{};
-  const abi::Outcome outcome = wire::parse_query(copy.data(), copy.len(), parsed, key);
+  const abi::Outcome outcome =
+      wire::parse_query(copy.data(), copy.len(), parsed, key, true, true);
   if (outcome != kGoOn && is_dropped(outcome)) return "";
   if (size < 12 || (query[2] & 0x80) != 0) return "answers what must be dropped";
   if (outcome == kGoOn) {
@@ -341,6 +361,9 @@ std::string check_answer(const uint8_t* data, std::size_t size) {
   wire::ParsedAnswer parsed;
   const wire::Verdict verdict =
       wire::parse_answer(copy.data(), copy.len(), key, limits, *scratch, parsed);
+  const bool accepted = verdict == wire::Verdict::answer && reference;
+  const std::string wrong = check_scope(copy, accepted ? &*reference : nullptr);
+  if (!wrong.empty()) return wrong;
   if (verdict != wire::Verdict::answer) return parsed.cacheable ? "cacheable, but no answer" : "";
   if (!reference) return "accepted an answer that the reference reader rejects";
   if (!known || reference->has(kFlagTc) || !reference->has(kFlagQr)) return "accepted too much";
