@@ -49,6 +49,11 @@ struct Pool {
   std::string name;
   std::string packet_cache = "default";
   abi::PoolPolicy policy = abi::PoolPolicy::least_outstanding;
+  bool client_subnet = false;            // RFC 7871; tells backends about clients, grows the cache
+  uint16_t client_subnet_ipv4 = 24;      // bits of a client's address that are told (RFC: 24, 56)
+  uint16_t client_subnet_ipv6 = 56;
+  uint16_t client_subnet_variants = 16;  // answers kept for one question; raise while
+                                         // ins_skip_subnet counts
   bool operator==(const Pool&) const = default;
 };
 

@@ -5,6 +5,7 @@
 #include "control/config/key_set.hpp"
 #include "control/config/local_zones.hpp"
 #include "control/config/nearest.hpp"
+#include "control/config/pool_subnets.hpp"
 #include "control/snapshot/compile.hpp"
 
 #include <algorithm>
@@ -478,6 +479,7 @@ std::vector<Problem> validate(const Config& config, const Host& host) {
   check_binds(config, together);
   check_backends(config, together);
   check_references(config, together);
+  check_subnets(config.pools, together);
   check_access(config, together);
   check_forward(config, together);
   check_caches(config.packet_caches, together);

@@ -130,6 +130,10 @@ void compile_tables(const Config& config, abi::ServiceSection& service) {
     put_text(service.pool[i].name, config.pools[i].name);
     service.pool[i].packet_cache = index_of(config.packet_caches, config.pools[i].packet_cache);
     service.pool[i].policy = config.pools[i].policy;
+    if (!config.pools[i].client_subnet) continue;
+    service.pool[i].subnet_variants = static_cast<uint8_t>(config.pools[i].client_subnet_variants);
+    service.pool[i].subnet_bits4 = static_cast<uint8_t>(config.pools[i].client_subnet_ipv4);
+    service.pool[i].subnet_bits6 = static_cast<uint8_t>(config.pools[i].client_subnet_ipv6);
   }
   for (uint32_t i = 0; i < service.backends; ++i) {
     put_text(service.backend[i].name, config.backends[i].name);

@@ -106,8 +106,13 @@ struct PoolConfig {
   uint32_t packet_cache;  // index
   uint32_t backends;      // bit i: backend i serves this pool
   PoolPolicy policy;
-  uint8_t reserved[3];
+  // CLIENT-SUBNET (RFC 7871) towards its backends. Pools that share a packet cache have the same.
+  uint8_t subnet_variants;  // answers of one question at a time; 0: off, and the others are 0, too
+  uint8_t subnet_bits4;     // told of an IPv4 address
+  uint8_t subnet_bits6;
 };
+inline constexpr uint8_t kSubnetVariantsMax = 255;
+inline constexpr uint8_t kSubnetBits4Max = 32, kSubnetBits6Max = 64;
 
 struct PacketCacheConfig {
   char name[kNameMax];

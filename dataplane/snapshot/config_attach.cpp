@@ -234,7 +234,8 @@ void check_pools(Verdict& verdict, const abi::ServiceSection& service) {
                   "packet caches");
     verdict.in_range(field + ".policy", static_cast<uint8_t>(pool.policy), 0,
                      static_cast<uint8_t>(abi::PoolPolicy::consistent_hash));
-    verdict.zero(field + ".reserved", pool.reserved);
+    verdict.in_range(field + ".subnet_bits4", pool.subnet_bits4, 0, abi::kSubnetBits4Max);
+    verdict.in_range(field + ".subnet_bits6", pool.subnet_bits6, 0, abi::kSubnetBits6Max);
     if ((pool.backends & ~known) != 0) {
       verdict.reject(field + ".backends names backend " +
                      to_string(__builtin_ctzll(pool.backends & ~known)) + ", but there are " +

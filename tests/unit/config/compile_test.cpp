@@ -40,7 +40,9 @@ const char* const kEveryField =
     "backends:\n  - {name: r1, address: '198.18.1.1:5301', pools: [two], weight: 7,\n"
     "     max_in_flight: 1000, trust_ad: true}\n"
     "  - {name: r2, address: 'fd00:18:1::1', pools: [default, two]}\n"
-    "pools:\n  - {name: default}\n  - {name: two, packet_cache: other, policy: weighted}\n"
+    "pools:\n  - {name: default}\n  - {name: two, packet_cache: other, policy: weighted,\n"
+    "     client_subnet: true, client_subnet_ipv4: 20, client_subnet_ipv6: 48,\n"
+    "     client_subnet_variants: 200}\n"
     "packet_caches:\n  - {name: default, size: 64MiB}\n"
     "  - {name: other, size: 1MiB, max_ttl: 2h, min_ttl: 7s, min_cacheable_ttl: 8s,\n"
     "     max_negative_ttl: 9m, failure_ttl: 10s, max_failure_ttl: 20s,\n"
@@ -178,6 +180,18 @@ TEST(Compile, FillsTheVlans) {
   EXPECT_EQ(image->service.vlan[0], 0x8000'0001u);
   EXPECT_EQ(image->service.vlan[1], 0u);
   EXPECT_EQ(image->service.vlan[127], 0x4000'0000u);
+}
+
+TEST(Compile, FillsWhatIsToldOfClients) {
+  const LoadResult loaded = load(kEveryField);
+  ASSERT_TRUE(loaded.ok()) << loaded.text();
+  const Image image = compiled(*loaded.config, 7);
+  const abi::PoolConfig& off = image->service.pool[0];
+  const abi::PoolConfig& on = image->service.pool[1];
+  EXPECT_EQ(off.subnet_variants, 0) << "off, whatever the other keys say";
+  EXPECT_EQ(on.subnet_variants, 200);
+  EXPECT_EQ(on.subnet_bits4, 20);
+  EXPECT_EQ(on.subnet_bits6, 48);
 }
 
 TEST(Compile, FillsTheForwardingRules) {
