@@ -26,6 +26,7 @@ struct AnswerView {
   bool negative;            // NXDOMAIN or NODATA
   bool failure;             // SERVFAIL remembered; body is empty
   bool authoritative;       // made here, of a zone that is served here (AA); never cached
+  bool directory;           // no answer: says which answers there are (worker/subnet_cache.hpp)
   uint32_t lifetime_s;      // from the moment of insertion; every TTL in `body` is <= its cap
 };
 

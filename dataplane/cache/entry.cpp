@@ -32,7 +32,7 @@ Entry* write_entry(void* object, const EntryShape& shape, const Key& key, const 
                     answer.ar_cnt,
                     answer.an_end,
                     answer.ns_end,
-                    0};
+                    answer.directory};
     std::memcpy(bytes + sizeof(Entry), &wide, sizeof wide);
   } else {
     entry->ttl_cnt = static_cast<uint8_t>(answer.ttl_cnt);

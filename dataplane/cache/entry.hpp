@@ -81,7 +81,7 @@ static_assert(std::atomic<uint8_t>::is_always_lock_free && sizeof(std::atomic<ui
 
 struct Wide {
   uint16_t ttl_cnt, an_cnt, ns_cnt, ar_cnt, an_end, ns_end;
-  uint32_t reserved;  // 0
+  uint32_t directory;  // 1: the body is no answer (AnswerView::directory); else 0
 };
 static_assert(sizeof(Wide) == 16 && std::has_unique_object_representations_v<Wide>);
 
@@ -169,6 +169,7 @@ constexpr EntryShape shape_of(bool wide, uint32_t body_bytes, uint32_t ttl_cnt,
 }
 
 inline bool fits_narrow(const AnswerView& answer) noexcept {
+  if (answer.directory) return false;  // so nobody takes it for an answer on a short way
   if (answer.ar_cnt != 0 || answer.ns_end != answer.body_bytes) return false;
   if (answer.ttl_cnt > 255 || answer.an_cnt > 255 || answer.ns_cnt > 255) return false;
   return answer.ns_cnt == 0 ? answer.an_end == answer.body_bytes
@@ -184,6 +185,11 @@ inline const uint8_t* bytes_of(const Entry& entry) noexcept {
 }
 inline const Wide& wide_of(const Entry& entry) noexcept {
   return *reinterpret_cast<const Wide*>(bytes_of(entry) + sizeof(Entry));
+}
+
+// Its body is the caller's own: not to be served.
+inline bool is_directory(const Entry& entry) noexcept {
+  return (entry.flags & kEntryWide) != 0 && wide_of(entry).directory != 0;
 }
 
 inline EntryShape shape_of(const Entry& entry) noexcept {
@@ -232,6 +238,7 @@ inline AnswerView view_of(const Entry& entry) noexcept {
   view.ar_cnt = wide.ar_cnt;
   view.an_end = wide.an_end;
   view.ns_end = wide.ns_end;
+  view.directory = wide.directory != 0;
   return view;
 }
 

@@ -8,6 +8,7 @@
 #include "dataplane/base/frame.hpp"
 #include "dataplane/base/key.hpp"
 #include "dataplane/wire/query.hpp"
+#include "dataplane/wire/subnet.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -29,10 +30,15 @@ enum class ItemKind : uint8_t {
   icmp = 8,     // an ICMP error about a query that left by an upstream port of the receiver
 };
 
+struct Refresh {
+  const void* entry;    // the cache's
+  wire::Subnet subnet;  // to ask for; family 0: none
+};
+
 struct alignas(kCacheLineBytes) WorkItem {
   union {
-    Frame frame;        // 24
-    const void* entry;  // `refresh`: the cache's; there is no frame
+    Frame frame;      // 24
+    Refresh refresh;  // of `refresh`, which has no frame
   };
   wire::Query query;    // 24; `upstream` and `icmp` use query.packet only, `refresh` query.pool
   uint64_t hash;        // of the key (`miss`, `refresh`): the receiver need not hash again; of

@@ -194,7 +194,7 @@ Took SlowPath::take_message(const ClientInfo& from, std::span<const uint8_t> mes
   wire::Query query{};
   Key key;
   Outcome outcome = wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query,
-                                      key, options_.cookies());
+                                      key, options_.cookies(), options_.subnets());
   if (query.options_at != 0 && outcome == wire::kGoOn &&
       !wire::read_options(message.data(), query.options_at).keepalive_empty) {
     outcome = Outcome::fmt_opt_len;
@@ -239,35 +239,50 @@ Took SlowPath::end_early(const ClientInfo& from, wire::Query& query, Outcome out
     return answer_locally(from, Outcome::local_identity, query, local);
   }
   if (outcome == Outcome::cookie_only &&
-      options_.judge(scratch_.get(), query, asker_of(from)) == dp::CookieState::bad) {
+      options_.judge(scratch_.get(), query, asker_of(from, query)) == dp::CookieState::bad) {
     outcome = Outcome::bad_cookie;
   }
   return finish(from, outcome, query);
 }
 
-dp::ReplyOptions::Asker SlowPath::asker_of(const ClientInfo& from) const noexcept {
+dp::ReplyOptions::Asker SlowPath::asker_of(const ClientInfo& from,
+                                                const wire::Query& query) const noexcept {
   const uint64_t now_s = now_ms_ / 1000;
   return {from.client,
-          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s)};
+          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s),
+          settings_.by_subnet(query.pool)};
 }
 
-wire::ReplyLimits SlowPath::limits_of(const ClientInfo& from, const wire::Query& query) {
+wire::ReplyLimits SlowPath::limits_of(const ClientInfo& from, const wire::Query& query,
+                                      uint8_t scope) {
   wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes,
                            .room = FrameStore::kRoomBytes,
                            .stream = true};
   if (query.options_at != 0) {
-    dp::count_cookie(counters_, options_.add(scratch_.get(), query, asker_of(from), limits));
+    dp::ReplyOptions::Asker asker = asker_of(from, query);
+    asker.scope = scope;
+    dp::count_cookie(counters_, options_.add(scratch_.get(), query, asker, limits));
   }
   return limits;
 }
 
 Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const Key& key) {
+  dp::SubnetAsker asker;
+  if (settings_.by_subnet(query.pool) &&
+      !dp::read_asker(from.client, scratch_.get(), query.options_at,
+                      settings_.service().pool[query.pool], asker)) {
+    return finish(from, Outcome::fmt_subnet, query);
+  }
   const uint32_t shard_no = dp::shard_of(key.hash, to_.shard_cnt);
   const cache::ShardView* const shard = to_.shards[shard_no];
   const Key* const keys[1] = {&key};
   cache::Found found[1];
   cache::lookup_burst(&shard, keys, 1, now_ms_, found);
-  if (found[0].entry == nullptr) {
+  dp::FoundVariant hit{found[0].entry, nullptr, key.hash};
+  if (hit.entry != nullptr && cache::is_directory(*hit.entry)) {
+    hit = dp::find_variant(*shard, {*to_.secret, to_.shard_cnt, now_ms_}, *hit.entry, key, asker);
+  }
+  if (hit.entry == nullptr) {
     AnswerView local;
     if (local_.find(query, key, local)) {
       return answer_locally(from, Outcome::local_zone, query, local);
@@ -275,14 +290,16 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
     if (!query.flag_rd) return finish(from, Outcome::refused_rd0, query);
     return hand_to_owner(from, query, key, dp::owner_of(shard_no, to_.workers));
   }
-  prefetch(*found[0].entry, query, key);
-  cache::touch(*found[0].entry);
-  const AnswerView view = cache::view_of(*found[0].entry);
+  const cache::Entry& entry = *hit.entry;
+  prefetch(entry, query, hit.hash, asker.asked);
+  cache::touch(entry);
+  const AnswerView view = cache::view_of(entry);
   if (view.failure) return finish(from, Outcome::servfail_cached, query);
   counters_.rx_packets += 1;
   counters_.count(Outcome::hit);
   reply(from,
-        wire::write_reply(scratch_.get(), query, view, found[0].age_s, limits_of(from, query)));
+        wire::write_reply(scratch_.get(), query, view, cache::age_s_of(entry, now_ms_),
+                          limits_of(from, query, dp::scope_of(entry))));
   return Took::done;
 }
 
@@ -295,18 +312,19 @@ Took SlowPath::answer_locally(const ClientInfo& from, Outcome outcome, const wir
 }
 
 // As Worker::refresh_ageing; the owner is always another.
-void SlowPath::prefetch(const cache::Entry& entry, const wire::Query& query, const Key& key) {
+void SlowPath::prefetch(const cache::Entry& entry, const wire::Query& query, uint64_t hash,
+                        const wire::Subnet& subnet) {
   const abi::PrefetchConfig& config = settings_.service().prefetch;
   if (now_ms_ < cache::ageing_ms_of(entry, dp::ageing_ms_per_s(config))) return;
   const dp::Prefetch::Verdict verdict = prefetch_.judge(entry, query, config, now_ms_);
   if (verdict == dp::Prefetch::Verdict::limited) counters_.count(Event::prefetch_limited);
   if (verdict != dp::Prefetch::Verdict::yes) return;
-  const uint32_t owner = dp::owner_of(dp::shard_of(key.hash, to_.shard_cnt), to_.workers);
+  const uint32_t owner = dp::owner_of(dp::shard_of(hash, to_.shard_cnt), to_.workers);
   if (to_.to[owner]->free_slots() <= dp::kSlowItemsMax) {
     counters_.count(Event::prefetch_ring_full);
     return;
   }
-  push(owner, dp::refresh_item(entry, key.hash, query.pool, settings_.generation()));
+  push(owner, dp::refresh_item(entry, hash, query.pool, subnet, settings_.generation()));
   cache::mark_refreshed(entry);
 }
 

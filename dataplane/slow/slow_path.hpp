@@ -101,7 +101,8 @@ class SlowPath {
   Took look_up(const ClientInfo& from, const wire::Query& query, const Key& key);
   Took answer_locally(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query,
                       const AnswerView& answer);
-  void prefetch(const cache::Entry& entry, const wire::Query& query, const Key& key);
+  void prefetch(const cache::Entry& entry, const wire::Query& query, uint64_t hash,
+                const wire::Subnet& subnet);
   Took hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
                      uint32_t owner);
   Took finish(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query);
@@ -116,8 +117,8 @@ class SlowPath {
   void publish(uint64_t now_ns);
 
   // Of the one reply to the message in scratch_ that is written next.
-  wire::ReplyLimits limits_of(const ClientInfo& from, const wire::Query& query);
-  dp::ReplyOptions::Asker asker_of(const ClientInfo& from) const noexcept;
+  wire::ReplyLimits limits_of(const ClientInfo& from, const wire::Query& query, uint8_t scope = 0);
+  dp::ReplyOptions::Asker asker_of(const ClientInfo& from, const wire::Query& query) const noexcept;
 
   SlowConnections to_;
   int epoll_;

@@ -123,6 +123,7 @@ ErrorShape shape_of(Outcome outcome) noexcept {
     case Outcome::fmt_opt_place:
     case Outcome::fmt_opt_len:
     case Outcome::fmt_cookie:
+    case Outcome::fmt_subnet:
     case Outcome::fmt_tc:
       return {rcode::formerr, kNoExtendedError};
     case Outcome::servfail_cached:

@@ -30,8 +30,8 @@ struct ReplyLimits {
   uint16_t udp_bytes_max;   // ours (edns_udp_bytes): also the size our OPT shows
   uint16_t room;            // bytes that may be written at `msg`
   bool stream = false;      // over TCP: no limit but `room`
-  // EDNS options for a query that has an OPT; the first `cookie_bytes` of them are its cookie,
-  // which errors have, too. They do not overlap `msg`.
+  // EDNS options for a query that has an OPT; the first `cookie_bytes` of them are its cookie and
+  // client subnet, which errors have, too. They do not overlap `msg`.
   const uint8_t* options = nullptr;
   uint16_t options_bytes = 0;
   uint16_t cookie_bytes = 0;

@@ -2,6 +2,7 @@
 #include "dataplane/wire/subnet.hpp"
 
 #include "dataplane/base/byte_order.hpp"
+#include "dataplane/wire/upstream.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -90,21 +91,14 @@ bool read_subnet(const uint8_t* data, uint32_t bytes, Subnet& subnet) noexcept {
   return true;
 }
 
-uint16_t append_subnet(uint8_t* msg, uint16_t len, uint32_t opt_at, const Subnet& subnet) noexcept {
-  const uint32_t octets = subnet_octets(subnet.bits);
-  uint8_t* const rdata_bytes = msg + opt_at + kOptBytes - 2;
-  uint8_t* const option = msg + len;
-  const uint32_t bytes = kOptionHeadBytes + kSubnetHeadBytes + octets;
-  store_be16(rdata_bytes, static_cast<uint16_t>(load_be16(rdata_bytes) + bytes));
-  store_be16(option, kOptionSubnet);
-  store_be16(option + 2, static_cast<uint16_t>(kSubnetHeadBytes + octets));
-  store_be16(option + 4, subnet.family);
-  option[6] = subnet.bits;
-  option[7] = 0;
-  uint8_t whole[8];
-  store_be64(whole, subnet.prefix);
-  std::memcpy(option + kOptionHeadBytes + kSubnetHeadBytes, whole, octets);
-  return static_cast<uint16_t>(len + bytes);
+uint16_t add_subnet(uint8_t* msg, uint16_t len, const Key& key, const Subnet& subnet) noexcept {
+  uint8_t data[kSubnetHeadBytes + sizeof subnet.prefix];
+  store_be16(data, subnet.family);
+  data[2] = subnet.bits;
+  data[3] = 0;
+  store_be64(data + kSubnetHeadBytes, subnet.prefix);
+  return add_option(msg, len, key, kOptionSubnet, data,
+                    static_cast<uint16_t>(kSubnetHeadBytes + subnet_octets(subnet.bits)));
 }
 
 bool read_scope(const uint8_t* msg, uint16_t len, const Subnet& asked, uint8_t& scope) noexcept {

@@ -16,6 +16,7 @@
 // Limits: of an IPv6 address the first 64 bits; more would name a single machine.
 
 #include "dataplane/abi/abi_base.hpp"
+#include "dataplane/base/key.hpp"
 #include "dataplane/wire/dns_format.hpp"
 
 #include <cstdint>
@@ -61,9 +62,9 @@ Subnet subnet_of(const abi::Address& address) noexcept;
 // go with SOURCE, a family other than 1 and 2 (or, with SOURCE 0, 0), bits behind SOURCE, a SCOPE.
 bool read_subnet(const uint8_t* data, uint32_t bytes, Subnet& subnet) noexcept;
 
-// Appends the option to a message of `len` octets that ends with an OPT record at `opt_at`, and
-// answers the new length. At most kSubnetBytesMax octets more.
-uint16_t append_subnet(uint8_t* msg, uint16_t len, uint32_t opt_at, const Subnet& subnet) noexcept;
+// Adds the option to a query as write_upstream_query() makes it, of `len` octets, that has an OPT;
+// answers its new length. At most kSubnetBytesMax octets more.
+uint16_t add_subnet(uint8_t* msg, uint16_t len, const Key& key, const Subnet& subnet) noexcept;
 
 // What an answer to a question with `asked` says that it is made for; 0 without the option. False:
 // it is for somebody else, and so not ours (RFC 7871 section 7.3). Who told nothing may be told

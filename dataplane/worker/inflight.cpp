@@ -13,11 +13,11 @@ uint32_t Inflight::port_bucket(uint16_t port) const noexcept {
   return static_cast<uint32_t>((port * 0x9e37'79b9'7f4a'7c15ULL) >> 40) & mask_;
 }
 
-uint32_t Inflight::find(const Key& key) const noexcept {
+uint32_t Inflight::find(const Key& key, const wire::Subnet& subnet) const noexcept {
   for (uint32_t i = key_heads_[key_bucket(key.hash)]; i != kNone; i = pending_[i].chain_next) {
     const Key& other = pending_[i].key;
     if (!pending_[i].flushed && other.hash == key.hash && other.len == key.len &&
-        std::memcmp(other.bytes, key.bytes, key.len) == 0) {
+        std::memcmp(other.bytes, key.bytes, key.len) == 0 && pending_[i].subnet == subnet) {
       return i;
     }
   }
@@ -30,6 +30,7 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns, uint64_t client_due_ns)
   Pending& pending = pending_[idx];
   free_pending_ = pending.chain_next;
   pending.key = key;
+  pending.subnet = {};
   pending.started_ns = now_ns;
   pending.try_due_ns = pending.due_ns = 0;
   pending.client_due_ns = client_due_ns;
@@ -47,6 +48,8 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns, uint64_t client_due_ns)
   pending.refresh = false;
   pending.on_stream = false;
   pending.alarmed = false;
+  pending.subnet_refused = false;
+  pending.scope = 0;
   pending.stray_cnt = 0;
   pending.serial += 1;
   pending.domain = MissCounts::kUncounted;
@@ -180,6 +183,7 @@ Try& Inflight::add_try(uint32_t idx, uint16_t port, uint16_t id) noexcept {
   entry.edns_refused = false;
   entry.cookie_refused = false;
   entry.lacks = Guard::none;
+  entry.with_subnet = false;
   entry.chain_next = head;
   head = idx * kTriesMax + t;
   return entry;

@@ -8,13 +8,13 @@
 //                   │
 //                   └─ Try[0..3] ◀── hash of port   packets on the wire that may be answered
 //
-// A Pending is one question of one key: identical misses join it (A57), so at most one is open per
-// key over all cores, because one worker owns the key. Only a flush leaves a question behind that
-// nobody joins any more; it ends as it would have, beside the new one (A125). Each packet sent for
-// it is a Try with a port and an id of its own; every Try stays answerable until the Pending ends,
-// so a slow answer to the first packet still counts after a second was sent. Tries are found by
-// their port, and there by their id, so that a packet with a wrong id can be laid to those it may
-// be aimed at.
+// A Pending is one question of one key, and where it is asked by subnet of one subnet: identical
+// misses join it (A57), so at most one is open over all cores, because one worker owns the key.
+// Only a flush leaves a question behind that nobody joins any more; it ends as it would have,
+// beside the new one (A125). Each packet sent for it is a Try with a port and an id of its own;
+// every Try stays answerable until the Pending ends, so a slow answer to the first packet still
+// counts after a second was sent. Tries are found by their port, and there by their id, so that a
+// packet with a wrong id can be laid to those it may be aimed at.
 //
 // Threads: private to its worker. Memory: fixed; full means "say so", never "grow".
 // Cost: O(1) expected for every call; chains are walked over keyed or random hashes only. The tries
@@ -33,6 +33,7 @@
 #include "dataplane/base/key.hpp"
 #include "dataplane/wire/query.hpp"
 #include "dataplane/worker/miss_counts.hpp"
+#include "dataplane/wire/subnet.hpp"
 
 namespace millrace::dp {
 
@@ -66,6 +67,7 @@ struct Try {
   bool edns_refused;     // and that was the answer
   bool with_cookie;
   bool cookie_refused;   // BADCOOKIE
+  bool with_subnet;
   Guard lacks;           // of an answer that was dropped for it
   uint64_t spelling;     // of the name in the question
   uint64_t sent_ns;
@@ -78,6 +80,7 @@ inline constexpr uint64_t kNever = UINT64_MAX;
 
 struct Pending {
   Key key;
+  wire::Subnet subnet;     // family 0: not asked by subnet
   uint64_t started_ns;
   uint64_t try_due_ns;     // when a try is overdue, a second one is due, the question is given up
   uint64_t client_due_ns;  // when its clients have waited long enough; kNever: they wait on
@@ -100,6 +103,8 @@ struct Pending {
   bool refresh;            // begun for an entry near its end, not for a client
   bool on_stream;          // it is being asked over TCP
   bool alarmed;            // somebody may be guessing at its answer
+  bool subnet_refused;     // it is told no more
+  uint8_t scope;           // of the last answer
   uint8_t stray_cnt;       // packets to its ports that answered nothing
   uint8_t stream_try;      // whose backend is asked so
   uint32_t serial;         // another one for each question that this record is used for
@@ -113,7 +118,7 @@ class Inflight {
 
   // --- questions
   // The one that may be joined; kNone: not in flight.
-  uint32_t find(const Key& key) const noexcept;
+  uint32_t find(const Key& key, const wire::Subnet& subnet = {}) const noexcept;
   // kNone: full.
   uint32_t open(const Key& key, uint64_t now_ns, uint64_t client_due_ns = kNever) noexcept;
   // Ends the question: its tries can no longer be answered. It must have no waiters left.

@@ -57,9 +57,9 @@ class Prefetch {
 
 // The access record for the owner of the entry.
 inline ring::WorkItem refresh_item(const cache::Entry& entry, uint64_t hash, uint8_t pool,
-                                   uint64_t generation) noexcept {
+                                   const wire::Subnet& subnet, uint64_t generation) noexcept {
   ring::WorkItem item{};
-  item.entry = &entry;
+  item.refresh = {&entry, subnet};
   item.query.pool = pool;
   item.hash = hash;
   item.generation = static_cast<uint32_t>(generation);

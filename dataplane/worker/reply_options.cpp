@@ -16,6 +16,18 @@ uint8_t* add_head(uint8_t* to, uint16_t code, uint32_t bytes) noexcept {
   return to + wire::kOptionHeadBytes;
 }
 
+// The client's own, unless it is none.
+uint8_t* add_subnet(uint8_t* to, const wire::ClientOptions& asked, uint8_t scope) noexcept {
+  wire::Subnet told;
+  if (asked.subnet == nullptr || !wire::read_subnet(asked.subnet, asked.subnet_bytes, told)) {
+    return to;
+  }
+  to = add_head(to, wire::kOptionSubnet, asked.subnet_bytes);
+  std::memcpy(to, asked.subnet, asked.subnet_bytes);
+  to[3] = scope;
+  return to + asked.subnet_bytes;
+}
+
 }  // namespace
 
 void ReplyOptions::load(const abi::ServiceSection& service, const HashSecret& secret) noexcept {
@@ -25,6 +37,8 @@ void ReplyOptions::load(const abi::ServiceSection& service, const HashSecret& se
     std::memcpy(config_.cookie_secret[0], secret.bytes + HashSecret::kSpareAt, kSipKeyBytes);
     secret_cnt_ = 1;
   }
+  subnets_ = std::any_of(service.pool, service.pool + service.pools,
+                         [](const abi::PoolConfig& pool) { return pool.subnet_variants != 0; });
   nsid_bytes_ = static_cast<uint16_t>(strnlen(config_.nsid, sizeof config_.nsid));
   keepalive_ = static_cast<uint16_t>(std::min<uint32_t>(service.tcp.idle_ms / 100, 0xffff));
 }
@@ -66,6 +80,7 @@ CookieState ReplyOptions::add(const uint8_t* msg, const wire::Query& query, cons
   const CookieState state = judge(asked, asker);
   uint8_t* to = bytes_;
   if (state != CookieState::none) to = add_cookie(to, asked, asker, state);
+  if (asker.by_subnet) to = add_subnet(to, asked, asker.scope);
   limits.cookie_bytes = static_cast<uint16_t>(to - bytes_);
   if (asked.nsid && nsid_bytes_ != 0) {
     to = add_head(to, wire::kOptionNsid, nsid_bytes_);

@@ -2,19 +2,20 @@
 #pragma once
 // The EDNS options of our replies, for queries that ask for any (Query::options_at is not 0).
 //
-//     COOKIE                     NSID                        TCP KEEPALIVE
+//     COOKIE, CLIENT-SUBNET      NSID                        TCP KEEPALIVE
 //     answers and errors;        answers; if the config      answers, over TCP
-//     if cookies are on          has something to say
+//     if they are on             has something to say
 //
 // Every reply to a query with a client cookie carries a server cookie (RFC 7873 section 5.2); one
 // of ours that is less than half an hour old is sent back as it came. A server cookie that is old
 // or none of ours counts as if it were not there. Cookies are made of the client's address, a
-// secret and the time, and nothing of them is kept, nor does anything else depend on them. Further
-// options (padding, client subnet, report channel, ...) are ignored and never sent back.
+// secret and the time, and nothing of them is kept, nor does anything else depend on them. A client
+// subnet comes back as it came, with the SCOPE of the answer (RFC 7871 section 7.2.2). Further
+// options (padding, report channel, ...) are ignored and never sent back.
 //
 // Threads: private to its core. Cost: nothing for queries that ask for nothing; else one pass over
 // the options, and a hash or two of 20 or 32 octets for the cookie. Failure: none.
-// Sources: RFC 5001, 7828, 7873, 9018.
+// Sources: RFC 5001, 7828, 7871, 7873, 9018.
 
 #include "dataplane/abi/config_image.hpp"
 #include "dataplane/base/key_hash.hpp"
@@ -23,6 +24,7 @@
 #include "dataplane/wire/edns.hpp"
 #include "dataplane/wire/query.hpp"
 #include "dataplane/wire/reply.hpp"
+#include "dataplane/wire/subnet.hpp"
 
 #include <cstdint>
 
@@ -39,10 +41,12 @@ inline void count_cookie(stats::CoreCounters& counters, CookieState state) noexc
 
 class ReplyOptions {
  public:
-  // Who asks, and when.
+  // Who asks, when, and for whom the answer is.
   struct Asker {
     abi::Address client;
     uint32_t unix_s;
+    bool by_subnet = false;  // CLIENT-SUBNET is on
+    uint8_t scope = 0;
   };
 
   // Takes over what a verified config says. Without secrets in it the cookies are made with what is
@@ -50,6 +54,8 @@ class ReplyOptions {
   void load(const abi::ServiceSection& service, const HashSecret& secret) noexcept;
 
   bool cookies() const noexcept { return config_.cookies != 0; }
+  // Some pool asks by subnet.
+  bool subnets() const noexcept { return subnets_; }
 
   // `msg` as parse_query() saw it; query.options_at is not 0.
   CookieState judge(const uint8_t* msg, const wire::Query& query,
@@ -61,7 +67,8 @@ class ReplyOptions {
 
  private:
   static constexpr uint32_t kBytesMax = wire::kOptionHeadBytes + wire::kCookieBytes +
-                                        wire::kOptionHeadBytes + abi::kNameMax +
+                                        wire::kSubnetBytesMax + wire::kOptionHeadBytes +
+                                        abi::kNameMax +
                                         wire::kOptionHeadBytes + 2;
 
   CookieState judge(const wire::ClientOptions& asked, const Asker& asker) const noexcept;
@@ -70,6 +77,7 @@ class ReplyOptions {
 
   abi::LocalConfig config_{};
   uint32_t secret_cnt_ = 0;
+  bool subnets_ = false;
   uint16_t nsid_bytes_ = 0;
   uint16_t keepalive_ = 0;  // in units of 100 ms
   uint8_t bytes_[kBytesMax];

@@ -50,6 +50,10 @@ class Settings {
   const abi::PacketCacheConfig& cache_of_pool(uint32_t pool) const noexcept {
     return service_.packet_cache[service_.pool[pool].packet_cache];
   }
+  // False, too, for a pool that is none any more.
+  bool by_subnet(uint32_t pool) const noexcept {
+    return pool < abi::kPoolsMax && service_.pool[pool].subnet_variants != 0;
+  }
   uint8_t cache_idx_of_pool(uint32_t pool) const noexcept {
     return static_cast<uint8_t>(service_.pool[pool].packet_cache);
   }

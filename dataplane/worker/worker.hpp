@@ -20,8 +20,9 @@
 // worker_query.cpp has the upper row, worker_miss.cpp asking, worker_answer.cpp what comes back,
 // worker_guard.cpp what makes that hard to forge, worker_limits.cpp who gets too much,
 // worker_prefetch.cpp asking ahead of need, worker_stale.cpp serving past the time,
-// worker_stream.cpp what the slow path does for us and we for it, worker_icmp.cpp errors about what
-// we sent, worker_upkeep.cpp what is done between bursts.
+// worker_subnet.cpp answers that differ by the client's subnet, worker_stream.cpp what the slow path
+// does for us and we for it, worker_icmp.cpp errors about what we sent, worker_upkeep.cpp what is
+// done between bursts.
 //
 // Threads: one object per core; only that core calls step(). Other cores are reached through rings,
 // the main core through the mailbox and the snapshot boards. The caller reports quiescence after
@@ -57,6 +58,7 @@
 #include "dataplane/worker/settings.hpp"
 #include "dataplane/worker/slow_frame.hpp"
 #include "dataplane/worker/step_io.hpp"
+#include "dataplane/worker/subnet_cache.hpp"
 
 #include <array>
 #include <cstdint>
@@ -170,10 +172,15 @@ class Worker {
                    abi::Outcome outcome) noexcept;
   void finish_reply(StepIo& io, Frame& frame, const wire::Query& query,
                     const wire::Reply& reply) noexcept;
-  // Of the one reply that is written next: options are made here, and counted.
-  wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query) noexcept;
   abi::Address client_of(const Frame& frame, const wire::Query& query) const noexcept {
     return is_slow(frame) ? slow_head(frame).client : wire::source_of(frame, query.packet);
+  }
+  // Of the one reply that is written next: options are made here, and counted.
+  wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query,
+                              uint8_t scope = 0) noexcept;
+  wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query,
+                              const cache::Entry& entry) noexcept {
+    return limits_of(frame, query, has_subnet_options(query) ? scope_of(entry) : uint8_t{0});
   }
   ReplyOptions::Asker asker_of(const Frame& frame, const wire::Query& query) const noexcept;
   void send(StepIo& io, const Frame& frame) noexcept { send(io, frame, frame.len); }
@@ -230,20 +237,40 @@ class Worker {
 
   // --- worker_prefetch.cpp: what is near its end is asked for again
   void refresh_ageing(StepIo& io, uint32_t ageing) noexcept;
-  void refresh_at_owner(StepIo& io, const cache::Entry& entry, uint64_t hash,
-                        uint8_t pool) noexcept;
+  void judge_refresh(StepIo& io, const cache::Entry& entry, const wire::Query& query,
+                     uint64_t hash, const wire::Subnet& subnet) noexcept;
+  void refresh_at_owner(StepIo& io, const cache::Entry& entry, uint64_t hash, uint8_t pool,
+                        const wire::Subnet& subnet) noexcept;
   void take_refresh(StepIo& io, const ring::WorkItem& item) noexcept;
-  void refresh(StepIo& io, const cache::Entry& entry, uint64_t hash, uint8_t pool) noexcept;
+  void refresh(StepIo& io, const cache::Entry& entry, uint64_t hash, uint8_t pool,
+               const wire::Subnet& subnet) noexcept;
 
   // --- worker_stale.cpp: answers past their time
-  const cache::Entry* stale_of(const Key& key) const noexcept;
-  const cache::Entry* stale_at_once(const Key& key, uint32_t known) const noexcept;
+  FoundVariant stale_of(const Key& key, const SubnetAsker& asker) const noexcept;
+  const cache::Entry* stale_at_once(const Key& key, const SubnetAsker& asker,
+                                    uint32_t known) const noexcept;
   uint64_t client_due_ns(uint64_t started_ns) const noexcept;
   wire::Reply write_stale(const Frame& frame, const wire::Query& query,
                           const cache::Entry& entry) noexcept;
   bool answer_waiters_stale(uint32_t pending) noexcept;
   void drop_stale(const Pending& pending) noexcept;
   void set_stale_budget() noexcept;
+
+  // --- worker_subnet.cpp: answers by the client's subnet
+  // Of a query whose options have to be looked at before it gets any answer.
+  bool has_subnet_options(const wire::Query& query) const noexcept {
+    return query.options_at != 0 && settings_.by_subnet(query.pool);
+  }
+  bool read_asker(const Frame& frame, const wire::Query& query, SubnetAsker& asker) const noexcept;
+  void hit_by_subnet(StepIo& io, uint32_t i) noexcept;
+  SubnetContext subnet_context() const noexcept { return {*to_.secret, to_.shard_cnt, now_ms_}; }
+  FoundVariant find_variant(const cache::Entry& directory, const Key& key,
+                            const SubnetAsker& asker) const noexcept;
+  bool take_scope(Pending& pending, const Try& entry, const uint8_t* msg, uint16_t len,
+                  bool negative) noexcept;
+  bool ask_without_subnet(StepIo& io, uint32_t pending, uint32_t try_idx,
+                          const wire::ParsedAnswer& parsed) noexcept;
+  cache::InsertResult insert(const Pending& pending, const AnswerView& view) noexcept;
 
   // --- worker_stream.cpp: what the slow path does for us
   void push_to_slow(ring::ItemKind kind, Frame frame, uint16_t len, uint64_t about = 0) noexcept;
@@ -280,7 +307,8 @@ class Worker {
   uint32_t run_deadlines(StepIo& io) noexcept;
 
   // --- worker_guard.cpp: what must be right about an answer beside its tuple
-  uint16_t write_query(uint8_t* msg, uint16_t id, const Key& key, const Try& entry) const noexcept;
+  uint16_t write_query(uint8_t* msg, uint16_t id, const Pending& pending,
+                       const Try& entry) const noexcept;
   abi::Outcome distrust(StepIo& io, uint32_t pending, uint32_t try_idx, Guard lacks) noexcept;
   void judge_stream_answer(Pending& pending, const uint8_t* msg, wire::Verdict verdict,
                            const wire::ParsedAnswer& parsed) noexcept;
@@ -349,10 +377,12 @@ class Worker {
 // `write` makes the reply in the frame of a query. The question ends.
 template <class Write>
 void Worker::answer_waiters(uint32_t idx, abi::Event counted, Write write) noexcept {
+  const uint8_t scope =
+      counted == abi::Event::waiter_answered ? inflight_.at(idx).scope : uint8_t{0};
   Waiter waiter;
   while (inflight_.take_waiter(idx, waiter)) {
     const wire::Reply reply = write(waiter.frame.data + waiter.query.packet.dns_off, waiter.query,
-                                    limits_of(waiter.frame, waiter.query));
+                                    limits_of(waiter.frame, waiter.query, scope));
     if (reply.truncated) counters_.count(abi::Event::reply_truncated);
     counters_.count(counted);
     queue_reply(waiter.frame, waiter.query, reply);

@@ -35,7 +35,8 @@ Outcome Worker::upstream_answer(StepIo& io, const Frame& frame,
                                 const wire::Packet& packet) noexcept {
   const Outcome outcome = match(io, frame, packet);
   if (outcome == Outcome::up_drop_addr || outcome == Outcome::up_drop_port ||
-      outcome == Outcome::up_drop_question || outcome == Outcome::up_drop_cookie) {
+      outcome == Outcome::up_drop_question || outcome == Outcome::up_drop_cookie ||
+      outcome == Outcome::up_drop_subnet) {
     note_stray(io, wire::destination_port(frame, packet));
   }
   return outcome;
@@ -92,6 +93,7 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
     if (entry.backend != kNoBackend) backends_.on_sign_of_life(entry.backend, pending.probe);
     return Outcome::up_drop_malformed;
   }
+  if (!take_scope(pending, entry, msg, len, parsed.view.negative)) return Outcome::up_drop_subnet;
 
   if (!entry.live) return Outcome::up_drop_port;  // a second answer to the same packet (A61)
   const Guard lacks = guards_.judge(entry, pending.key, msg, verdict, parsed);
@@ -145,7 +147,8 @@ void Worker::failed(StepIo& io, uint32_t idx, uint32_t try_idx,
   const Try& entry = pending.tries[try_idx];
   if (entry.backend != kNoBackend) backends_.on_failure(entry.backend);
   if (!pending.probe && (ask_with_new_cookie(io, idx, try_idx, parsed) ||
-                         ask_without_edns(io, idx, try_idx, parsed))) {
+                         ask_without_edns(io, idx, try_idx, parsed) ||
+                         ask_without_subnet(io, idx, try_idx, parsed))) {
     return;
   }
   pending.failure_cnt += 1;
@@ -201,13 +204,12 @@ void Worker::store(const Pending& pending, const wire::ParsedAnswer& parsed) noe
     counters_.count(Event::ins_skip_flush);
     return;
   }
-  cache::Shard& shard = *to_.shards[shard_of(pending.key.hash)];
-  switch (shard.insert(pending.key, parsed.view, now_ms_)) {
+  switch (insert(pending, parsed.view)) {
     case cache::InsertResult::stored: counters_.count(Event::cache_insert); break;
     case cache::InsertResult::replaced: counters_.count(Event::cache_replace); break;
     case cache::InsertResult::no_memory: counters_.count(Event::cache_no_memory); break;
     case cache::InsertResult::outranked: counters_.count(Event::adm_reject); break;
-    case cache::InsertResult::kept: break;  // only a failure is ever kept out
+    case cache::InsertResult::kept: break;  // said there, if it was no failure
     case cache::InsertResult::too_large: counters_.count(Event::ins_skip_size); break;
   }
 }
@@ -275,7 +277,7 @@ void Worker::give_up(uint32_t idx) noexcept {
         settings_.service().packet_cache[pending.key.bytes[3]];
     failure.lifetime_s = failures_.on_failure(pending.key.hash, now_ms_, limits.failure_ttl_s,
                                               limits.failure_ttl_s_max);
-    to_.shards[shard_of(pending.key.hash)]->insert(pending.key, failure, now_ms_);
+    insert(pending, failure);
   }
   answer_waiters_stale(idx);
   answer_waiters(idx, Event::waiter_failed,

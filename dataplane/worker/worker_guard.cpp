@@ -11,12 +11,13 @@ using abi::Event;
 using abi::Outcome;
 
 // The query that a try is.
-uint16_t Worker::write_query(uint8_t* msg, uint16_t id, const Key& key,
+uint16_t Worker::write_query(uint8_t* msg, uint16_t id, const Pending& pending,
                              const Try& entry) const noexcept {
   const uint16_t edns_udp_bytes =
       entry.with_edns ? settings_.service().upstream_edns_udp_bytes : uint16_t{0};
-  const uint16_t len = wire::write_upstream_query(msg, id, key, edns_udp_bytes);
-  return guards_.dress(msg, len, key, entry);
+  uint16_t len = wire::write_upstream_query(msg, id, pending.key, edns_udp_bytes);
+  if (entry.with_subnet) len = wire::add_subnet(msg, len, pending.key, pending.subnet);
+  return guards_.dress(msg, len, pending.key, entry);
 }
 
 // An answer that is right but for its spelling or its cookie: by somebody who has guessed all the

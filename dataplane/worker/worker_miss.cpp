@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "dataplane/base/check.hpp"
+#include "dataplane/wire/dns_format.hpp"
 #include "dataplane/worker/worker.hpp"
 
 namespace millrace::dp {
@@ -147,8 +148,14 @@ bool Worker::answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query,
   const Key* const keys[1] = {&key};
   cache::Found found[1];
   cache::lookup_burst(&shard, keys, 1, now_ms_, found);
-  if (found[0].entry == nullptr) return false;
-  const AnswerView view = cache::view_of(*found[0].entry);
+  const cache::Entry* entry = found[0].entry;
+  if (entry != nullptr && cache::is_directory(*entry)) {
+    SubnetAsker asker;
+    read_asker(frame, query, asker);
+    entry = find_variant(*entry, key, asker).entry;
+  }
+  if (entry == nullptr) return false;
+  const AnswerView view = cache::view_of(*entry);
   counters_.count(Event::waiter_hit_late);
   if (view.failure) {
     counters_.count(Event::waiter_failed);
@@ -157,7 +164,8 @@ bool Worker::answer_late_hit(StepIo& io, Frame& frame, const wire::Query& query,
   }
   counters_.count(Event::waiter_answered);
   const wire::Reply reply = wire::write_reply(frame.data + query.packet.dns_off, query, view,
-                                              found[0].age_s, limits_of(frame, query));
+                                              cache::age_s_of(*entry, now_ms_),
+                                              limits_of(frame, query, *entry));
   if (reply.truncated) counters_.count(Event::reply_truncated);
   finish_reply(io, frame, query, reply);
   return true;
@@ -168,7 +176,9 @@ Worker::Asked Worker::ask_owner(StepIo& io, const Frame& frame, const wire::Quer
                                 const Key& key) noexcept {
   const Asked asked = hand_to_owner(io, frame, query, key);
   if (asked.outcome == Outcome::miss || asked.outcome == Outcome::stale) return asked;
-  const cache::Entry* const stale = stale_of(key);
+  SubnetAsker asker;
+  read_asker(frame, query, asker);
+  const cache::Entry* const stale = stale_of(key, asker).stale;
   return stale != nullptr ? Asked{Outcome::stale, stale} : asked;
 }
 
@@ -188,8 +198,10 @@ Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& que
   if (inflight_.waiter_cnt() + backlog_cnt_ >= backlog_capacity_) {
     return {Outcome::servfail_inflight_full};
   }
-  const uint32_t known = inflight_.find(key);
-  const cache::Entry* const stale = stale_at_once(key, known);
+  SubnetAsker asker;
+  read_asker(frame, query, asker);  // who received it has judged its option
+  const uint32_t known = inflight_.find(key, asker.asked);
+  const cache::Entry* const stale = stale_at_once(key, asker, known);
   if (stale != nullptr) return {Outcome::stale, stale};
   const abi::LimitsConfig& limits = settings_.service().limits;
   const MissCounts::Mark client = mark_of_client(*to_.secret, client_of(frame, query));
@@ -212,6 +224,7 @@ Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& que
   const uint32_t pending = inflight_.open(key, now_ns_, client_due_ns(now_ns_));
   inflight_.count_domain(pending, domain);
   inflight_.at(pending).pool = query.pool;
+  inflight_.at(pending).subnet = asker.asked;
   if (!send_try(io, pending)) {
     inflight_.close(pending);
     const uint32_t members = settings_.service().pool[query.pool].backends;
@@ -310,12 +323,14 @@ void Worker::send_packet(StepIo& io, uint32_t idx, uint8_t backend,
   entry.left_by = hop.port;
   entry.backend = backend;
   entry.with_edns = with_edns;
+  const Pending& pending = inflight_.at(idx);
+  entry.with_subnet = with_edns && pending.subnet.family != 0 && !pending.subnet_refused;
   entry.sent_ns = now_ns_;
   guards_.arm(entry, random_);
 
   Frame frame = io.stock[--io.stock_cnt];
-  const uint16_t len = write_query(frame.data + wire::upstream_head_bytes(hop), id,
-                                   inflight_.at(idx).key, entry);
+  const uint16_t len =
+      write_query(frame.data + wire::upstream_head_bytes(hop), id, pending, entry);
   wire::write_upstream_head(frame, hop, target, port, len);
   entry.udp_checksum =
       load_raw<uint16_t>(frame.data + wire::upstream_head_bytes(hop) - sizeof entry.udp_checksum);

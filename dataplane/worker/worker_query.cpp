@@ -162,8 +162,10 @@ void Worker::take_other(StepIo& io, Frame& frame) noexcept {
 void Worker::take_query(StepIo& io, Frame& frame) noexcept {
   wire::Query& query = burst_->query[burst_->cnt];
   Key& key = burst_->key[burst_->cnt];
+  const wire::Endpoints::Service& service = settings_.endpoints().service[query.packet.service];
+  query.pool = service.pool;
   Outcome outcome = wire::parse_query(frame.data + query.packet.dns_off, query.packet.dns_len,
-                                      query, key, options_.cookies());
+                                      query, key, options_.cookies(), options_.subnets());
   if (query.trailing) counters_.count(Event::rx_trailing);
   if (outcome == wire::kGoOn && !query.flag_rd && settings_.service().answer_rd0 == 0) {
     outcome = Outcome::refused_rd0;
@@ -176,8 +178,6 @@ void Worker::take_query(StepIo& io, Frame& frame) noexcept {
     end_early(io, frame, query, key, outcome);
     return;
   }
-  const wire::Endpoints::Service& service = settings_.endpoints().service[query.packet.service];
-  query.pool = service.pool;
   key.bytes[3] = service.packet_cache;
   begin_lookup(frame);
   // What does not differ from a plain query in anything that its reply depends on.
@@ -346,6 +346,8 @@ void Worker::answer(StepIo& io) noexcept {
     if (len != 0) [[likely]] {
       counters_.count(Outcome::hit);
       send(io, frame, len);
+    } else if (cache::is_directory(*entry) || has_subnet_options(query)) {
+      hit_by_subnet(io, i);
     } else {
       answer_at_length(io, frame, query, *entry);
     }
@@ -364,7 +366,7 @@ void Worker::answer_at_length(StepIo& io, Frame& frame, const wire::Query& query
   counters_.count(Outcome::hit);
   const wire::Reply reply =
       wire::write_reply(frame.data + query.packet.dns_off, query, view,
-                        cache::age_s_of(entry, now_ms_), limits_of(frame, query));
+                        cache::age_s_of(entry, now_ms_), limits_of(frame, query, entry));
   if (reply.truncated) counters_.count(Event::reply_truncated);
   finish_reply(io, frame, query, reply);
 }
@@ -373,6 +375,11 @@ void Worker::miss(StepIo& io, uint32_t i) noexcept {
   Burst& burst = *burst_;
   Frame& frame = *burst.frame[i];
   const wire::Query& query = burst.query[i];
+  if (SubnetAsker asker; has_subnet_options(query) && !read_asker(frame, query, asker)) {
+    counters_.count(Outcome::fmt_subnet);
+    reply_error(io, frame, query, Outcome::fmt_subnet);
+    return;
+  }
   AnswerView local;
   if (local_.find(query, burst.key[i], local)) {
     answer_locally(io, frame, query, Outcome::local_zone, local);
@@ -400,16 +407,20 @@ void Worker::answer_locally(StepIo& io, Frame& frame, const wire::Query& query, 
 ReplyOptions::Asker Worker::asker_of(const Frame& frame, const wire::Query& query) const noexcept {
   const uint64_t now_s = now_ns_ / 1'000'000'000;
   return {client_of(frame, query),
-          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s)};
+          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s),
+          settings_.by_subnet(query.pool)};
 }
 
-wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query) noexcept {
+wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query,
+                                    uint8_t scope) noexcept {
   wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes,
                            .room = static_cast<uint16_t>(frame.room - query.packet.dns_off),
                            .stream = is_slow(frame)};
   if (query.options_at != 0) [[unlikely]] {
-    count_cookie(counters_, options_.add(frame.data + query.packet.dns_off, query,
-                                         asker_of(frame, query), limits));
+    ReplyOptions::Asker asker = asker_of(frame, query);
+    asker.scope = scope;
+    count_cookie(counters_,
+                 options_.add(frame.data + query.packet.dns_off, query, asker, limits));
   }
   return limits;
 }

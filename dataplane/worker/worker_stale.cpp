@@ -7,29 +7,37 @@
 //                 └──▶ cannot be asked: at once
 #include "dataplane/worker/worker.hpp"
 
+#include <cstring>
+
 namespace millrace::dp {
 
 using abi::Event;
 using abi::Outcome;
 
-// The answer past its time that may be served for the key; null: there is none. Any core may look.
-const cache::Entry* Worker::stale_of(const Key& key) const noexcept {
+// The answer past its time that may be served for the key, as `stale`; null: there is none. Any
+// core may look.
+FoundVariant Worker::stale_of(const Key& key, const SubnetAsker& asker) const noexcept {
   const uint32_t kept_s = settings_.service().stale.kept_s;
-  if (kept_s == 0) return nullptr;
+  if (kept_s == 0) return {};
   const cache::ShardView* const shard = to_.shards[shard_of(key.hash)];
   const Key* const keys[1] = {&key};
   cache::Found found[1];
   cache::lookup_burst(&shard, keys, 1, now_ms_, found);
-  const cache::Entry* const entry = found[0].stale;
-  const bool usable = entry != nullptr && cache::kind_of(*entry) != cache::Kind::failure &&
-                      cache::stale_s_of(*entry, now_ms_) < kept_s;
-  return usable ? entry : nullptr;
+  FoundVariant last{nullptr, found[0].stale, key.hash};
+  const cache::Entry* const there = found[0].entry != nullptr ? found[0].entry : found[0].stale;
+  if (there != nullptr && cache::is_directory(*there)) last = find_variant(*there, key, asker);
+  const bool usable = last.stale != nullptr &&
+                      cache::kind_of(*last.stale) != cache::Kind::failure &&
+                      cache::stale_s_of(*last.stale, now_ms_) < kept_s;
+  return usable ? last : FoundVariant{};
 }
 
 // The same for a question that should not be asked, or has been in flight for too long.
-const cache::Entry* Worker::stale_at_once(const Key& key, uint32_t known) const noexcept {
+const cache::Entry* Worker::stale_at_once(const Key& key, const SubnetAsker& asker,
+                                          uint32_t known) const noexcept {
   const bool late = known != kNone && now_ns_ >= client_due_ns(inflight_.at(known).started_ns);
-  return late || recheck_.holds(key.hash, now_ms_) ? stale_of(key) : nullptr;
+  return late || recheck_.holds(key.hash, now_ms_) ? stale_of(key, asker).stale
+                                                     : nullptr;
 }
 
 uint64_t Worker::client_due_ns(uint64_t started_ns) const noexcept {
@@ -43,14 +51,16 @@ wire::Reply Worker::write_stale(const Frame& frame, const wire::Query& query,
   cache::touch(entry);
   const wire::Reply reply =
       wire::write_stale_reply(frame.data + query.packet.dns_off, query, cache::view_of(entry),
-                              settings_.service().stale.ttl_s, limits_of(frame, query));
+                              settings_.service().stale.ttl_s, limits_of(frame, query, entry));
   if (reply.truncated) counters_.count(Event::reply_truncated);
   return reply;
 }
 
 // All who wait; the question goes on. False: there is nothing that they could get.
 bool Worker::answer_waiters_stale(uint32_t idx) noexcept {
-  const cache::Entry* const entry = stale_of(inflight_.at(idx).key);
+  const Pending& pending = inflight_.at(idx);
+  const cache::Entry* const entry =
+      stale_of(pending.key, {pending.subnet, pending.subnet}).stale;
   if (entry == nullptr) return false;
   Waiter waiter;
   while (inflight_.take_waiter(idx, waiter)) {
@@ -64,9 +74,15 @@ bool Worker::answer_waiters_stale(uint32_t idx) noexcept {
 // A new answer came that is not to be stored: what it says is true even so, and what is past its
 // time is not.
 void Worker::drop_stale(const Pending& pending) noexcept {
-  if (!pending.flushed && stale_of(pending.key) != nullptr) {
-    to_.shards[shard_of(pending.key.hash)]->remove(pending.key);
-  }
+  if (pending.flushed) return;
+  const FoundVariant last = stale_of(pending.key, {pending.subnet, pending.subnet});
+  if (last.stale == nullptr) return;
+  const cache::KeyView of_entry = cache::key_of(*last.stale);
+  Key key = pending.key;
+  std::memcpy(key.bytes, of_entry.bytes, of_entry.len);
+  key.len = of_entry.len;
+  key.hash = last.hash;
+  to_.shards[shard_of(key.hash)]->remove(key);
 }
 
 // With these the shards of this worker keep answers past their time, or no longer.

@@ -45,7 +45,7 @@ bool Worker::ask_stream(StepIo& io, uint32_t idx, uint32_t try_idx) noexcept {
   Frame frame = io.stock[--io.stock_cnt];
   const Try& entry = pending.tries[try_idx];
   std::memcpy(frame.data, &entry.target, sizeof(abi::Address));
-  const uint16_t len = write_query(frame.data + kAskMessageAt, 0, pending.key, entry);
+  const uint16_t len = write_query(frame.data + kAskMessageAt, 0, pending, entry);
   push_to_slow(ring::ItemKind::ask_stream, frame, static_cast<uint16_t>(kAskMessageAt + len),
                name_of(idx, pending));
   counters_.count(Event::up_stream_sent);
@@ -77,6 +77,9 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
   const wire::Verdict verdict =
       wire::parse_answer(msg, len, pending.key,
                          settings_.service().packet_cache[pending.key.bytes[3]], *scratch_, parsed);
+  if (!take_scope(pending, pending.tries[pending.stream_try], msg, len, parsed.view.negative)) {
+    return false;
+  }
   if (verdict != wire::Verdict::question && verdict != wire::Verdict::malformed) {
     judge_stream_answer(pending, msg, verdict, parsed);
   }

@@ -24,7 +24,7 @@ bool matches(const abi::CacheQuery& query, cache::KeyView key) noexcept {
   if (query.packet_cache != 0xff && key.bytes[3] != query.packet_cache) return false;
   if (query.qtype != 0 && load_be16(key.bytes) != query.qtype) return false;
   const uint8_t* name = key.bytes + kKeyHeadBytes;
-  const uint32_t len = key.len - kKeyHeadBytes;
+  const uint32_t len = name_bytes_of(key);
   if (query.match == abi::NameMatch::all) return true;
   if (query.name_bytes > len) return false;
   if (query.match == abi::NameMatch::exact) {
@@ -51,7 +51,7 @@ void fill_row(abi::CacheRow& row, const cache::Entry& entry, uint32_t age_s) noe
   row.an_cnt = view.an_cnt;
   row.ns_cnt = view.ns_cnt;
   row.ar_cnt = view.ar_cnt;
-  row.name_bytes = static_cast<uint8_t>(key.len - kKeyHeadBytes);
+  row.name_bytes = static_cast<uint8_t>(name_bytes_of(key));
   std::memcpy(row.name, key.bytes + kKeyHeadBytes, row.name_bytes);
   row.body_bytes = static_cast<uint16_t>(
       std::min<std::size_t>(view.body_bytes, sizeof row.body));
@@ -128,7 +128,10 @@ void Worker::walk_slice() noexcept {
     counters_.count(Event::cache_flush, removed);
   } else {
     const auto visit = [&mail, &query, now_ms = now_ms_](const cache::Entry& entry) noexcept {
-      if (!cache::is_fresh(entry, now_ms) || !matches(query, cache::key_of(entry))) return;
+      if (!cache::is_fresh(entry, now_ms) || cache::is_directory(entry) ||
+          !matches(query, cache::key_of(entry))) {
+        return;
+      }
       if (mail.rows < abi::kCacheRowsMax) {
         fill_row(mail.row[mail.rows++], entry, cache::age_s_of(entry, now_ms));
       }

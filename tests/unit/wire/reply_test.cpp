@@ -307,7 +307,7 @@ TEST(WriteError, A80_extended_errors_only_with_opt) {
     EXPECT_EQ(error_reply(ask().build(), outcome).message->opt(), nullptr);
   }
   for (const Outcome outcome : {Outcome::servfail_ring_full, Outcome::servfail_inflight_full,
-                                Outcome::fmt_cookie, Outcome::badvers}) {
+                                Outcome::fmt_cookie, Outcome::fmt_subnet, Outcome::badvers}) {
     EXPECT_TRUE(error_reply(ask().opt().build(), outcome).message->extended_errors().empty());
   }
 }

@@ -137,6 +137,7 @@ TEST_F(SubnetAnswer, A89_who_told_nothing) {
 
 TEST_F(SubnetAnswer, A89_what_is_appended_is_read_again) {
   std::mt19937_64 random(7);
+  const Key key = key_for(kQname, kTypeA);
   for (int i = 0; i < 20'000; ++i) {
     const bool v6 = (random() & 1) != 0;
     const auto bits = static_cast<uint32_t>(random() % (v6 ? 65 : 33));
@@ -144,12 +145,10 @@ TEST_F(SubnetAnswer, A89_what_is_appended_is_read_again) {
                        v6 ? wire::kSubnetIpv6 : wire::kSubnetIpv4,
                        static_cast<uint8_t>(v6 ? 64 : 32)},
                       bits);
-    DnsBuilder query = DnsBuilder().response().question(kQname, kTypeA);
-    const uint16_t opt_at = query.offset();
-    Bytes message = query.opt().build();
+    Bytes message = DnsBuilder().response().question(kQname, kTypeA).opt().build();
     const auto len = static_cast<uint16_t>(message.size());
     message.resize(message.size() + wire::kSubnetBytesMax);
-    message.resize(wire::append_subnet(message.data(), len, opt_at, asked));
+    message.resize(wire::add_subnet(message.data(), len, key, asked));
     std::string why;
     const auto seen = read_message(message, &why);
     ASSERT_TRUE(seen.has_value()) << why;
