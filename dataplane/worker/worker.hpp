@@ -20,9 +20,9 @@
 // worker_query.cpp has the upper row, worker_miss.cpp asking, worker_answer.cpp what comes back,
 // worker_guard.cpp what makes that hard to forge, worker_limits.cpp who gets too much,
 // worker_prefetch.cpp asking ahead of need, worker_stale.cpp serving past the time,
-// worker_subnet.cpp answers that differ by the client's subnet, worker_stream.cpp what the slow path
-// does for us and we for it, worker_icmp.cpp errors about what we sent, worker_upkeep.cpp what is
-// done between bursts.
+// worker_subnet.cpp answers that differ by the client's subnet, worker_stream.cpp what the slow
+// path does for us and we for it, worker_icmp.cpp errors about what we sent, worker_upkeep.cpp what
+// is done between bursts.
 //
 // Threads: one object per core; only that core calls step(). Other cores are reached through rings,
 // the main core through the mailbox and the snapshot boards. The caller reports quiescence after

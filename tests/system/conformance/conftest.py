@@ -32,7 +32,7 @@ def running(lab_session):
 @pytest.fixture(scope="package")
 def resolver(running):
     """Fails the last test if the statistics do not add up after all of them."""
-    places = (worlds.ONLY, *worlds.PAIR, worlds.SIX)
+    places = (worlds.ONLY, *worlds.PAIR, worlds.SIX, worlds.SUBNET)
     with PlayedResolver(places=places, tcp=True) as played:
         yield played
     appliance.advance(6)

@@ -35,7 +35,8 @@ SERVICE_OF = {"4": SERVICE4, "6": SERVICE6}
 ONLY = ("198.18.1.1", 53)
 PAIR = (("198.18.1.1", 5301), ("198.18.1.1", 5302))
 SIX = ("fd00:18:1::1", 53)
-PAIR_PORT, SIX_PORT = 5301, 5306
+SUBNET = ("198.18.1.1", 5308)
+PAIR_PORT, SIX_PORT, SUBNET_PORT = 5301, 5306, 5308
 QUIET_S = 0.12  # real time after which a packet on the wires of the lab would have come
 
 every_way = pytest.mark.parametrize("way", WAYS)
@@ -273,7 +274,7 @@ class World:
 
     def is_served(self) -> bool:
         """By all pools; otherwise some time passes: less than a probe waits for its answer."""
-        ports = (53, PAIR_PORT, SIX_PORT)
+        ports = (53, PAIR_PORT, SIX_PORT, SUBNET_PORT)
         served = all(self.ask("udp4", self.name(), port=port).rcode == "NOERROR" for port in ports)
         if not served:
             self.advance(0.5)
