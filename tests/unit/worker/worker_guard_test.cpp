@@ -424,53 +424,6 @@ TEST_F(Guarded, A68_another_address_is_another_upstream) {
   EXPECT_NE(cookie_of(asked.message), client);
 }
 
-// We are somebody else there: it must not learn who we were (RFC 7873, section 5.1).
-TEST(Guards, A68_at_another_address_of_ours_nothing_is_known) {
-  HashSecret secret{};
-  dp::AnswerGuards guards(secret);
-  abi::ServiceSection service{};
-  service.upstream_cookies = 1;
-  dp::Remap remap;
-  remap.backend.fill(dp::Remap::kGone);
-  guards.apply(remap, service);
-  guards.begin_turn(1);
-  const uint8_t seed[Csprng::kSeedBytes] = {};
-  Csprng random(seed);
-  Key key{};
-  key.len = kKeyHeadBytes + 1;
-  const auto armed = [&](const char* source) {
-    dp::Try entry{};
-    entry.source = address_of(source);
-    entry.target = backend_address(0);
-    entry.with_edns = true;
-    guards.arm(entry, random);
-    return entry;
-  };
-  const auto cookie = [&](const dp::Try& entry) {
-    Bytes message(100);
-    const uint16_t len = wire::write_upstream_query(message.data(), 1, key, 1232);
-    message.resize(guards.dress(message.data(), len, key, entry));
-    return cookie_of(*read_message(message));
-  };
-  const dp::Try here = armed("198.18.1.2");
-  const Bytes ours = cookie(here);
-  const Bytes theirs = ours + Bytes(16, 's');
-  wire::ParsedAnswer parsed{};
-  parsed.cookie = theirs.data();
-  parsed.cookie_bytes = static_cast<uint16_t>(theirs.size());
-  guards.on_good(here, wire::Verdict::answer, parsed);
-  EXPECT_EQ(cookie(here), theirs);
-  const dp::Try there = armed("198.18.1.3");
-  EXPECT_EQ(cookie(there).size(), 8u);
-  EXPECT_NE(cookie(there), ours);
-  const Bytes answer(12);
-  const auto lacks = [&](const dp::Try& entry) {
-    return guards.judge(entry, key, answer.data(), wire::Verdict::failure, {});
-  };
-  EXPECT_EQ(lacks(here), dp::Guard::cookie);
-  EXPECT_EQ(lacks(there), dp::Guard::none);
-}
-
 TEST_F(Guarded, A68_off_by_config) {
   Out asked = ask();
   reply(asked, good(asked, Bytes(16, 's')));
