@@ -159,8 +159,8 @@ struct ServeStale {
 
 // What one domain or one client may take of what is there for all.
 struct Limits {
-  uint32_t misses_per_domain = abi::kPendings / 4;  // in flight at each worker; 0 = no limit
-  uint32_t misses_per_client = abi::kWaiters / 8;   // that wait at each worker; 0 = no limit
+  uint32_t misses_per_domain = abi::kPendings / 2;  // in flight at each worker; 0 = no limit
+  uint32_t misses_per_client = abi::kWaiters / 2;   // that wait at each worker; 0 = no limit
   uint32_t responses_per_second = 0;  // over UDP, to one prefix; 0 = no limit: clients are known
   uint16_t slip = 2;                  // each so many-th one above it says TC; 0 = none
   uint32_t prefix_v4 = 24;

@@ -20,7 +20,7 @@
 // Limits: a count is never too low. It is too high for those who share both their counters with
 // others: while n domains or clients are at their limit, 1 in (kSlots / n) squared of the rest is
 // taken for one of them. n is at most what fits in flight divided by the limit: with the default
-// limits 4 domains and 8 clients, so 1 in a million and 1 in 260,000.
+// limits 2 domains and 2 clients, so 1 in 4 million.
 
 #include "dataplane/abi/abi_base.hpp"
 #include "dataplane/base/check.hpp"

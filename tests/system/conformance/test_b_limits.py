@@ -17,7 +17,9 @@ def limited(running, tmp_path):
     """Responses over UDP are limited; taken back afterwards."""
     own = w.appliance.STATE / "millrace.yaml"
     path = tmp_path / "limits.yaml"
-    path.write_text(own.read_text() + f"limits: {{responses_per_second: {LIMIT}}}\n")
+    text = own.read_text()
+    assert "limits:\n" in text
+    path.write_text(text.replace("limits:\n", f"limits:\n  responses_per_second: {LIMIT}\n"))
     w.appliance.cli("config", "apply", path)
     w.appliance.advance(1.1)  # as if nobody had been answered yet
     yield

@@ -271,8 +271,8 @@ TEST(Compile, FillsTheLimits) {
   EXPECT_EQ(limits.prefix_bits4, 25);
   EXPECT_EQ(limits.prefix_bits6, 57);
   const abi::LimitsConfig usual = compiled(*load(kGood).config, 7)->service.limits;
-  EXPECT_EQ(usual.domain_misses_max, 1024u);
-  EXPECT_EQ(usual.client_misses_max, 1024u);
+  EXPECT_EQ(usual.domain_misses_max, 2048u);
+  EXPECT_EQ(usual.client_misses_max, 4096u);
   EXPECT_EQ(usual.responses_per_second, 0u);
 }
 
