@@ -384,7 +384,7 @@ TEST(Compile, AsManyZonesAsAreAllowedFit) {
   for (int i = 0; i < 128; ++i) {
     const std::string name = "a" + std::to_string(1000 + i) + std::string(17, 'x');
     names += (i == 0 ? "" : ", ") + name;
-    below += (i == 0 ? "" : ", ") + ("b-of-" + name.substr(0, 5)) + "." + name;
+    below += (i == 0 ? "" : ", ") + ("b" + std::to_string(i)) + "." + name;
     bytes += name.size() + 2;
   }
   ASSERT_EQ(bytes, 3072u);
