@@ -17,7 +17,6 @@ using abi::Event;
 
 namespace {
 
-constexpr uint32_t kSerialMask = 0x3fff'ffff;
 constexpr uint32_t kIdleBudget = 256;  // connections closed in one turn
 constexpr uint32_t kBusySkip = 16;  // that many with work are passed over in search of an idle one
 

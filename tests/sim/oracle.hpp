@@ -156,8 +156,7 @@ class Oracle {
                   uint64_t now_ns);
   void check_empty(const Query& query, const test::ReadMessage& message, const Bytes& frame);
   bool is_slip(const test::ReadMessage& message) const;
-  bool is_stale(const Query& query, const Answer& answer, const test::ReadMessage& message,
-                uint64_t now_ns) const;
+  bool is_stale(const Answer& answer, const test::ReadMessage& message, uint64_t now_ns) const;
   void check_stale(const Query& query, uint32_t number, const test::ReadMessage& message,
                    const Bytes& frame, uint64_t now_ns);
   void check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns,

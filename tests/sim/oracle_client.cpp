@@ -274,7 +274,7 @@ void Oracle::check_data(Query& query, const ReadMessage& message, const Bytes& f
     return;
   }
   demand(!message.has(kFlagTc), "A90", "TC with records", frame);
-  const bool stale = is_stale(query, zone_.at(number), message, now_ns);
+  const bool stale = is_stale(zone_.at(number), message, now_ns);
   check_origin(query, number, frame, now_ns, stale);
   if (stale) check_stale(query, number, message, frame, now_ns);
   check_sections(query, zone_.at(number), message, frame, now_ns, stale);
@@ -307,8 +307,7 @@ bool Oracle::is_slip(const ReadMessage& message) const {
 }
 
 // Is it meant as an answer past its time (A122)? It is over, and it says so.
-bool Oracle::is_stale(const Query& query, const Answer& answer, const ReadMessage& message,
-                      uint64_t now_ns) const {
+bool Oracle::is_stale(const Answer& answer, const ReadMessage& message, uint64_t now_ns) const {
   const Times times = times_of(answer, answer.limits);
   if (plan_.stale_kept_s == 0 || times.lifetime_s == 0 ||
       ms(now_ns) < ms(answer.seen_ns) + uint64_t{times.lifetime_s} * 1000) {

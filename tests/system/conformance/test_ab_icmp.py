@@ -57,13 +57,9 @@ def test_A65_the_next_resolver_is_asked_at_once(world, code, octets):
         assert second.at != held.asked.at
         held.reply(held.good())
         assert held.is_silent(), "that try is over"
-        world.resolver.reply(second, reply_of(held, second))
+        held.reply_to(second)
         assert held.answer().answer
     assert changed["icmp_unreachable"] == 1, changed
-
-
-def reply_of(held, asked) -> bytes:
-    return asked.wire[:2] + held.good()[2:]
 
 
 FORGED = {

@@ -114,7 +114,9 @@ def silent_below(world):
     def begin(zone: str) -> None:
         world.kept_waiting = True
         world.resolver.automatic = lambda asked: (
-            None if zone in asked.message.question[0].name.to_text() else world.answer(asked)
+            None
+            if zone in asked.message.question[0].name.to_text().lower()
+            else world.answer(asked)
         )
 
     w.appliance.wait_until(served, 20, "all workers to be served", interval=0)
