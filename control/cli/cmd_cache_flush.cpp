@@ -17,8 +17,10 @@ struct FlushOptions {
 };
 
 void flush(Session& session, const FlushOptions& options) {
-  if (options.suffix && options.name.empty()) {
-    return session.fail(ctl::Status(ctl::Code::usage, "--suffix needs a NAME"));
+  if (options.name.empty() && (options.suffix || !options.all)) {
+    return session.fail(ctl::Status(ctl::Code::usage, options.suffix
+                                                          ? "--suffix needs a NAME"
+                                                          : "NAME, or --all for every name"));
   }
   Json request{{"verb", "cache-flush"}};
   if (!options.name.empty()) request["name"] = options.name;
@@ -37,17 +39,17 @@ void flush(Session& session, const FlushOptions& options) {
 void add_cache_flush(CLI::App& cache, Session& session) {
   auto* verb = cache.add_subcommand(
       "flush",
-      "remove entries: of one name, of a name and all below it (--suffix), or all. "
+      "remove entries: of one name, of a name and all below it (--suffix), or of all (--all). "
       "Returns when every core has done so; answers in flight are not stored.\n"
       "An entry is found by the name that was asked for: answers to other names that lead "
       "to NAME by a CNAME stay");
   verb->fallthrough();
   auto options = std::make_shared<FlushOptions>();
-  auto* name = verb->add_option("NAME", options->name, "domain name (default: every name)");
+  auto* name = verb->add_option("NAME", options->name, "domain name");
   verb->add_flag("--suffix", options->suffix, "also every name below NAME");
   verb->add_option("--type", options->type, "only this type: AAAA, or TYPE28")->type_name("T");
   verb->add_flag("--negative", options->negative, "only NXDOMAIN, NODATA and failures");
-  verb->add_flag("--all", options->all, "every name; the same as no NAME, said aloud")
+  verb->add_flag("--all", options->all, "every name")
       ->excludes(name);
   verb->callback([&session, options] { flush(session, *options); });
 }

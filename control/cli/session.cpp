@@ -153,13 +153,13 @@ void add_common_options(CLI::App& app, Session& session) {
       ->envname("MILLRACE_RUN_DIR")
       ->capture_default_str();
   app.add_option("--timeout", session.timeout_s,
-                 "give up after this many seconds (exit code 5; default 10, config apply 60)")
+                 "give up after this many seconds (exit code 5; default 10, config apply 80)")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 3600.0))
       ->each([&session](const std::string&) { session.timeout_given = true; });
   // Every verb inherits it: a verb's help names its own options only.
   app.footer(
-      "With every verb: --json, --run-dir DIR, --timeout SECONDS (default 10, config apply 60); "
+      "With every verb: --json, --run-dir DIR, --timeout SECONDS (default 10, config apply 80); "
       "see `millrace --help`.");
 }
 

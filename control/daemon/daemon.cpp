@@ -252,6 +252,9 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
     outcome.diagnostics = loaded.diagnostics;
     return done({Code::rejected, loaded.text()}, outcome);
   }
+  if ((pending_ || ending_) && !request.dry_run) {
+    return done({Code::error, "another config is being applied; try again"}, outcome);
+  }
   outcome.changes = diff(current_->config, *loaded.config);
   outcome.reload = reload_class(outcome.changes);
   if (outcome.changes.empty()) return done({}, outcome);
@@ -272,9 +275,6 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
                                      keys_needing_restart(outcome.changes) +
                                      "; repeat with --allow-restart to do so now"},
                 outcome);
-  }
-  if (pending_ || ending_) {
-    return done({Code::error, "another config is being applied; try again"}, outcome);
   }
   if (!obstacles.empty()) {
     return done({Code::error, "this machine cannot run that config; nothing changed:" + obstacles},

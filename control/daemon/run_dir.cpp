@@ -46,7 +46,10 @@ Result<RunDir> RunDir::take(const std::string& path) {
   for (int tries = 0; tries < kTriesMax; ++tries) {
     std::error_code error;
     const bool made = std::filesystem::create_directories(path, error);
-    if (error) return Status(Code::error, "run directory " + path + ": " + error.message());
+    if (error) {
+      return Status(Code::error, "run directory " + path + ": " + error.message() +
+                                     (::geteuid() == 0 ? "" : "; start millraced as root"));
+    }
     RunDir dir(path, made);
     if (::access(path.c_str(), W_OK | X_OK) != 0) {
       return Status(Code::error, "run directory " + path + ": " + std::strerror(errno) +

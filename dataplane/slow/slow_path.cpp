@@ -331,12 +331,16 @@ void SlowPath::prefetch(const cache::Entry& entry, const wire::Query& query, uin
 Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
                              uint32_t owner) {
   Frame frame;
-  if (queries_out_ >= dp::kSlowQueriesMax || !store_.take(frame)) return Took::later;
+  const auto of_source = queries_of_.find(TcpClients::source_of(from.client));
+  const bool has_share =
+      of_source == queries_of_.end() || of_source->second < dp::kSlowQueriesPerSourceMax;
+  if (!has_share || queries_out_ >= dp::kSlowQueriesMax || !store_.take(frame)) return Took::later;
   dp::slow_head(frame) = {from.client, from.service, from.id};
   frame.len = static_cast<uint16_t>(bytes_kept(scratch_.get(), query));
   std::memcpy(frame.data, scratch_.get(), frame.len);
   push(owner, ring::miss_item(frame, query, key, settings_.generation()));
   queries_out_ += 1;
+  queries_of_[TcpClients::source_of(from.client)] += 1;
   clients_.begin_work(from.id);
   counters_.rx_packets += 1;
   counters_.count(Outcome::miss);
@@ -381,10 +385,17 @@ uint32_t SlowPath::drain_rings(uint64_t now_ns) {
   return taken;
 }
 
+void SlowPath::forget_query(const abi::Address& client) {
+  queries_out_ -= 1;
+  const auto of_source = queries_of_.find(TcpClients::source_of(client));
+  of_source->second -= 1;
+  if (of_source->second == 0) queries_of_.erase(of_source);
+}
+
 void SlowPath::take_item(uint32_t worker, const ring::WorkItem& item, uint64_t now_ns) {
   switch (item.kind) {
     case ring::ItemKind::reply:
-      queries_out_ -= 1;
+      forget_query(dp::slow_head(item.frame).client);
       clients_.end_work(dp::slow_head(item.frame).owner, {item.frame.data, item.frame.len});
       store_.give(item.frame);
       return;

@@ -28,6 +28,7 @@
 #include "dataplane/worker/worker.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -110,6 +111,7 @@ class SlowPath {
 
   // --- rings
   uint32_t drain_rings(uint64_t now_ns);
+  void forget_query(const abi::Address& client);
   void take_item(uint32_t worker, const ring::WorkItem& item, uint64_t now_ns);
   void ask_upstream(uint32_t worker, const ring::WorkItem& item, uint64_t now_ns);
   void tell_answer(const Asker& asker, std::span<const uint8_t> answer);
@@ -132,6 +134,7 @@ class SlowPath {
   dp::Prefetch prefetch_;
   FrameStore store_;
   uint32_t queries_out_ = 0;  // frames at the workers
+  std::map<TcpClients::SourceKey, uint32_t> queries_of_;  // of them, by source; none is 0
   TcpClients clients_;
   TcpUpstreams upstreams_;
   uint64_t now_ms_ = 0;

@@ -163,7 +163,7 @@ void TcpClients::close_idle(uint64_t now_ns) {
   for (uint32_t i = 0; i < kIdleBudget && all_.first != kNobody; ++i) {
     const uint32_t slot = all_.first;
     if (now_ns - connections_[slot]->active_ns < idle_ns) return;
-    if (connections_[slot]->in_work != 0) {
+    if (connections_[slot]->in_work != 0 || connections_[slot]->held) {
       touch(slot, now_ns);
       continue;
     }

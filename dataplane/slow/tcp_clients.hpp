@@ -68,6 +68,13 @@ class TcpClients {
 
   static constexpr uint64_t kTag = uint64_t{1} << 62;
 
+  struct SourceKey {
+    uint64_t bits;  // of the address
+    uint64_t family;
+    auto operator<=>(const SourceKey&) const = default;
+  };
+  static SourceKey source_of(const abi::Address& client) noexcept;
+
   void set_limits(const abi::TcpConfig& limits) noexcept { limits_ = limits; }
 
   // A connected socket, non-blocking.
@@ -110,12 +117,6 @@ class TcpClients {
   };
   enum Which : uint32_t { kOfAll, kOfSource, kLists };
 
-  struct SourceKey {
-    uint64_t bits;  // of the address
-    uint64_t family;
-    auto operator<=>(const SourceKey&) const = default;
-  };
-
   struct Connection {
     int fd = -1;
     uint32_t serial = 0;
@@ -147,7 +148,6 @@ class TcpClients {
   void flush(Connection& connection) noexcept;
   void close(uint32_t slot);
   void make_room(List& among, Which which);
-  static SourceKey source_of(const abi::Address& client) noexcept;
   uint32_t take_slot();
   void append(List& list, Which which, uint32_t slot) noexcept;
   void remove(List& list, Which which, uint32_t slot) noexcept;

@@ -61,7 +61,7 @@ uint32_t TcpUpstreams::connection_cnt() const noexcept {
 void TcpUpstreams::ask(const Asker& asker, const abi::Address& to, std::span<const uint8_t> message,
                        uint64_t now_ns, uint64_t timeout_ns) {
   open_cnt_ += 1;
-  place({asker, now_ns + timeout_ns, false, {message.begin(), message.end()}}, to, now_ns);
+  place({asker, now_ns + timeout_ns, now_ns, false, {message.begin(), message.end()}}, to, now_ns);
 }
 
 void TcpUpstreams::place(Ask ask, const abi::Address& to, uint64_t now_ns) {
@@ -81,7 +81,7 @@ void TcpUpstreams::place(Ask ask, const abi::Address& to, uint64_t now_ns) {
   store_be16(length, bytes);
   connection->unsent.insert(connection->unsent.end(), length, length + kLengthBytes);
   connection->unsent.insert(connection->unsent.end(), ask.message.begin(), ask.message.end());
-  connection->used_ns = now_ns;
+  connection->used_ns = ask.sent_ns = now_ns;
   connection->asks.emplace(id, std::move(ask));
   // What goes wrong here shows as an event: nothing ends within ask().
   if (connection->connected) flush(*connection);
@@ -141,7 +141,7 @@ void TcpUpstreams::read(Connection& connection, uint64_t now_ns) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   bool broken = got <= 0;
   if (got > 0) {
-    connection.used_ns = now_ns;
+    connection.used_ns = connection.heard_ns = now_ns;
     connection.reader.feed({buffer_.get(), static_cast<std::size_t>(got)},
                            [&](std::span<const uint8_t> message) {
                              if (message.size() < kLengthBytes) {
@@ -221,10 +221,13 @@ void TcpUpstreams::run_timers(uint64_t now_ns) {
       late.push_back(std::move(ask->second));
       ask = connection.asks.erase(ask);
     }
-    for (Ask& ask : late)
+    // One that never got through, or on which nothing came for all the time that a question had,
+    // must not be chosen again.
+    bool useless = connection.asks.empty() && !connection.connected;
+    for (Ask& ask : late) {
+      useless = useless || connection.heard_ns < ask.sent_ns;
       fail(std::move(ask));
-    // One that never got through must not be chosen again.
-    const bool useless = connection.asks.empty() && !connection.connected;
+    }
     if (useless || (connection.asks.empty() && now_ns - connection.used_ns >= kIdleNs)) {
       close(connection, now_ns);
     }

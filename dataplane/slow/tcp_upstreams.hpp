@@ -69,6 +69,7 @@ class TcpUpstreams {
   struct Ask {
     Asker asker;
     uint64_t due_ns;
+    uint64_t sent_ns;
     bool again;  // it was on a connection that closed
     std::vector<uint8_t> message;
   };
@@ -79,6 +80,7 @@ class TcpUpstreams {
     bool connected = false;
     uint32_t watched = 0;
     uint64_t used_ns = 0;
+    uint64_t heard_ns = 0;  // when something came last
     StreamReader reader;
     std::vector<uint8_t> unsent;
     std::unordered_map<uint16_t, Ask> asks;  // ids are ours

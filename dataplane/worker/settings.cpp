@@ -10,8 +10,8 @@ bool same_address(const abi::Address& a, const abi::Address& b) noexcept {
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
 
-bool same_backend(const abi::BackendConfig& a, const abi::BackendConfig& b) noexcept {
-  return std::strncmp(a.name, b.name, sizeof a.name) == 0 && same_address(a.address, b.address);
+bool same_name(const abi::BackendConfig& a, const abi::BackendConfig& b) noexcept {
+  return std::strncmp(a.name, b.name, sizeof a.name) == 0;
 }
 
 }  // namespace
@@ -22,11 +22,19 @@ Remap Settings::apply(const abi::ConfigImage& image) noexcept {
   remap.backend.fill(Remap::kGone);
   remap.pool.fill(Remap::kGone);
   std::array<abi::NextHop, abi::kBackendsMax> hops{};
-  for (uint32_t n = 0; n < next.backends; ++n) {
-    for (uint32_t o = 0; o < service_.backends; ++o) {
-      if (!same_backend(next.backend[n], service_.backend[o])) continue;
-      remap.backend[o] = static_cast<uint8_t>(n);
-      hops[n] = hop_[o];
+  // A backend is its address. Where two have one, their names tell them apart.
+  uint32_t placed = 0;
+  for (const bool renamed : {false, true}) {
+    for (uint32_t n = 0; n < next.backends; ++n) {
+      for (uint32_t o = 0; o < service_.backends && (placed >> n & 1) == 0; ++o) {
+        const abi::BackendConfig& old = service_.backend[o];
+        const bool same = same_address(next.backend[n].address, old.address) &&
+                          (renamed || same_name(next.backend[n], old));
+        if (!same || remap.backend[o] != Remap::kGone) continue;
+        remap.backend[o] = static_cast<uint8_t>(n);
+        hops[n] = hop_[o];
+        placed |= uint32_t{1} << n;
+      }
     }
   }
   for (uint32_t n = 0; n < next.pools; ++n) {
@@ -46,6 +54,7 @@ Remap Settings::apply(const abi::ConfigImage& image) noexcept {
 bool Settings::apply(const abi::RoutesImage& image) noexcept {
   if (image.config_generation != generation_) return false;
   routes_generation_ = image.header.generation;
+  routes_config_ = image.config_generation;
   for (uint32_t i = 0; i < image.backends; ++i) hop_[i] = image.hop[i];
   derive_endpoints();
   return true;

@@ -32,6 +32,8 @@ class Settings {
  public:
   uint64_t generation() const noexcept { return generation_; }
   uint64_t routes_generation() const noexcept { return routes_generation_; }
+  // The routes of the running config have not come yet.
+  bool awaits_routes() const noexcept { return routes_config_ != generation_; }
 
   // Takes a verified config over. The result says how to translate what was kept by index.
   Remap apply(const abi::ConfigImage& image) noexcept;
@@ -63,6 +65,7 @@ class Settings {
 
   uint64_t generation_ = 0;
   uint64_t routes_generation_ = 0;
+  uint64_t routes_config_ = 0;  // the config that they were made for
   abi::ServiceSection service_{};
   wire::Endpoints endpoints_{};
   std::array<abi::NextHop, abi::kBackendsMax> hop_{};

@@ -102,6 +102,9 @@ inline uint32_t shard_of(uint64_t hash, uint32_t shard_cnt) noexcept {
 class Worker {
  public:
   static constexpr uint32_t kDeadlineBudget = 32;  // questions looked at in one turn
+  // Between a config and its routes: how long at most, and how often a question looks for them.
+  static constexpr uint64_t kRoutesDueNs = 1'000'000'000;
+  static constexpr uint64_t kRoutesWaitNs = 5'000'000;
   // Of the cache, for answers past their time. They give way first wherever there is need.
   static constexpr uint8_t kStale64ths = 32;
 
@@ -225,6 +228,7 @@ class Worker {
                       const Key& key) noexcept;
   Asked ask(StepIo& io, const Frame& frame, const wire::Query& query, const Key& key) noexcept;
   bool any_route(uint32_t pool) const noexcept;
+  bool routes_are_due(uint32_t pool) const noexcept;
   uint32_t allowed_backends(const Pending& pending) const noexcept;
   bool send_try(StepIo& io, uint32_t pending) noexcept;
   bool send_to(StepIo& io, uint32_t pending, uint8_t backend, bool with_edns) noexcept;
@@ -354,6 +358,7 @@ class Worker {
   Prefetch prefetch_;
   Recheck recheck_;
   uint32_t ageing_ms_per_s_ = 1000;
+  uint64_t config_ns_ = 0;  // since when it runs
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<wire::AnswerScratch> scratch_;
 

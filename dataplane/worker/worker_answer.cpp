@@ -252,6 +252,10 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
   }
   if (pending.servfail_cnt < kServfailsMax && now_ns_ < end_ns) {
     if (pending.try_cnt < settings_.service().upstream_tries_max && send_try(io, idx)) return;
+    if (pending.try_cnt == 0 && routes_are_due(pending.pool)) {
+      inflight_.set_due(idx, now_ns_ + kRoutesWaitNs);
+      return;
+    }
     if (any_live(pending)) {
       wait_for_tries(idx);  // nothing more to send, but an answer may still come
       return;
@@ -265,7 +269,7 @@ void Worker::give_up(uint32_t idx) noexcept {
   const abi::StaleConfig& stale = settings_.service().stale;
   counters_.count(Event::up_gave_up);
   if (pending.refresh) counters_.count(Event::prefetch_failed);
-  if (!pending.flushed) {
+  if (!pending.flushed && pending.try_cnt != 0) {
     // Where an answer past its time is at hand the cache keeps that.
     if (stale.kept_s != 0) {
       recheck_.note(pending.key.hash, now_ms_ + uint64_t{stale.recheck_s} * 1000);
@@ -363,9 +367,9 @@ uint32_t Worker::run_deadlines(StepIo& io) noexcept {
       continue;
     }
     note_timeouts(pending);
-    const Try& last = pending.tries[pending.try_cnt - 1];
-    const bool has_time = !pending.probe && !pending.on_stream && last.live && !last.overdue &&
-                          now_ns_ < end_ns_of(pending);
+    const Try* const last = pending.try_cnt == 0 ? nullptr : &pending.tries[pending.try_cnt - 1];
+    const bool has_time = last != nullptr && !pending.probe && !pending.on_stream && last->live &&
+                          !last->overdue && now_ns_ < end_ns_of(pending);
     if (!has_time) {
       retry_or_fail(io, idx);
     } else if (!hedge(io, idx)) {

@@ -225,7 +225,9 @@ Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& que
   inflight_.count_domain(pending, domain);
   inflight_.at(pending).pool = query.pool;
   inflight_.at(pending).subnet = asker.asked;
-  if (!send_try(io, pending)) {
+  if (!send_try(io, pending) && routes_are_due(query.pool)) {
+    inflight_.set_due(pending, now_ns_ + kRoutesWaitNs);
+  } else if (inflight_.at(pending).try_cnt == 0) {
     inflight_.close(pending);
     const uint32_t members = settings_.service().pool[query.pool].backends;
     if (backends_.any_full(settings_, members)) return {Outcome::servfail_inflight_full};
@@ -233,6 +235,12 @@ Worker::Asked Worker::ask(StepIo& io, const Frame& frame, const wire::Query& que
   }
   MR_CHECK(inflight_.add_waiter(pending, frame, query, client));
   return {Outcome::miss};
+}
+
+// The routes of a new config come a moment after it: who asks between the two waits for them.
+bool Worker::routes_are_due(uint32_t pool) const noexcept {
+  return settings_.awaits_routes() && now_ns_ < config_ns_ + kRoutesDueNs && pool != kNoPool &&
+         !any_route(pool);
 }
 
 bool Worker::any_route(uint32_t pool) const noexcept {

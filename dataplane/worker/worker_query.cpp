@@ -60,6 +60,7 @@ void Worker::load_snapshots() noexcept {
   const abi::ConfigImage* config = to_.config->load();
   if (config != nullptr && config->header.generation != settings_.generation()) [[unlikely]] {
     const Remap remap = settings_.apply(*config);
+    config_ns_ = now_ns_;
     backends_.apply(remap, config->service.backends);
     guards_.apply(remap, config->service);
     inflight_.apply(remap.backend, remap.pool);

@@ -153,7 +153,9 @@ void Worker::walk_slice() noexcept {
 void Worker::mark_flushed_in_flight(const abi::CacheQuery& query) noexcept {
   for (uint32_t i = 0; i < inflight_.capacity(); ++i) {
     Pending& pending = inflight_.at(i);
-    if (pending.in_use && !pending.probe && matches(query, {pending.key.bytes, pending.key.len})) {
+    // What waits for a route has not been asked yet.
+    if (pending.in_use && !pending.probe && pending.try_cnt != 0 &&
+        matches(query, {pending.key.bytes, pending.key.len})) {
       pending.flushed = true;
     }
   }

@@ -78,7 +78,7 @@ def test_fifty_applies(load, lab, tmp_path):
 def test_flush_everything(load):
     before = appliance.Stats.read()
     for _ in range(3):
-        appliance.cli("cache", "flush")
+        appliance.cli("cache", "flush", "--all")
         time.sleep(0.5)
     changed = appliance.Stats.read().since(before)
     assert changed["cache_flush"] >= 3000, "there was little to flush"

@@ -51,7 +51,8 @@ class CliTest : public DaemonFixture {
 TEST_F(CliTest, UsageIsTwo) {
   for (const char* wrong : {"", "fly", "status --nonsense", "config", "config check",
                             "cache lookup", "stats --delta nothing", "status --timeout 0",
-                            "cache flush a --all", "cache flush --suffix", "testing advance",
+                            "cache flush", "cache flush a --all", "cache flush --suffix",
+                            "cache flush --all --suffix", "testing advance",
                             "testing advance -1", "testing advance x",
                             "config show --default --effective"}) {
     EXPECT_EQ(run(wrong).code, 2) << wrong;
@@ -112,7 +113,7 @@ TEST_F(CliTest, EveryFailureIsAnObjectWithJson) {
 
 TEST_F(CliTest, NoDaemonIsThreeWithOneLine) {
   for (const char* verb : {"status", "stats", "config show", "config apply", "cache lookup a",
-                           "cache flush"}) {
+                           "cache flush --all"}) {
     const Ran ran = run(verb);
     EXPECT_EQ(ran.code, 3) << verb;
     EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
@@ -132,7 +133,7 @@ TEST_F(CliTest, DaemonThatDoesNotAnswerIsFive) {
   EXPECT_NE(apply.err.find("may yet be taken"), std::string::npos) << apply.err;
   const Ran dry = run("config apply --dry-run --timeout 0.1 " + (dir / "some.yaml"));
   EXPECT_EQ(dry.err.find("may yet be taken"), std::string::npos) << dry.err;
-  const Ran flush = run("cache flush --timeout 0.1");
+  const Ran flush = run("cache flush --all --timeout 0.1");
   EXPECT_EQ(flush.code, 5);
   EXPECT_NE(flush.err.find("may still be carried out"), std::string::npos) << flush.err;
 }

@@ -60,6 +60,37 @@ TEST(SlowLimits, B46_a_client_is_one_over_udp_and_tcp) {
   EXPECT_EQ(rcodes(*other), std::vector<int>(4, 0));
 }
 
+// However many connections it has: what waits for upstreams that are silent leaves others room.
+TEST(SlowLimits, ASourceHasItsShareOfWhatIsInWork) {
+  SlowRig rig(2);
+  rig.rig.service().tcp.queries_per_connection_max = 256;
+  rig.rig.publish();
+  rig.run();
+  std::vector<std::unique_ptr<Peer>> greedy;
+  for (int c = 0; c < 3; ++c) {
+    greedy.push_back(rig.client("198.18.0.66"));
+    for (int i = 0; i < 100; ++i)
+      greedy.back()->send_message(
+          rig.query("n" + std::to_string(i) + "c" + std::to_string(c) + ".example"));
+  }
+  for (int i = 0; i < 6; ++i)
+    rig.run();
+  EXPECT_LE(rig.slow().frames_out(), dp::kSlowQueriesPerSourceMax);
+  rig.rig.clear();
+  auto other = rig.client("198.18.0.67");
+  other->send_message(rig.query("www.example"));
+  rig.run();
+  const Out asked = rig.rig.only_asked();
+  rig.rig.answer(asked, rig.rig.data_for(asked));
+  rig.run();
+  EXPECT_EQ(rcodes(*other), std::vector<int>{0});
+  // A whole question that waits is no idleness.
+  rig.rig.service().tcp.idle_ms = 500;
+  rig.rig.publish();
+  rig.rig.wait_ms(1000);
+  EXPECT_EQ(rig.event(Event::tcp_closed_idle), 1u) << "the other";
+}
+
 TEST(SlowLimits, B44_responses_over_tcp_are_not_limited) {
   SlowRig rig;
   rig.rig.service().limits.responses_per_second = 2;

@@ -102,6 +102,21 @@ TEST_F(StreamTest, SilenceOverTcpEndsWithTheQuestion) {
 
 // Servers close connections that were idle, at times just when a question comes (RFC 7766 section
 // 6.2.4).
+// An upstream that hangs, or a wall in between that swallows what comes.
+TEST_F(StreamTest, ConnectionOnWhichNothingComesIsNotUsedAgain) {
+  ask_and_truncate();
+  ASSERT_EQ(rig.upstreams.size(), 1u);
+  rig.rig.wait_ms(3000);
+  rig.run();
+  ask_and_truncate("other.example", 5001);
+  ASSERT_EQ(rig.upstreams.size(), 2u) << "another connection";
+  const Bytes query = asked_over_tcp(1);
+  rig.upstreams[1]->send_message(texts_for(query, 1).build());
+  rig.rig.clear();
+  rig.run();
+  EXPECT_EQ(rig.rig.only_reply().message.count(Section::answer), 1u);
+}
+
 TEST_F(StreamTest, A105_closed_connection_is_tried_once_more) {
   ask_and_truncate();
   asked_over_tcp();

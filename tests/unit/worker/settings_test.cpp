@@ -35,6 +35,28 @@ TEST(Settings, BackendsAreKnownByNameAndAddress) {
   EXPECT_EQ(settings.hop(3).usable, 0);
 }
 
+// So nothing is lost while a new name's route is looked for, which is the old one's.
+TEST(Settings, ABackendThatIsRenamedKeepsItsRoute) {
+  Settings settings;
+  const auto config = make_config(2, 1);
+  config->service.backend[1].address = config->service.backend[0].address;  // told apart by name
+  settings.apply(*config);
+  settings.apply(*make_routes(*config, 1));
+  const auto next = make_config(2, 2);
+  next->service.backend[0].address = next->service.backend[1].address =
+      config->service.backend[0].address;
+  std::swap(next->service.backend[0].name, next->service.backend[1].name);
+  std::strcpy(next->service.backend[1].name, "new");  // was backend0
+  const Remap remap = settings.apply(*next);
+  EXPECT_EQ(remap.backend[0], 1);
+  EXPECT_EQ(remap.backend[1], 0);
+  EXPECT_EQ(settings.hop(0).usable, 1);
+  EXPECT_EQ(settings.hop(1).usable, 1);
+  EXPECT_TRUE(settings.awaits_routes());
+  settings.apply(*make_routes(*next, 2));
+  EXPECT_FALSE(settings.awaits_routes());
+}
+
 TEST(Settings, PoolsAreKnownByName) {
   Settings settings;
   auto first = make_config(1);

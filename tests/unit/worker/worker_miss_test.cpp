@@ -85,6 +85,47 @@ TEST(WorkerMiss, A8_AdIsThatOfATrustedBackend) {
   }
 }
 
+// Where a resolver moves, the route to its new address comes a moment after the config.
+TEST(WorkerMiss, WhoAsksBetweenAConfigAndItsRoutesWaitsForThem) {
+  Rig rig;
+  rig.step();
+  rig.service().backends = 0;
+  add_backend(rig.service(), 5);
+  rig.service().pool[0].backends = 0b1;
+  rig.publish_config();
+  rig.ask("www.example", 4000);
+  rig.step();
+  EXPECT_TRUE(rig.replies().empty());
+  EXPECT_TRUE(rig.asked().empty());
+  rig.publish_routes();
+  rig.wait_ms(20);
+  const Out asked = rig.only_asked();
+  EXPECT_EQ(asked.backend(), 5u);
+  rig.answer(asked, rig.data_for(asked));
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 0);
+}
+
+TEST(WorkerMiss, WithoutRoutesNobodyWaitsForLong) {
+  Rig rig;
+  rig.step();
+  rig.service().backends = 0;
+  add_backend(rig.service(), 5);
+  rig.service().pool[0].backends = 0b1;
+  rig.publish_config();
+  rig.ask("www.example", 4000);
+  rig.step();
+  rig.wait_ms(1100);
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  rig.clear();
+  rig.ask("www.example", 4001);
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  EXPECT_EQ(rig.outcome(Outcome::servfail_no_route), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::servfail_cached), 0u) << "nobody was asked";
+  rig.publish_routes();
+}
+
 TEST(WorkerMiss, AnotherKeyIsAnotherQuestion) {
   Rig rig;
   rig.ask(rig.query("a.test"), 4001);
