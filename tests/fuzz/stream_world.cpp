@@ -305,7 +305,11 @@ void StreamWorld::run() {
 void StreamWorld::judge(Client& client) {
   const Cut queries = cut_stream(client.wire.sent);
   const auto end = std::ranges::find_if(queries.messages, ends_connection);
-  const std::vector<Bytes> taken(queries.messages.begin(), end);
+  const bool is_ended = end != queries.messages.end();
+  std::vector<Bytes> taken(queries.messages.begin(), end);
+  // A reply without a question may be that to either of two queries: rather to one that needs it.
+  std::ranges::stable_partition(
+      taken, [is_ended](const Bytes& query) { return !is_ended || !may_wait(query); });
   const Cut replies = cut_stream(client.wire.come);
   demand(replies.rest == 0, "A101", "half a reply");
   const ReplyRules rules{.stream = true, .unread_bytes = has_edited_ ? kUnreadBytes : SIZE_MAX};
@@ -313,7 +317,6 @@ void StreamWorld::judge(Client& client) {
   for (const Bytes& reply : replies.messages)
     check_data(client, reply);
 
-  const bool is_ended = end != queries.messages.end();
   if (client.wire.gone || client.may_be_closed || bench_.service().tcp.idle_ms != kIdleMs) return;
   for (std::size_t i = 0; i < taken.size(); ++i) {
     const bool in_work = is_ended && may_wait(taken[i]);
