@@ -59,7 +59,7 @@ inline uint64_t siphash24(const uint8_t* key, const uint8_t* bytes, std::size_t 
     state.absorb(word);
   }
   uint64_t last = uint64_t{len & 0xff} << 56;
-  std::memcpy(&last, bytes + at, len - at);
+  if (at != len) std::memcpy(&last, bytes + at, len - at);  // `bytes` may be null if there are none
   state.absorb(last);
   state.v2 ^= 0xff;
   state.rounds(4);
