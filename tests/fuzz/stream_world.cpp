@@ -3,6 +3,7 @@
 
 #include "tests/fuzz/reply_oracle.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <sys/socket.h>
@@ -308,8 +309,9 @@ void StreamWorld::judge(Client& client) {
   const bool is_ended = end != queries.messages.end();
   std::vector<Bytes> taken(queries.messages.begin(), end);
   // A reply without a question may be that to either of two queries: rather to one that needs it.
-  std::ranges::stable_partition(
-      taken, [is_ended](const Bytes& query) { return !is_ended || !may_wait(query); });
+  std::stable_partition(taken.begin(), taken.end(), [is_ended](const Bytes& query) {
+    return !is_ended || !may_wait(query);
+  });
   const Cut replies = cut_stream(client.wire.come);
   demand(replies.rest == 0, "A101", "half a reply");
   const ReplyRules rules{.stream = true, .unread_bytes = has_edited_ ? kUnreadBytes : SIZE_MAX};
