@@ -178,17 +178,22 @@ void BasicShard<Policy>::rebalance(uint32_t size_class, uint64_t now_ms) noexcep
   start_drain(ref_page(queues(now_ms).candidate(next_queue(donor))), size_class, now_ms);
 }
 
-// For a class that has nothing to evict.
+// For a class that has nothing to evict. A page that came to a class of which nothing was stored
+// since is there for the taking.
 template <EvictionPolicy Policy>
 void BasicShard<Policy>::take_page_from_richest(uint32_t size_class, uint64_t now_ms) noexcept {
-  if (state_->drain.page_no != 0) return;
   uint32_t richest = kClasses;
   for (uint32_t i = 0; i < kClasses; ++i) {
     const ClassState& of_class = state_->slab.classes[i];
-    if (i == size_class || of_class.live == 0) continue;
+    if (i == size_class || of_class.pages == 0) continue;
+    if (of_class.live + of_class.retired == 0) {
+      Slab(region_, state_->slab).release_empty(i);
+      return;
+    }
+    if (of_class.live == 0) continue;
     if (richest == kClasses || of_class.pages > state_->slab.classes[richest].pages) richest = i;
   }
-  if (richest == kClasses) return;
+  if (richest == kClasses || state_->drain.page_no != 0) return;
   start_drain(ref_page(queues(now_ms).candidate(next_queue(richest))), size_class, now_ms);
 }
 

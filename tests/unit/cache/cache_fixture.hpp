@@ -182,7 +182,6 @@ class ShardProbe {
         (reinterpret_cast<const std::byte*>(entry) - region_.base) / kEntryUnitBytes);
     return region_.record(region_.ref_of(entry_no)).in_main;
   }
-  bool draining() const { return state_.drain.page_no != 0; }
 
  private:
   uint32_t first_slab_page() const { return region_.header().first_slab_page; }

@@ -214,6 +214,24 @@ TYPED_TEST(ShardMemory, PagesMoveToTheClassThatNeedsThem) {
   EXPECT_GT(ShardProbe(this->shard_).pages_of(large), ShardProbe(this->shard_).slab_pages() / 3);
 }
 
+TYPED_TEST(ShardMemory, APageThatItsClassDoesNotUseIsTakenAtOnce) {
+  this->make();
+  uint64_t number = 0;
+  while (this->shard_.gauges().evicted == 0)
+    ASSERT_EQ(this->store(number++), InsertResult::stored);
+  // A large answer comes once, and the page that is drained for its kind waits in vain.
+  const uint32_t large = class_of(4000);
+  ASSERT_EQ(this->store(number++, 3900), InsertResult::no_memory);
+  for (int i = 0; i < 1000 && ShardProbe(this->shard_).pages_of(large) == 0; ++i)
+    ASSERT_EQ(this->store(number++), InsertResult::stored);
+  ASSERT_EQ(ShardProbe(this->shard_).pages_of(large), 1u);
+  ASSERT_EQ(this->shard_.gauges().pages_moved, 1u);
+  EXPECT_EQ(this->store(number++, 1500), InsertResult::stored);
+  EXPECT_EQ(ShardProbe(this->shard_).pages_of(large), 0u);
+  EXPECT_EQ(this->shard_.gauges().pages_moved, 1u);
+  ShardProbe(this->shard_).check();
+}
+
 // Fourteen keys for each of a few buckets, so that many live in their second, and not more than the
 // ghost's line remembers.
 std::vector<uint64_t> crowded_keys(uint32_t bucket_cnt) {
