@@ -187,12 +187,12 @@ void TcpClients::on_event(uint64_t data, uint32_t events, uint64_t now_ns) {
 
 void TcpClients::read(uint32_t slot, uint64_t now_ns) {
   Connection& connection = *connections_[slot];
-  if (connection.held || connection.peer_done) return;
+  if (connection.held || connection.ended) return;
   const ssize_t got = recv(connection.fd, buffer_.get(), kReadBytes, MSG_DONTWAIT);
   if (got > 0) {
     take_messages(slot, {buffer_.get(), static_cast<std::size_t>(got)}, now_ns);
   } else if (got == 0) {
-    connection.peer_done = true;
+    connection.ended = true;
   } else if (errno != EAGAIN && errno != EINTR) {
     connection.broken = true;
   }
@@ -216,7 +216,7 @@ void TcpClients::take_messages(uint32_t slot, std::span<const uint8_t> bytes, ui
     }
     if (took == Took::close) {
       counters_.count(Event::tcp_closed_error);
-      connection.broken = true;
+      connection.ended = true;
       return false;
     }
     touch(slot, now_ns);
@@ -284,17 +284,17 @@ void TcpClients::flush(Connection& connection) noexcept {
 
 void TcpClients::settle(uint32_t slot) {
   Connection& connection = *connections_[slot];
-  flush(connection);  // also before it is closed for what came: that is behind other queries
+  if (!connection.broken) flush(connection);
   const bool unsent = !connection.unsent.empty();
   const bool finished =
-      connection.peer_done && !connection.held && connection.in_work == 0 && !unsent;
+      connection.ended && !connection.held && connection.in_work == 0 && !unsent;
   if (connection.broken || finished) {
     close(slot);
     return;
   }
   const bool room = may_take(connection);
   const uint32_t wanted =
-      (!connection.peer_done && !connection.held && room ? uint32_t{EPOLLIN} : 0) |
+      (!connection.ended && !connection.held && room ? uint32_t{EPOLLIN} : 0) |
       (unsent ? uint32_t{EPOLLOUT} : 0);
   if (wanted != connection.watched) {
     epoll_event event{wanted, {.u64 = id_of(slot)}};

@@ -43,7 +43,7 @@ using ClientId = uint64_t;
 enum class Took : uint8_t {
   done,   // answered, or in work
   later,  // keep it, and ask again after resume()
-  close,  // the peer does not speak DNS
+  close,  // the peer does not speak DNS: nothing more of it, but answers to what came before
 };
 
 struct ClientInfo {
@@ -129,7 +129,7 @@ class TcpClients {
     uint64_t active_ns = 0;  // when it came, or its last whole message
     uint32_t in_work = 0;
     uint32_t watched = 0;     // epoll events
-    bool peer_done = false;   // it has shut down its side
+    bool ended = false;       // nothing more is read; closed when all that came is answered
     bool held = false;        // a whole message waits in `reader`
     bool in_waiting = false;  // stands in waiting_
     bool broken = false;      // to be closed as soon as nobody is using it

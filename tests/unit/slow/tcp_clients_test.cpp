@@ -122,6 +122,21 @@ TEST_F(TcpClientsTest, A104_what_came_before_is_answered) {
   EXPECT_TRUE(client->closed());
 }
 
+TEST_F(TcpClientsTest, A104_what_is_in_work_is_answered_before_the_end) {
+  limit({100, 100, 100, 60'000});
+  auto client = rig.client();
+  client->send_message(rig.query("slow.example", 1));
+  client->send_message(Bytes(11, 0));
+  client->send_message(rig.query("behind.example", 2));
+  rig.run();
+  EXPECT_FALSE(client->closed());
+  EXPECT_EQ(rig.rig.asked().size(), 1u);
+  rig.answer_all();
+  EXPECT_EQ(client->messages().size(), 1u);
+  EXPECT_TRUE(client->closed());
+  EXPECT_EQ(rig.event(Event::tcp_closed_error), 1u);
+}
+
 TEST_F(TcpClientsTest, NoServiceOverTcp) {
   limit({0, 2, 100, 60'000});
   auto client = rig.client();
