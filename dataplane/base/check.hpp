@@ -4,8 +4,8 @@
 //
 // MR_CHECK guards an invariant of ours in cold code, or once a burst: a failure is a bug of
 // millrace, so it says where and ends the process. MR_DCHECK is the same per packet, and only in
-// builds with MR_DEBUG_CHECKS. Neither may ever depend on what a packet or an operator says: bad
-// input is answered or counted, never checked.
+// builds with MR_DEBUG_CHECKS, which those with sanitizers are. Neither may ever depend on what a
+// packet or an operator says: bad input is answered or counted, never checked.
 
 #include <cstdio>
 #include <cstdlib>
