@@ -94,17 +94,33 @@ Outcome read_opt(const uint8_t* msg, uint32_t head_at, bool root_owner, bool add
   return outcome;
 }
 
-// Passes over an owner name without following pointers; 0: there is none.
-uint32_t skip_owner(const uint8_t* msg, uint32_t len, uint32_t at) noexcept {
-  uint32_t name_bytes;
-  const uint32_t start = at;
-  const NameFault fault = measure_name(msg, len, at, name_bytes);
-  if (fault == NameFault::none) return at + name_bytes;
-  if (fault != NameFault::pointer) return 0;
-  while (msg[at] <= kLabelBytesMax) at += 1u + msg[at];
-  if (at + 2 > len) return 0;
-  const uint32_t target = load_be16(msg + at) & 0x3fff;
-  return target >= kDnsHeaderBytes && target < start ? at + 2 : 0;
+// OPT, a signature, and in front of them the SOA of an IXFR: a query with more is in error.
+constexpr uint32_t kRecordsMax = 3;
+
+// Passes over an owner name; 0: there is none. A pointer leads back; of the first records also to
+// a name, which for others, being in error anyway, would cost more than they are worth.
+uint32_t skip_owner(const uint8_t* msg, uint32_t len, uint32_t at, bool follow) noexcept {
+  uint32_t start = at;
+  uint32_t end = 0;  // behind the first pointer
+  uint32_t name_bytes = 0;
+  uint32_t pointers = 0;
+  while (at < len) {
+    const uint32_t label = msg[at];
+    if (label >= kPointerBits) {
+      if (at + 2 > len || ++pointers > kRecordsMax) return 0;
+      if (end == 0) end = at + 2;
+      at = load_be16(msg + at) & 0x3fff;
+      if (at < kDnsHeaderBytes || at >= start) return 0;
+      if (!follow) return end;
+      start = at;
+      continue;
+    }
+    at += 1 + label;
+    name_bytes += 1 + label;
+    if (label > kLabelBytesMax || name_bytes > kNameBytesMax) return 0;
+    if (label == 0) return end != 0 ? end : at;
+  }
+  return 0;
 }
 
 // Walks the records behind the question. Each turn eats at least 11 octets, whatever the counts
@@ -116,7 +132,7 @@ Outcome read_records(const uint8_t* msg, uint32_t len, uint32_t& at, Query& quer
   const uint32_t all = before_additional + load_be16(msg + kDnsArCountAt);
   for (uint32_t i = 0; i < all; ++i) {
     const bool root_owner = at < len && msg[at] == 0;
-    const uint32_t head = root_owner ? at + 1 : skip_owner(msg, len, at);
+    const uint32_t head = root_owner ? at + 1 : skip_owner(msg, len, at, i < kRecordsMax);
     if (head == 0 || head + kRecordHeadBytes > len) return Outcome::fmt_counts;
     const uint32_t rdata_bytes = load_be16(msg + head + 8);
     if (head + kRecordHeadBytes + rdata_bytes > len) return Outcome::fmt_rdlen;
@@ -140,8 +156,7 @@ Outcome check_header(const uint8_t* msg, const Query& query) noexcept {
   if (load_be16(msg + kDnsAnCountAt) != 0 || load_be16(msg + kDnsNsCountAt) > ns_legal) {
     return Outcome::fmt_an_ns;
   }
-  // OPT and a signature are all that a query has to add.
-  return load_be16(msg + kDnsArCountAt) > 2 ? Outcome::fmt_counts : kGoOn;
+  return load_be16(msg + kDnsArCountAt) >= kRecordsMax ? Outcome::fmt_counts : kGoOn;
 }
 
 Outcome check_question(const uint8_t* msg, const Query& query) noexcept {

@@ -153,6 +153,22 @@ TEST(ParseQuery, B4_pointer_into_header_or_past_the_end) {
   }
 }
 
+TEST(ParseQuery, B4_B5_owner_names_lead_to_a_name) {
+  const auto with_owner = [](const Name& owner, const std::string& name = "www.example.com") {
+    return plain(name).additional(owner, kTypeA, 0, {});
+  };
+  for (const uint16_t label : std::initializer_list<uint16_t>{12, 16, 24, 28})
+    EXPECT_EQ(outcome_of(with_owner(Name::pointer(label))), kGoOn) << label;
+  // Octets of a label, and more of them than a name may have.
+  expect_formerr(with_owner(Name::pointer(13)), Outcome::fmt_counts, true);
+  EXPECT_EQ(outcome_of(with_owner(Name::pointer(12), long_name(61))), kGoOn);
+  expect_formerr(with_owner(Name::with_pointer("x", 12), long_name(61)), Outcome::fmt_counts, true);
+  // A pointer to a pointer is legal, back to itself it is not.
+  DnsBuilder twice = with_owner(Name::pointer(12));
+  EXPECT_EQ(outcome_of(twice.additional(Name::pointer(33), kTypeA, 0, {})), kGoOn);
+  expect_formerr(with_owner(Name::pointer(33)), Outcome::fmt_counts, true);
+}
+
 TEST(ParseQuery, B6_label_types) {
   for (const uint8_t bits : std::initializer_list<uint8_t>{0x40, 0x41, 0x7f, 0x80, 0xbf}) {
     expect_formerr(plain(Name::wire({1, 'a', bits, 1, 0})), Outcome::fmt_label_type, false);
