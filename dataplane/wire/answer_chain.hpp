@@ -8,7 +8,8 @@
 // section 6): it may be relayed, but never cached.
 //
 // Threads: pure. Cost: one hash compare per record, names are compared octet by octet only when the
-// hashes agree. Limits: kAliasesMax, so that a loop of CNAMEs is just a chain that is too long.
+// hashes agree and it is not the same place again. Limits: kAliasesMax, so that a loop of CNAMEs is
+// just a chain that is too long; kDnamesMax, since each has to be compared.
 
 #include <cstdint>
 
@@ -17,10 +18,12 @@
 namespace millrace::wire {
 
 inline constexpr uint32_t kAliasesMax = 16;
+inline constexpr uint32_t kDnamesMax = 4 * kAliasesMax;  // with their RRSIGs
 
 // A folded, decompressed name.
 struct FoldedName {
   uint64_t hash;
+  uint32_t at;  // a place in the message where it is known to stand
   uint32_t bytes;
   uint8_t octets[kNameBytesMax];
 };

@@ -182,7 +182,7 @@ std::string check_view(const AnswerView& view, const Bytes& query,
                        const abi::PacketCacheConfig& limits) {
   ExactCopy block([&] {
     Bytes copy = query;
-    copy.resize(5000);
+    copy.resize(query.size() + view.body_bytes);
     return copy;
   }());
   Key key;
@@ -357,7 +357,7 @@ std::string check_answer(const uint8_t* data, std::size_t size) {
   limits.entry_bytes_max = 4096;
 
   const ExactCopy copy(message);
-  const auto scratch = std::make_unique<wire::AnswerScratch>();
+  const auto scratch = std::make_unique_for_overwrite<wire::AnswerScratch>();
   wire::ParsedAnswer parsed;
   const wire::Verdict verdict =
       wire::parse_answer(copy.data(), copy.len(), key, limits, *scratch, parsed);
