@@ -192,7 +192,7 @@ void FrameWorld::ask() {
     if (from_.flag()) mend_sums(bytes);
   }
   const bool served = rule_of(address_of(source)) != Rule::drop && (port >= 1024 || port == 53);
-  arrive(bytes, served && bytes == before && !ends_connection(payload));
+  arrive(bytes, served && bytes == before && !is_ignored(payload));
 }
 
 void FrameWorld::arrive(const Bytes& frame, bool must_answer) {
