@@ -83,7 +83,12 @@ void follow_chain(const NameMap& names, const Records& records,
   Walk walk{names, qtype, {}};
   walk.previous.bytes = 0;
   for (uint32_t i = 0; i < records.cnt && records.record[i].section == Section::answer; ++i) {
-    if (!take_record(walk, records.record[i], chain)) chain.broken = true;
+    if (take_record(walk, records.record[i], chain)) {
+      chain.resumes |= chain.broken;
+    } else if (!chain.broken) {
+      chain.broken = true;
+      chain.stray_at = records.record[i].start;
+    }
     if (chain.aliases > kAliasesMax) return;
   }
 }

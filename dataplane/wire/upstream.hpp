@@ -111,10 +111,16 @@ inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s
 //   lowest TTL 0 or below limits.ttl_s_min_cacheable           ins_skip_ttl
 //   header, question and body above limits.entry_bytes_max     ins_skip_size
 //
+// Records off the chain are in the view if limits.unrelated is `relay`. With `strip` the view ends
+// in front of them: removing records from the middle would move what pointers point at. That needs
+// data for the question, and that nothing of it stands behind them; otherwise, and always with
+// `refuse`, the verdict is failure, and `skip` ins_skip_chain.
+//
 // Verdict::failure. RCODE other than NOERROR, NXDOMAIN, and YXDOMAIN with a DNAME; a referral; an
-// empty NOERROR without RA and AA. `view` is SERVFAIL with an empty body and lifetime_s =
-// limits.failure_ttl_s, ready to be remembered as a failure; `rcode` tells what the upstream said.
-// `skip` is ins_skip_rcode, or ins_skip_soa for the lame ones. QDCOUNT 0 is let pass here only.
+// empty NOERROR without RA and AA; unrelated records, as above. `view` is SERVFAIL with an empty
+// body and lifetime_s = limits.failure_ttl_s, ready to be remembered as a failure; `rcode` tells
+// what the upstream said. `skip` is ins_skip_rcode, or ins_skip_soa for the lame ones. QDCOUNT 0 is
+// let pass here only.
 //
 // Verdict::truncated. TC: `skip` is ins_skip_tc. With the other verdicts `parsed` says nothing.
 // `has_opt` and `cookie` are known with answer and failure.

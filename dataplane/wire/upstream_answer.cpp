@@ -128,11 +128,21 @@ Event judge_content(const Work& work) noexcept {
   return work.negative && work.soa == nullptr ? Event::ins_skip_soa : kNoSkip;
 }
 
+// May it be shown at all? `stripped`: but for the records off the chain and what is behind them.
+bool allows_strays(const Work& work, bool& stripped) noexcept {
+  stripped = false;
+  if (!work.chain.broken || work.limits.unrelated == abi::UnrelatedRecords::relay) return true;
+  stripped = work.limits.unrelated == abi::UnrelatedRecords::strip && !work.negative &&
+             work.rcode == rcode::noerror && !work.chain.resumes;
+  return stripped;
+}
+
 // Where the kept part ends: see the contract of parse_answer.
-void choose_end(Work& work) noexcept {
+void choose_end(Work& work, bool stripped) noexcept {
   const Records& records = work.records;
   work.keep_end = records.cut_at != 0 ? records.cut_at : records.end;
-  if (work.negative) return;
+  if (stripped) work.keep_end = work.chain.stray_at;
+  if (stripped || work.negative) return;
   uint32_t authority_at = 0;
   for (uint32_t i = 0; i < records.cnt; ++i) {
     const Record& record = records.record[i];
@@ -283,7 +293,11 @@ Verdict judge_answer(Work& work, const NameMap& names, const Key& key,
 
   work.negative = work.rcode == rcode::nxdomain ||
                   (work.rcode == rcode::noerror && !work.chain.has_data);
-  choose_end(work);
+  bool stripped;
+  if (!allows_strays(work, stripped)) {
+    return fail(parsed, work.rcode, Event::ins_skip_chain, work.limits);
+  }
+  choose_end(work, stripped);
   const uint32_t lowest_s = level_ttls(work);
   AnswerView& view = parsed.view;
   view.rcode = static_cast<uint8_t>(work.rcode);

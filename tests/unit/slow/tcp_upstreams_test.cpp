@@ -255,6 +255,35 @@ TEST_F(StreamTest, B2_B15_large_answer_that_is_broken) {
   EXPECT_EQ(rig.rig.event(Event::ins_skip_size), 0u);
 }
 
+TEST_F(StreamTest, A26_unrelated_records_of_a_large_answer) {
+  for (const auto choice : {abi::UnrelatedRecords::relay, abi::UnrelatedRecords::strip,
+                            abi::UnrelatedRecords::refuse}) {
+    rig.rig.service().packet_cache[0].unrelated = choice;
+    rig.rig.publish();
+    rig.run();
+    rig.upstreams.clear();
+    auto client = rig.client();
+    const std::string name = "big" + std::to_string(static_cast<uint32_t>(choice)) + ".example";
+    client->send_message(rig.query(name, 3, kTypeTxt));
+    rig.run();
+    const Out asked = rig.rig.asked().back();
+    rig.rig.answer(asked, rig.rig.answer_to(asked).add_flags(kFlagTc));
+    rig.run();
+    DnsBuilder large = texts_for(asked_over_tcp(), 100);
+    large.answer("www.bank.test", kTypeA, 300, rdata_a("203.0.113.66"));
+    rig.upstreams[0]->send_message(large.build());
+    rig.run(6);
+    if (choice == abi::UnrelatedRecords::refuse) {
+      rig.rig.wait_ms(2500);  // the only backend is asked no more often than it may be
+      EXPECT_EQ(rig.read(client->messages().at(0)).rcode(), 2);
+    } else {
+      EXPECT_EQ(rig.read(client->messages().at(0)).count(Section::answer),
+                choice == abi::UnrelatedRecords::relay ? 101u : 100u);
+    }
+    EXPECT_GE(rig.rig.event(Event::ins_skip_chain), 1u + static_cast<uint32_t>(choice));
+  }
+}
+
 // The 65th truncated answer at a time is passed on as it is.
 TEST_F(StreamTest, QuestionsOverTcpAreBounded) {
   for (uint32_t i = 0; i < dp::kStreamsPerWorkerMax; ++i) {
