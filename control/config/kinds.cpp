@@ -379,6 +379,12 @@ const std::vector<std::string_view>& Choice<abi::RuleAction>::words() {
 }
 
 template <>
+const std::vector<std::string_view>& Choice<abi::UnrelatedRecords>::words() {
+  static const std::vector<std::string_view> kWords{"relay", "strip", "refuse"};
+  return kWords;
+}
+
+template <>
 const std::vector<std::string_view>& Choice<RecursionNotDesired>::words() {
   static const std::vector<std::string_view> kWords{"refuse", "cache_only"};
   return kWords;
@@ -398,6 +404,7 @@ const std::vector<std::string_view>& Choice<LogLevel>::words() {
 
 template struct Choice<abi::IdleMode>;
 template struct Choice<abi::PoolPolicy>;
+template struct Choice<abi::UnrelatedRecords>;
 template struct Choice<abi::ClockMode>;
 template struct Choice<abi::RuleAction>;
 template struct Choice<RecursionNotDesired>;

@@ -190,6 +190,8 @@ const std::vector<std::string_view>& Choice<abi::ClockMode>::words();
 template <>
 const std::vector<std::string_view>& Choice<abi::RuleAction>::words();
 template <>
+const std::vector<std::string_view>& Choice<abi::UnrelatedRecords>::words();
+template <>
 const std::vector<std::string_view>& Choice<RecursionNotDesired>::words();
 template <>
 const std::vector<std::string_view>& Choice<AnyOverUdp>::words();
@@ -197,6 +199,7 @@ template <>
 const std::vector<std::string_view>& Choice<LogLevel>::words();
 extern template struct Choice<abi::IdleMode>;
 extern template struct Choice<abi::PoolPolicy>;
+extern template struct Choice<abi::UnrelatedRecords>;
 extern template struct Choice<abi::ClockMode>;
 extern template struct Choice<abi::RuleAction>;
 extern template struct Choice<RecursionNotDesired>;

@@ -128,6 +128,9 @@ struct Upstream {
   uint16_t udp_payload_size_bytes = 1232;  // what we advertise to backends (RFC 9715: <= 1400)
   bool randomize_case = true;              // forgers have to guess it; off if a backend changes it
   bool cookies = true;                     // RFC 7873, as a client
+  // Resolvers take such records out themselves; what is left of them is mostly of servers that put
+  // a chain in another order, and there clients may still find what they asked for.
+  abi::UnrelatedRecords unrelated_records = abi::UnrelatedRecords::relay;
   bool operator==(const Upstream&) const = default;
 };
 

@@ -156,6 +156,7 @@ void compile_tables(const Config& config, abi::ServiceSection& service) {
     to.failure_ttl_s = from.failure_ttl_s;
     to.failure_ttl_s_max = from.max_failure_ttl_s;
     to.entry_bytes_max = from.maximum_entry_size_bytes;
+    to.unrelated = config.upstream.unrelated_records;
   }
 }
 

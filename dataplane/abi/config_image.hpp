@@ -114,6 +114,9 @@ struct PoolConfig {
 inline constexpr uint8_t kSubnetVariantsMax = 255;
 inline constexpr uint8_t kSubnetBits4Max = 32, kSubnetBits6Max = 64;
 
+// What becomes of an answer with records off the chain from its question; it is never cached.
+enum class UnrelatedRecords : uint32_t { relay = 0, strip = 1, refuse = 2 };
+
 struct PacketCacheConfig {
   char name[kNameMax];
   uint32_t ttl_s_max;
@@ -123,6 +126,7 @@ struct PacketCacheConfig {
   uint32_t failure_ttl_s;        // how long a first failure is remembered; 1..300
   uint32_t failure_ttl_s_max;    // each further one twice as long as the one before, up to this
   uint32_t entry_bytes_max;
+  UnrelatedRecords unrelated;  // the same for all; here with what else an answer is judged by
 };
 
 // Source addresses that share their first `bits` bits; the bits behind them are zero.

@@ -195,6 +195,8 @@ Took SlowPath::take_message(const ClientInfo& from, std::span<const uint8_t> mes
   Key key;
   Outcome outcome = wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query,
                                       key, options_.cookies(), options_.subnets());
+  // Nobody connects in another's name, so here an answer is no harm to anybody else (A104).
+  if (outcome == Outcome::drop_junk) outcome = Outcome::fmt_qdcount;
   if (query.options_at != 0 && outcome == wire::kGoOn &&
       !wire::read_options(message.data(), query.options_at).keepalive_empty) {
     outcome = Outcome::fmt_opt_len;

@@ -259,6 +259,8 @@ void check_packet_caches(Verdict& verdict, const abi::ServiceSection& service) {
                      kFailureTtlSMax);
     verdict.in_range(field + ".entry_bytes_max", cache.entry_bytes_max, kEntryBytesMin,
                      kEntryBytesMax);
+    verdict.in_range(field + ".unrelated", static_cast<uint32_t>(cache.unrelated), 0,
+                     static_cast<uint32_t>(abi::UnrelatedRecords::refuse));
   }
   check_unused(verdict, "service.packet_cache", service.packet_cache, service.packet_caches);
 }

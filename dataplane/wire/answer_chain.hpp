@@ -5,10 +5,11 @@
 // The first record stands at QNAME; a CNAME moves the current name to its target, a DNAME above the
 // current name announces such a CNAME; records of QTYPE at the current name are the data. RRSIGs
 // belong to what they sign. Anything else is off the chain (RFC 1034 section 3.6.2, 6672, 5452
-// section 6): it may be relayed, but never cached.
+// section 6): it is never cached, and relayed only if the config says so.
 //
 // Threads: pure. Cost: one hash compare per record, names are compared octet by octet only when the
-// hashes agree. Limits: kAliasesMax, so that a loop of CNAMEs is just a chain that is too long.
+// hashes agree and it is not the same place again. Limits: kAliasesMax, so that a loop of CNAMEs is
+// just a chain that is too long; kDnamesMax, since each has to be compared.
 
 #include <cstdint>
 
@@ -17,10 +18,12 @@
 namespace millrace::wire {
 
 inline constexpr uint32_t kAliasesMax = 16;
+inline constexpr uint32_t kDnamesMax = 4 * kAliasesMax;  // with their RRSIGs
 
 // A folded, decompressed name.
 struct FoldedName {
   uint64_t hash;
+  uint32_t at;  // a place in the message where it is known to stand
   uint32_t bytes;
   uint8_t octets[kNameBytesMax];
 };
@@ -31,6 +34,8 @@ struct Chain {
   bool has_data = false;  // records of QTYPE at `end`
   bool has_dname = false;
   bool broken = false;    // something is off the chain
+  uint32_t stray_at = 0;  // the first record that is
+  bool resumes = false;   // and behind that there is one that is not
 };
 
 // `qname` folded; records as read_records left them.

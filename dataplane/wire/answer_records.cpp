@@ -9,6 +9,8 @@
 namespace millrace::wire {
 namespace {
 
+static_assert(4096 / kRecordBytesMin * kNameBytesMax < kOwnerBytesMax);
+
 // Where the names of a type's RDATA stand: `before` octets, then `names` names, then `after` octets
 // (kAny: as many as there are).
 struct RdataShape {
@@ -144,6 +146,7 @@ uint32_t read_record(const uint8_t* msg, uint32_t len, uint32_t at, NameMap& nam
 bool read_records(const uint8_t* msg, uint32_t len, uint32_t at, NameMap& names,
                   Records& records) noexcept {
   uint8_t owner[kNameBytesMax];
+  uint32_t owner_bytes = 0;  // of all owners so far
   uint32_t last_owner_at = 0;
   uint64_t last_owner_hash = 0;
   for (uint32_t section = 0; section < 3; ++section) {
@@ -165,7 +168,10 @@ bool read_records(const uint8_t* msg, uint32_t len, uint32_t at, NameMap& names,
       }
       if (record.owner_at != last_owner_at) {
         last_owner_at = record.owner_at;
-        last_owner_hash = XXH3_64bits(owner, names.expand(last_owner_at, owner));
+        const uint32_t bytes = names.expand(last_owner_at, owner);
+        owner_bytes += bytes;
+        if (owner_bytes > kOwnerBytesMax) return false;
+        last_owner_hash = XXH3_64bits(owner, bytes);
       }
       record.owner_hash = last_owner_hash;
       ++records.cnt;

@@ -7,8 +7,11 @@
 // the type where the type fixes it (RFC 9267). What only some types may be (class, cacheable or
 // not) is noted, not judged.
 //
-// Threads: the objects live on the caller's stack (about 25 KiB together with a NameMap).
-// Cost: linear in the message; records whose owners are the same pointer share one decompression.
+// Threads: pure, on the caller's memory. Cost: linear in the message. Records in a row whose owners
+// are the same pointer share one decompression, and all decompressions together are bounded: a name
+// of 2 octets may stand for 255, and a message has room for thousands of them. Limits:
+// kOwnerBytesMax: as much as 4096 addresses need, each with an owner of its own of 32 octets. A
+// message of 4 KiB cannot reach it; 64 KiB at the limit take about three times as long as others.
 
 #include <cstdint>
 
@@ -33,8 +36,11 @@ struct Record {
   Section section;
 };
 
+inline constexpr uint32_t kRecordsMax = 65'535 / kRecordBytesMin;
+inline constexpr uint32_t kOwnerBytesMax = 4096 * 32;  // decompressed, of all owners
+
 struct Records {
-  static constexpr uint32_t kMax = NameMap::kBytesMax / kRecordBytesMin;
+  explicit Records(Record* memory) noexcept : record(memory) {}
 
   uint32_t cnt = 0;
   uint32_t end = 0;               // of the last record
@@ -44,7 +50,7 @@ struct Records {
   uint16_t options_bytes = 0;
   bool is_signed = false;         // TSIG or SIG(0)
   uint8_t extended_rcode = 0;     // bits 4..11 of the RCODE, from OPT
-  Record record[kMax];            // without OPT, TSIG and SIG(0)
+  Record* record;                 // [kRecordsMax]; without OPT, TSIG and SIG(0)
 };
 
 // Reads `counts` records from msg[at]. False: the message is malformed. `names` knows the question.

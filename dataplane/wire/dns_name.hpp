@@ -83,11 +83,11 @@ inline void fold_name(uint8_t* to, const uint8_t* from, uint32_t bytes) noexcept
 // step by step may still be longer than any client follows.
 class NameMap {
  public:
-  // `msg` must outlive the map. len <= kBytesMax.
-  static constexpr uint32_t kBytesMax = 4096;
   static constexpr uint32_t kPointersMax = 127;
 
-  NameMap(const uint8_t* msg, uint32_t len) noexcept : msg_(msg), len_(len) {
+  // `msg` and `facts` must outlive the map; `facts` has `len` elements, of any content.
+  NameMap(const uint8_t* msg, uint32_t len, uint16_t* facts) noexcept
+      : msg_(msg), len_(len), facts_(facts) {
     std::memset(facts_, 0, len * sizeof facts_[0]);
   }
 
@@ -147,7 +147,7 @@ class NameMap {
 
   const uint8_t* msg_;
   uint32_t len_;
-  uint16_t facts_[kBytesMax];  // pointers << 8 | octets to the root; 0: not the start of a label
+  uint16_t* facts_;  // pointers << 8 | octets to the root; 0: not the start of a label
 };
 
 }  // namespace millrace::wire

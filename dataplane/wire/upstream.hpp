@@ -6,7 +6,13 @@
 // the question, and puts it in the form that entries have (base/answer_view.hpp): OPT removed, TTLs
 // levelled within an RRset and capped, their offsets noted, sections bounded.
 //
-// Threads: pure on the caller's scratch. Cost: linear in the message. Failure: a Verdict.
+// A message may have any length: what is too large for an entry is read in the same way, since
+// whoever waits for it gets it in the same form.
+//
+// Threads: pure on the caller's scratch. Memory: the scratch is about half a MiB, of which a
+// message touches as much as it has octets and records. Cost: linear in the message but for two
+// sorts of its records (answer_records.hpp and answer_chain.hpp bound what names may cost).
+// Failure: a Verdict.
 // Sources: RFC 1035, 2181, 2308, 5452, 6891, 8767, 9267.
 
 #include <cstdint>
@@ -15,11 +21,9 @@
 #include "dataplane/abi/outcomes.hpp"
 #include "dataplane/base/answer_view.hpp"
 #include "dataplane/base/key.hpp"
+#include "dataplane/wire/answer_records.hpp"
 
 namespace millrace::wire {
-
-inline constexpr uint16_t kAnswerBytesMax = 4096;  // of a message that is parsed
-inline constexpr uint16_t kAnswerTtlsMax = 512;
 
 // Writes header, question and OPT at `msg`: RD=1, AD=1 (A15), DO and CD as keyed, no options; the
 // name as the key has it. edns_udp_bytes 0: no OPT, and so no DO. Returns the length; needs the
@@ -44,9 +48,18 @@ enum class Verdict : uint8_t {
   malformed,   // cannot be parsed (up_drop_malformed): the query stays outstanding
 };
 
+// A record in the order of the hashes of what it belongs to.
+struct RankedRecord {
+  uint64_t hash;
+  uint32_t idx;
+};
+
 struct AnswerScratch {
-  uint8_t body[kAnswerBytesMax];
-  uint16_t ttl_offsets[kAnswerTtlsMax];
+  uint8_t body[65'535];
+  uint16_t name_facts[65'535];  // of the NameMap
+  uint16_t ttl_offsets[kRecordsMax];
+  Record records[kRecordsMax];
+  RankedRecord ranks[kRecordsMax];
 };
 
 struct ParsedAnswer {
@@ -98,23 +111,21 @@ inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s
 //   lowest TTL 0 or below limits.ttl_s_min_cacheable           ins_skip_ttl
 //   header, question and body above limits.entry_bytes_max     ins_skip_size
 //
-// Verdict::failure. RCODE other than NOERROR, NXDOMAIN, and YXDOMAIN with a DNAME; a referral; an
-// empty NOERROR without RA and AA. `view` is SERVFAIL with an empty body and lifetime_s =
-// limits.failure_ttl_s, ready to be remembered as a failure; `rcode` tells what the upstream said.
-// `skip` is ins_skip_rcode, or ins_skip_soa for the lame ones. QDCOUNT 0 is let pass here only.
+// Records off the chain are in the view if limits.unrelated is `relay`. With `strip` the view ends
+// in front of them: removing records from the middle would move what pointers point at. That needs
+// data for the question, and that nothing of it stands behind them; otherwise, and always with
+// `refuse`, the verdict is failure, and `skip` ins_skip_chain.
 //
-// Verdict::truncated. TC, or longer than kAnswerBytesMax: `skip` is ins_skip_tc or ins_skip_size.
-// With the other verdicts `parsed` says nothing. `has_opt` and `cookie` are known with answer and
-// failure.
+// Verdict::failure. RCODE other than NOERROR, NXDOMAIN, and YXDOMAIN with a DNAME; a referral; an
+// empty NOERROR without RA and AA; unrelated records, as above. `view` is SERVFAIL with an empty
+// body and lifetime_s = limits.failure_ttl_s, ready to be remembered as a failure; `rcode` tells
+// what the upstream said. `skip` is ins_skip_rcode, or ins_skip_soa for the lame ones. QDCOUNT 0 is
+// let pass here only.
+//
+// Verdict::truncated. TC: `skip` is ins_skip_tc. With the other verdicts `parsed` says nothing.
+// `has_opt` and `cookie` are known with answer and failure.
 Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
                      const abi::PacketCacheConfig& limits, AnswerScratch& scratch,
                      ParsedAnswer& parsed) noexcept;
-
-// An answer that parse_answer found too large, as it is: up to the first OPT, TSIG or SIG(0), with
-// its own TTLs and TTL offsets left out, fit to be passed on at once and never to be stored. Only
-// the frame of each record is checked, so whoever gets it must not trust more than that. False: it
-// is malformed, has TC set, or an RCODE other than NOERROR and NXDOMAIN. `view` points into `msg`.
-bool view_large_answer(const uint8_t* msg, uint16_t len, const Key& key,
-                       AnswerView& view) noexcept;
 
 }  // namespace millrace::wire

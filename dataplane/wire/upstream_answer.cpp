@@ -19,50 +19,25 @@ namespace {
 
 using abi::Event;
 
-static_assert(kAnswerBytesMax == NameMap::kBytesMax && Records::kMax <= kAnswerTtlsMax);
-
 constexpr Event kNoSkip = Event::count_;
 constexpr uint32_t kNoTtl = 0xffff'ffff;
 
-// A set of 64-bit hashes, each with the order of its first coming. Open addressing in a table that
-// is at most half full; names chosen to collide cost at most kMax probes each, and there are kMax.
-class HashRanks {
- public:
-  explicit HashRanks(uint32_t members) noexcept {
-    while (mask_ + 1 < 2 * members) mask_ = 2 * mask_ + 1;
-    std::memset(slot_, 0, (mask_ + 1) * sizeof slot_[0]);
-  }
-  uint32_t cnt() const noexcept { return cnt_; }
-  uint32_t rank(uint64_t hash) noexcept {
-    uint32_t at = static_cast<uint32_t>(hash) & mask_;
-    while (slot_[at] != 0) {
-      if (hash_[slot_[at] - 1u] == hash) return slot_[at] - 1u;
-      at = (at + 1) & mask_;
-    }
-    hash_[cnt_] = hash;
-    slot_[at] = static_cast<uint16_t>(++cnt_);
-    return cnt_ - 1;
-  }
-
- private:
-  uint32_t mask_ = 15;
-  uint32_t cnt_ = 0;
-  uint16_t slot_[1024];  // rank + 1; 0: free
-  uint64_t hash_[Records::kMax];
-};
-static_assert(Records::kMax * 2 <= 1024);
-
-// One parse; lives on the stack of parse_answer. The arrays are not cleared: their first
-// records.cnt elements are written before they are read.
+// One parse. The arrays of the scratch are not cleared: what is read of them was written before.
 struct Work {
   Work(const uint8_t* message, uint32_t bytes, uint32_t question_end,
-       const abi::PacketCacheConfig& cache_limits) noexcept
-      : msg(message), len(bytes), body_at(question_end), limits(cache_limits) {}
+       const abi::PacketCacheConfig& cache_limits, AnswerScratch& memory) noexcept
+      : msg(message),
+        len(bytes),
+        body_at(question_end),
+        limits(cache_limits),
+        scratch(memory),
+        records(memory.records) {}
 
   const uint8_t* msg;
   uint32_t len;
   uint32_t body_at;
   const abi::PacketCacheConfig& limits;
+  AnswerScratch& scratch;
   uint16_t qtype = 0;
   uint16_t rcode = 0;
   const Record* soa =
@@ -72,8 +47,6 @@ struct Work {
   uint32_t keep_end = 0;
   Records records;
   Chain chain;
-  uint32_t group_of[Records::kMax];
-  uint32_t group_ttl_s[Records::kMax];
 };
 
 // A record and its signatures are one group.
@@ -121,8 +94,9 @@ void find_soa(Work& work, const NameMap& names) noexcept {
   for (uint32_t i = 0; i < work.records.cnt; ++i) {
     const Record& record = work.records.record[i];
     if (record.section != Section::authority || record.type != type::soa) continue;
-    ++work.soa_cnt;
-    if (record.cls == kClassIn && is_self_or_ancestor(names, record.owner_at, work.chain.end)) {
+    work.soa_cnt += 1;
+    if (work.soa_cnt == 1 && record.cls == kClassIn &&
+        is_self_or_ancestor(names, record.owner_at, work.chain.end)) {
       work.soa = &record;
     }
   }
@@ -154,11 +128,21 @@ Event judge_content(const Work& work) noexcept {
   return work.negative && work.soa == nullptr ? Event::ins_skip_soa : kNoSkip;
 }
 
+// May it be shown at all? `stripped`: but for the records off the chain and what is behind them.
+bool allows_strays(const Work& work, bool& stripped) noexcept {
+  stripped = false;
+  if (!work.chain.broken || work.limits.unrelated == abi::UnrelatedRecords::relay) return true;
+  stripped = work.limits.unrelated == abi::UnrelatedRecords::strip && !work.negative &&
+             work.rcode == rcode::noerror && !work.chain.resumes;
+  return stripped;
+}
+
 // Where the kept part ends: see the contract of parse_answer.
-void choose_end(Work& work) noexcept {
+void choose_end(Work& work, bool stripped) noexcept {
   const Records& records = work.records;
   work.keep_end = records.cut_at != 0 ? records.cut_at : records.end;
-  if (work.negative) return;
+  if (stripped) work.keep_end = work.chain.stray_at;
+  if (stripped || work.negative) return;
   uint32_t authority_at = 0;
   for (uint32_t i = 0; i < records.cnt; ++i) {
     const Record& record = records.record[i];
@@ -174,41 +158,56 @@ void choose_end(Work& work) noexcept {
   if (authority_at != 0) work.keep_end = authority_at;
 }
 
+// Sorting costs the same whatever names somebody has chosen; a hash table would not.
+void sort_by_hash(RankedRecord* ranks, uint32_t cnt) noexcept {
+  std::sort(ranks, ranks + cnt,
+            [](const RankedRecord& a, const RankedRecord& b) { return a.hash < b.hash; });
+}
+
+// The TTL with which a record counts.
+uint32_t capped_ttl_s(const Work& work, const Record& record) noexcept {
+  const uint32_t ttl_s = std::min(record.ttl_s, work.limits.ttl_s_max);
+  if (!work.negative || &record != work.soa) return ttl_s;
+  const uint32_t minimum_s = load_be32(work.msg + record.rdata_at + record.rdata_bytes - 4);
+  return std::min({ttl_s, minimum_s, work.limits.negative_ttl_s_max});
+}
+
 // Levels TTLs within groups and answers the lowest of all; kNoTtl if there is no record.
 uint32_t level_ttls(Work& work) noexcept {
-  const Records& records = work.records;
-  HashRanks groups(records.cnt);
+  Record* const record = work.records.record;
+  const uint32_t cnt = work.records.cnt;
+  RankedRecord* const ranks = work.scratch.ranks;
   uint32_t lowest_s = kNoTtl;
-  for (uint32_t i = 0; i < records.cnt; ++i) {
-    const Record& record = records.record[i];
-    uint32_t ttl_s = std::min(record.ttl_s, work.limits.ttl_s_max);
-    if (work.negative && &record == work.soa) {
-      const uint32_t minimum_s = load_be32(work.msg + record.rdata_at + record.rdata_bytes - 4);
-      ttl_s = std::min({ttl_s, minimum_s, work.limits.negative_ttl_s_max});
+  for (uint32_t i = 0; i < cnt; ++i) {
+    record[i].ttl_s = capped_ttl_s(work, record[i]);
+    lowest_s = std::min(lowest_s, record[i].ttl_s);
+    ranks[i] = {group_hash(record[i]), i};
+  }
+  sort_by_hash(ranks, cnt);
+  for (uint32_t begin = 0, end; begin < cnt; begin = end) {
+    uint32_t ttl_s = kNoTtl;
+    for (end = begin; end < cnt && ranks[end].hash == ranks[begin].hash; ++end) {
+      ttl_s = std::min(ttl_s, record[ranks[end].idx].ttl_s);
     }
-    const uint32_t known = groups.cnt();
-    const uint32_t group = groups.rank(group_hash(record));
-    work.group_of[i] = group;
-    work.group_ttl_s[group] =
-        group == known ? ttl_s : std::min(work.group_ttl_s[group], ttl_s);
-    lowest_s = std::min(lowest_s, ttl_s);
+    for (uint32_t i = begin; i < end; ++i) record[ranks[i].idx].ttl_s = ttl_s;
   }
   return lowest_s;
 }
 
-bool has_duplicate(const Work& work) noexcept {
-  HashRanks seen(work.records.cnt);
-  for (uint32_t i = 0; i < work.records.cnt; ++i) {
-    const Record& record = work.records.record[i];
+bool has_duplicate(Work& work) noexcept {
+  RankedRecord* const ranks = work.scratch.ranks;
+  uint32_t cnt = 0;
+  for (; cnt < work.records.cnt; ++cnt) {
+    const Record& record = work.records.record[cnt];
     if (record.start >= work.keep_end) break;
     const uint64_t seed = group_hash(record) + record.type;
-    const uint32_t known = seen.cnt();
-    if (seen.rank(XXH3_64bits_withSeed(work.msg + record.rdata_at, record.rdata_bytes, seed)) !=
-        known) {
-      return true;
-    }
+    ranks[cnt] = {XXH3_64bits_withSeed(work.msg + record.rdata_at, record.rdata_bytes, seed), cnt};
   }
-  return false;
+  sort_by_hash(ranks, cnt);
+  return std::adjacent_find(ranks, ranks + cnt,
+                            [](const RankedRecord& a, const RankedRecord& b) {
+                              return a.hash == b.hash;
+                            }) != ranks + cnt;
 }
 
 // Notes the earliest end of the signatures that are kept.
@@ -239,7 +238,8 @@ void fold_copied_labels(const Work& work, uint32_t at, uint8_t* body) noexcept {
   }
 }
 
-void write_body(const Work& work, AnswerScratch& scratch, ParsedAnswer& parsed) noexcept {
+void write_body(const Work& work, ParsedAnswer& parsed) noexcept {
+  AnswerScratch& scratch = work.scratch;
   AnswerView& view = parsed.view;
   view.body_bytes = static_cast<uint16_t>(work.keep_end - work.body_at);
   if (view.body_bytes != 0) {
@@ -258,7 +258,7 @@ void write_body(const Work& work, AnswerScratch& scratch, ParsedAnswer& parsed) 
     const uint16_t ttl_offset = static_cast<uint16_t>(record.ttl_at - work.body_at);
     const uint16_t end =
         static_cast<uint16_t>(record.rdata_at + record.rdata_bytes - work.body_at);
-    store_be32(scratch.body + ttl_offset, work.group_ttl_s[work.group_of[i]]);
+    store_be32(scratch.body + ttl_offset, record.ttl_s);
     scratch.ttl_offsets[view.ttl_cnt++] = ttl_offset;
     ++*counts[static_cast<uint32_t>(record.section)];
     if (record.section == Section::answer) view.an_end = end;
@@ -281,7 +281,7 @@ Event judge_lifetime(const Work& work, uint32_t lowest_s, AnswerView& view) noex
   return kNoSkip;
 }
 
-Verdict judge_answer(Work& work, const NameMap& names, const Key& key, AnswerScratch& scratch,
+Verdict judge_answer(Work& work, const NameMap& names, const Key& key,
                      ParsedAnswer& parsed) noexcept {
   follow_chain(names, work.records, key.bytes + kKeyHeadBytes, key.len - kKeyHeadBytes, work.qtype,
                work.chain);
@@ -293,22 +293,26 @@ Verdict judge_answer(Work& work, const NameMap& names, const Key& key, AnswerScr
 
   work.negative = work.rcode == rcode::nxdomain ||
                   (work.rcode == rcode::noerror && !work.chain.has_data);
-  choose_end(work);
+  bool stripped;
+  if (!allows_strays(work, stripped)) {
+    return fail(parsed, work.rcode, Event::ins_skip_chain, work.limits);
+  }
+  choose_end(work, stripped);
   const uint32_t lowest_s = level_ttls(work);
   AnswerView& view = parsed.view;
   view.rcode = static_cast<uint8_t>(work.rcode);
   view.negative = work.negative;
   view.authentic_data = (work.msg[kDnsFlagsAt + 1] & kBitAd) != 0;
-  write_body(work, scratch, parsed);
+  write_body(work, parsed);
 
   parsed.rcode = view.rcode;
   parsed.skip = judge_content(work);
   const Event lifetime_skip = judge_lifetime(work, lowest_s, view);
   if (parsed.skip == kNoSkip) parsed.skip = lifetime_skip;
-  if (parsed.skip == kNoSkip && has_duplicate(work)) parsed.skip = Event::ins_skip_chain;
   if (parsed.skip == kNoSkip && work.keep_end > work.limits.entry_bytes_max) {
     parsed.skip = Event::ins_skip_size;
   }
+  if (parsed.skip == kNoSkip && has_duplicate(work)) parsed.skip = Event::ins_skip_chain;
   parsed.cacheable = parsed.skip == kNoSkip;
   return Verdict::answer;
 }
@@ -347,64 +351,20 @@ Verdict parse_answer(const uint8_t* msg, uint16_t len, const Key& key,
   uint32_t body_at = kDnsHeaderBytes;
   Verdict verdict;
   if (questions == 1 && !match_question(msg, len, key, body_at, verdict)) return verdict;
-  const bool truncated = (msg[kDnsFlagsAt] & kBitTc) != 0;
-  if (questions == 1 && (truncated || len > kAnswerBytesMax)) {
-    parsed.skip = truncated ? Event::ins_skip_tc : Event::ins_skip_size;
+  if (questions == 1 && (msg[kDnsFlagsAt] & kBitTc) != 0) {
+    parsed.skip = Event::ins_skip_tc;
     return Verdict::truncated;
   }
-  if (len > kAnswerBytesMax) return Verdict::question;
 
-  NameMap names(msg, len);
-  Work work(msg, len, body_at, limits);
+  NameMap names(msg, len, scratch.name_facts);
+  Work work(msg, len, body_at, limits, scratch);
   if (questions == 0) return judge_without_question(work, names, parsed);
   work.qtype = load_be16(key.bytes);
   names.learn(kDnsHeaderBytes, body_at);
   if (!read_records(msg, len, body_at, names, work.records)) return Verdict::malformed;
   note_options(msg, work.records, parsed);
   work.rcode = whole_rcode(msg, work.records);
-  return judge_answer(work, names, key, scratch, parsed);
-}
-
-bool view_large_answer(const uint8_t* msg, uint16_t len, const Key& key,
-                       AnswerView& view) noexcept {
-  uint32_t at = 0;
-  Verdict verdict;
-  uint16_t id;
-  if (check_answer_head(msg, len, id) != kGoOn || load_be16(msg + kDnsQdCountAt) != 1 ||
-      (msg[kDnsFlagsAt] & kBitTc) != 0 || !match_question(msg, len, key, at, verdict)) {
-    return false;
-  }
-  const uint8_t rcode = msg[kDnsFlagsAt + 1] & kRcodeMask;
-  if (rcode != rcode::noerror && rcode != rcode::nxdomain) return false;
-  view = {};
-  view.body = msg + at;
-  view.rcode = rcode;
-  view.negative = rcode == rcode::nxdomain;
-  view.authentic_data = (msg[kDnsFlagsAt + 1] & kBitAd) != 0;
-  const uint32_t body_at = at;
-  uint32_t counts[] = {load_be16(msg + kDnsAnCountAt), load_be16(msg + kDnsNsCountAt),
-                       load_be16(msg + kDnsArCountAt)};
-  uint16_t* const kept[] = {&view.an_cnt, &view.ns_cnt, &view.ar_cnt};
-  bool cut = false;
-  for (uint32_t section = 0; section < 3; ++section) {
-    for (uint32_t i = 0; i < counts[section]; ++i) {
-      while (at < len && msg[at] != 0 && msg[at] <= kLabelBytesMax) at += 1u + msg[at];
-      if (at >= len || (msg[at] != 0 && msg[at] < 0xc0)) return false;
-      const uint32_t head = at + (msg[at] == 0 ? 1 : 2);
-      if (head + kRecordHeadBytes > len) return false;
-      const uint32_t end = head + kRecordHeadBytes + load_be16(msg + head + 8);
-      if (end > len) return false;
-      const uint16_t record_type = load_be16(msg + head);
-      cut |= record_type == type::opt || record_type == type::tsig || record_type == type::sig;
-      at = end;
-      if (cut) continue;
-      ++*kept[section];
-      view.body_bytes = static_cast<uint16_t>(end - body_at);
-      if (section == 0) view.an_end = view.body_bytes;
-      if (section < 2) view.ns_end = view.body_bytes;
-    }
-  }
-  return true;
+  return judge_answer(work, names, key, parsed);
 }
 
 }  // namespace millrace::wire

@@ -145,6 +145,8 @@ void Worker::failed(StepIo& io, uint32_t idx, uint32_t try_idx,
                     const wire::ParsedAnswer& parsed) noexcept {
   Pending& pending = inflight_.at(idx);
   const Try& entry = pending.tries[try_idx];
+  // Data there was, but with records that do not belong to it.
+  if (!pending.probe && parsed.skip == Event::ins_skip_chain) counters_.count(parsed.skip);
   if (entry.backend != kNoBackend) backends_.on_failure(entry.backend);
   if (!pending.probe && (ask_with_new_cookie(io, idx, try_idx, parsed) ||
                          ask_without_edns(io, idx, try_idx, parsed) ||

@@ -83,28 +83,15 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
   if (verdict != wire::Verdict::question && verdict != wire::Verdict::malformed) {
     judge_stream_answer(pending, msg, verdict, parsed);
   }
-  const auto write = [&parsed](uint8_t* to, const wire::Query& query,
-                               const wire::ReplyLimits& room) noexcept {
-    return wire::write_reply(to, query, parsed.view, 0, room);
-  };
   switch (verdict) {
     case wire::Verdict::answer:
       answered(io, idx, pending.stream_try, parsed);
-      return true;
-    case wire::Verdict::truncated:
-      // Too large to be kept: passed on as it is. With TC over TCP it is nothing of the kind.
-      if (!wire::view_large_answer(msg, len, pending.key, parsed.view)) return false;
-      keep_trusted_ad(pending.tries[pending.stream_try], parsed.view);
-      counters_.count(Event::ins_skip_size);
-      recheck_.forget(pending.key.hash);
-      drop_stale(pending);
-      answer_waiters(idx, Event::waiter_answered, write);
       return true;
     case wire::Verdict::failure:
       pending.on_stream = false;
       failed(io, idx, pending.stream_try, parsed);
       return true;
-    default:
+    default:  // TC, too, says nothing over TCP
       return false;
   }
 }

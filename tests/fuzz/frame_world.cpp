@@ -78,6 +78,7 @@ void FrameWorld::configure() {
   if ((features & 16) != 0) std::memcpy(service.local.version, "one", 3);
   if ((features & 32) != 0) service.packet_cache[0].entry_bytes_max = 300;
   if ((features & 64) != 0) service.edns_udp_bytes = 600;
+  service.packet_cache[0].unrelated = abi::UnrelatedRecords{uint32_t{features} % 3};
   service.vlan[3] = 1u << 4;  // 100, see the queries
   service.prefetch.left_percent = from_.below(3) * 25;
   service.prefetch.lifetime_s_min = 1;
@@ -192,7 +193,7 @@ void FrameWorld::ask() {
     if (from_.flag()) mend_sums(bytes);
   }
   const bool served = rule_of(address_of(source)) != Rule::drop && (port >= 1024 || port == 53);
-  arrive(bytes, served && bytes == before && !ends_connection(payload));
+  arrive(bytes, served && bytes == before && !is_ignored(payload));
 }
 
 void FrameWorld::arrive(const Bytes& frame, bool must_answer) {

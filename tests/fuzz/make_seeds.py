@@ -106,6 +106,12 @@ def answers():
                           ask=question("www.example", SRV))
     yield "unknown", said(record(POINTER, 65280, 1 << 31, bytes(20)),
                           ask=question("www.example", 65280))
+    # Its second half stands where no pointer leads.
+    yield "large", said(record(POINTER, 65280, 300, bytes(0x4000)),
+                        record(POINTER, 65280, 60, b"x"),
+                        record(name("far.example"), NSEC, 300, POINTER + bytes(3)),
+                        record(name("a")[:-1] + POINTER, A, 300, address),
+                        ask=question("www.example", 65280), counts=(1, 2, 1, 1))
 
 
 def ones_sum(data):

@@ -182,7 +182,7 @@ std::string check_view(const AnswerView& view, const Bytes& query,
                        const abi::PacketCacheConfig& limits) {
   ExactCopy block([&] {
     Bytes copy = query;
-    copy.resize(5000);
+    copy.resize(query.size() + view.body_bytes);
     return copy;
   }());
   Key key;
@@ -336,6 +336,35 @@ std::string check_query(const uint8_t* data, std::size_t size) {
   return check_answers_to(query, parsed, outcome);
 }
 
+// What becomes of records off the chain is the config's choice, and nothing else depends on it.
+std::string check_choices(const ExactCopy& message, const Key& key,
+                          abi::PacketCacheConfig limits, const wire::ParsedAnswer& relayed) {
+  const auto scratch = std::make_unique_for_overwrite<wire::AnswerScratch>();
+  for (const auto choice : {abi::UnrelatedRecords::strip, abi::UnrelatedRecords::refuse}) {
+    limits.unrelated = choice;
+    wire::ParsedAnswer parsed;
+    const wire::Verdict verdict =
+        wire::parse_answer(message.data(), message.len(), key, limits, *scratch, parsed);
+    if (verdict == wire::Verdict::failure && parsed.skip == abi::Event::ins_skip_chain) {
+      if (relayed.cacheable) return "refused for no reason";
+      continue;
+    }
+    if (parsed.cacheable != relayed.cacheable || parsed.skip != relayed.skip) {
+      return "kept or not by what becomes of unrelated records";
+    }
+    const AnswerView& view = parsed.view;
+    if (verdict != wire::Verdict::answer || view.body_bytes > relayed.view.body_bytes ||
+        std::memcmp(view.body, relayed.view.body, view.body_bytes) != 0) {
+      return "not the beginning of the answer";
+    }
+    const bool is_whole = view.body_bytes == relayed.view.body_bytes;
+    const bool may_lack = choice == abi::UnrelatedRecords::strip && !parsed.cacheable &&
+                          view.an_cnt != 0 && view.ns_cnt + view.ar_cnt == 0;
+    if (!is_whole && !may_lack) return "stripped of what belongs to it";
+  }
+  return "";
+}
+
 std::string check_answer(const uint8_t* data, std::size_t size) {
   if (size > 65535) return "";
   const Bytes message(data, data + size);
@@ -357,7 +386,7 @@ std::string check_answer(const uint8_t* data, std::size_t size) {
   limits.entry_bytes_max = 4096;
 
   const ExactCopy copy(message);
-  const auto scratch = std::make_unique<wire::AnswerScratch>();
+  const auto scratch = std::make_unique_for_overwrite<wire::AnswerScratch>();
   wire::ParsedAnswer parsed;
   const wire::Verdict verdict =
       wire::parse_answer(copy.data(), copy.len(), key, limits, *scratch, parsed);
@@ -375,7 +404,8 @@ std::string check_answer(const uint8_t* data, std::size_t size) {
   if (parsed.cacheable && (parsed.view.lifetime_s == 0 || parsed.view.lifetime_s > lowest_s)) {
     return "cached for longer than its lowest TTL";
   }
-  return check_view(parsed.view, query, limits);
+  const std::string differs = check_choices(copy, key, limits, parsed);
+  return differs.empty() ? check_view(parsed.view, query, limits) : differs;
 }
 
 std::string check_frame(const uint8_t* data, std::size_t size) {

@@ -154,7 +154,6 @@ void check_reply(const Bytes& query, const Bytes& reply, const ReplyRules& rules
   demand(reply.size() >= kHeaderBytes, "reply", "shorter than a header", reply);
   demand(query.size() >= kHeaderBytes, "B33", "a reply to less than a header", reply);
   demand((reply[3] & 0x20) == 0, "A8", "AD of somebody who is not trusted", reply);
-  if (reply.size() > rules.unread_bytes) return;
   std::string why;
   const auto read = read_message(reply, &why);
   if (!read) sim::violate("reply", "cannot be read: " + why, reply);

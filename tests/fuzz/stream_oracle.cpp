@@ -40,7 +40,11 @@ Cut cut_stream(const Bytes& stream) {
 }
 
 bool ends_connection(const Bytes& message) {
-  if (message.size() < kShortestBytes || (message[2] & 0x80) != 0) return true;
+  return message.size() < kShortestBytes || (message[2] & 0x80) != 0;
+}
+
+bool is_ignored(const Bytes& message) {
+  if (ends_connection(message)) return true;
   const bool is_query = (message[2] & 0x78) == 0;
   const bool several = message[4] != 0 || message[5] > 1;
   const bool is_bare = message.size() == kShortestBytes;

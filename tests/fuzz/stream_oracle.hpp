@@ -18,9 +18,11 @@ struct Cut {
 };
 Cut cut_stream(const Bytes& stream);
 
-// A message after which the connection is closed (A104): shorter than a header, a response, or
-// nothing like DNS.
+// A message after which the connection is closed (A104): shorter than a header, or a response.
 bool ends_connection(const Bytes& message);
+
+// What gets no answer over UDP: the same, and what is nothing like DNS (B69).
+bool is_ignored(const Bytes& message);
 
 // slow::StreamReader by itself: the same messages in the same order, also if some have to wait, and
 // nothing else is kept.

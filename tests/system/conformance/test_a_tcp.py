@@ -135,6 +135,32 @@ def test_A104_broken_but_a_header_is_formerr(world, way):
 
 
 @over_tcp
+@pytest.mark.parametrize(
+    "octets",
+    (
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"\xa5" * 9,  # TLS
+        struct.pack("!HHHHHH", 9, 0x0100, 0xFFFF, 0, 0, 0) + b"\xff" * 9,
+        bytes(12),
+    ),
+)
+def test_A104_B69_what_cannot_be_parsed_is_formerr(world, way, octets):
+    with w.client(way) as asker:
+        asker.send(octets)
+        answer = asker.receive()
+        assert answer[:2] == octets[:2] and len(answer) == 12
+        assert answer[2] & 0x80 and answer[3] & 15 == dns.rcode.FORMERR
+        asker.send(w.query(world.name()).to_wire())  # the connection stays
+        assert asker.receive()
+
+
+@over_tcp
+def test_A104_a_response_ends_the_connection(world, way):
+    with w.client(way) as asker:
+        asker.send(struct.pack("!HHHHHH", 9, 0x8100, 0x4142, 0, 0, 0) + b"\xff")
+        assert asker.receive() is None
+
+
+@over_tcp
 def test_A104_tc_is_never_set(world, way):
     name = world.name()
     text = [f'"{"x" * 250}{i:03}"' for i in range(100)]

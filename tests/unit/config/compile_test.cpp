@@ -57,7 +57,7 @@ const char* const kEveryField =
     "  - {name: g, suffixes: [10.in-addr.arpa], pool: default, from: [two]}\n"
     "upstream: {port_range: [20000, 30000], try_timeout: 300ms, hedge: 30ms, give_up: 4s,\n"
     "           tries: 4, down_after: 6, probe_interval: 7s, udp_payload_size: 1400,\n"
-    "           randomize_case: false, cookies: false}\n"
+    "           randomize_case: false, cookies: false, unrelated_records: strip}\n"
     "tcp: {connections: 200, connections_per_source: 20, queries_per_connection: 2,\n"
     "      idle_timeout: 3s}\n"
     "prefetch: {remaining: 20, min_ttl: 11s, rate: 12}\n"
@@ -153,6 +153,7 @@ TEST(Compile, FillsEveryField) {
   EXPECT_EQ(cache.failure_ttl_s, 10u);
   EXPECT_EQ(cache.failure_ttl_s_max, 20u);
   EXPECT_EQ(cache.entry_bytes_max, 2048u);
+  EXPECT_EQ(cache.unrelated, abi::UnrelatedRecords::strip);
 }
 
 TEST(Compile, FillsWhoIsAskedWhen) {

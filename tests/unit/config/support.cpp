@@ -178,6 +178,7 @@ void RandomConfig::make_groups(Config& config) {
   upstream.udp_payload_size_bytes = static_cast<uint16_t>(between(512, 1400));
   upstream.randomize_case = between(0, 1) == 0;
   upstream.cookies = between(0, 1) == 0;
+  upstream.unrelated_records = static_cast<abi::UnrelatedRecords>(between(0, 2));
   config.tcp.connections = between32(0, abi::kConnectionsMax);
   config.tcp.connections_per_source = between32(1, abi::kConnectionsMax);
   config.tcp.queries_per_connection = between32(1, abi::kQueriesPerConnectionMax);

@@ -175,6 +175,36 @@ TEST(SlowPath, A104_what_is_no_query_ends_the_connection) {
   }
 }
 
+// A header that is no response may be that of a query, whatever stands behind it.
+TEST(SlowPath, A104_what_cannot_be_parsed_is_formerr) {
+  SlowRig rig;
+  auto client = rig.client();
+  const Bytes junk =
+      DnsBuilder().id(5).flags(0x0021).qdcount(0x4142).raw({0x91, 0x20, 0x33}).build();
+  client->send_message(junk);
+  client->send_message(Bytes(12, 0));
+  client->send_message(rig.query("www.example", 6));
+  rig.run();
+  rig.answer_all();
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 3u);
+  EXPECT_EQ(replies[0].size(), 12u);
+  EXPECT_EQ(rig.read(replies[0]).id, 5);
+  EXPECT_EQ(rig.read(replies[0]).rcode(), 1);
+  EXPECT_EQ(rig.read(replies[1]).rcode(), 1);
+  EXPECT_EQ(rig.read(replies[2]).id, 6);
+  EXPECT_EQ(rig.read(replies[2]).count(Section::answer), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::fmt_qdcount), 1u);
+  EXPECT_FALSE(client->closed());
+  // Rules come first, as with any other error.
+  add_rule(rig.rig.service(), abi::RuleAction::refuse, {"198.18.0.9/32"});
+  rig.rig.publish();
+  rig.run();
+  client->send_message(junk);
+  rig.run();
+  EXPECT_EQ(rig.read(client->messages().at(0)).rcode(), 5);
+}
+
 TEST(SlowPath, A112_access_rules_hold) {
   SlowRig rig;
   add_rule(rig.rig.service(), abi::RuleAction::refuse, {"198.18.0.9/32"});

@@ -203,6 +203,87 @@ TEST_F(StreamTest, A33_large_answer_is_passed_on_and_not_kept) {
   EXPECT_EQ(rig.rig.event(Event::cache_insert), 0u);
 }
 
+// What is too large for an entry is treated as what is not.
+TEST_F(StreamTest, A31_A38_A41_large_answer_is_shown_like_others) {
+  rig.rig.service().backend[0].trust_ad = 1;
+  rig.rig.publish();
+  rig.run();
+  auto client = rig.client();
+  client->send_message(
+      DnsBuilder().id(3).rd().question("BIG.example", kTypeTxt).opt({.flag_do = true}).build());
+  rig.run();
+  const Out asked = rig.rig.only_asked();
+  rig.rig.answer(asked, rig.rig.answer_to(asked).add_flags(kFlagTc));
+  rig.run();
+  const Bytes query = asked_over_tcp();
+  DnsBuilder large = texts_for(query, 100).add_flags(kFlagAd);
+  large.answer(Name::pointer(12), kTypeTxt, 200, rdata_txt("y"));
+  large.authority("example", kTypeNs, 300, rdata_name("ns.evil.example"));
+  large.additional("ns.evil.example", kTypeA, 300, rdata_a("203.0.113.66"));
+  rig.upstreams[0]->send_message(large.opt({.options = {{100, {1}}}}).build());
+  rig.run(6);
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 1u);
+  const ReadMessage reply = rig.read(replies[0]);
+  EXPECT_EQ(reply.count(Section::answer), 101u);
+  EXPECT_EQ(reply.records.size(), 102u) << "and an OPT";
+  for (std::size_t i = 0; i < 101; ++i) {
+    ASSERT_EQ(reply.records[i].ttl, 200u);
+    ASSERT_EQ(reply.records[i].owner, Name("BIG.example").bytes());
+  }
+  EXPECT_TRUE(reply.has(kFlagAd));
+  EXPECT_TRUE(reply.opt()->rdata.empty());
+  EXPECT_EQ(rig.rig.event(Event::ins_skip_size), 1u);
+}
+
+// Like a small one: the question failed over TCP.
+TEST_F(StreamTest, B2_B15_large_answer_that_is_broken) {
+  auto client = rig.client();
+  client->send_message(rig.query("big.example", 3, kTypeTxt));
+  rig.run();
+  const Out asked = rig.rig.only_asked();
+  rig.rig.answer(asked, rig.rig.answer_to(asked).add_flags(kFlagTc));
+  rig.run();
+  DnsBuilder large = texts_for(asked_over_tcp(), 100);
+  const uint16_t here = large.offset();
+  large.additional(Name::pointer(here), kTypeA, 300, rdata_a("198.18.2.1"));
+  rig.upstreams[0]->send_message(large.build());
+  rig.run(6);
+  const auto replies = client->messages();
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(rig.read(replies[0]).rcode(), 2);
+  EXPECT_EQ(rig.rig.event(Event::ins_skip_size), 0u);
+}
+
+TEST_F(StreamTest, A26_unrelated_records_of_a_large_answer) {
+  for (const auto choice : {abi::UnrelatedRecords::relay, abi::UnrelatedRecords::strip,
+                            abi::UnrelatedRecords::refuse}) {
+    rig.rig.service().packet_cache[0].unrelated = choice;
+    rig.rig.publish();
+    rig.run();
+    rig.upstreams.clear();
+    auto client = rig.client();
+    const std::string name = "big" + std::to_string(static_cast<uint32_t>(choice)) + ".example";
+    client->send_message(rig.query(name, 3, kTypeTxt));
+    rig.run();
+    const Out asked = rig.rig.asked().back();
+    rig.rig.answer(asked, rig.rig.answer_to(asked).add_flags(kFlagTc));
+    rig.run();
+    DnsBuilder large = texts_for(asked_over_tcp(), 100);
+    large.answer("www.bank.test", kTypeA, 300, rdata_a("203.0.113.66"));
+    rig.upstreams[0]->send_message(large.build());
+    rig.run(6);
+    if (choice == abi::UnrelatedRecords::refuse) {
+      rig.rig.wait_ms(2500);  // the only backend is asked no more often than it may be
+      EXPECT_EQ(rig.read(client->messages().at(0)).rcode(), 2);
+    } else {
+      EXPECT_EQ(rig.read(client->messages().at(0)).count(Section::answer),
+                choice == abi::UnrelatedRecords::relay ? 101u : 100u);
+    }
+    EXPECT_GE(rig.rig.event(Event::ins_skip_chain), 1u + static_cast<uint32_t>(choice));
+  }
+}
+
 // The 65th truncated answer at a time is passed on as it is.
 TEST_F(StreamTest, QuestionsOverTcpAreBounded) {
   for (uint32_t i = 0; i < dp::kStreamsPerWorkerMax; ++i) {

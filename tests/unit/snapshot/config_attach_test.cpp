@@ -279,6 +279,8 @@ TEST(ConfigAttach, RefusesWrongPacketCaches) {
        [](auto& i) { i.service.packet_cache[0].entry_bytes_max = 511; }},
       {"service.packet_cache[0].entry_bytes_max",
        [](auto& i) { i.service.packet_cache[0].entry_bytes_max = 65'537; }},
+      {"service.packet_cache[0].unrelated is 3; allowed 0..2",
+       [](auto& i) { i.service.packet_cache[0].unrelated = abi::UnrelatedRecords{3}; }},
       {"service.packet_cache[1] (unused)",
        [](auto& i) { i.service.packet_cache[1].ttl_s_max = 1; }},
   });

@@ -90,7 +90,8 @@ inline void fill_service(abi::ServiceSection& service) {
   constexpr char kNames[] = "\4test\0\4home\4arpa";
   service.local_name_bytes = sizeof kNames;
   std::memcpy(service.local_name, kNames, sizeof kNames);
-  service.packet_cache[0] = {{'m', 'a', 'i', 'n'}, 86'400, 0, 1, 3600, 20, 300, 4096};
+  service.packet_cache[0] = {{'m', 'a', 'i', 'n'}, 86'400, 0, 1, 3600, 20, 300, 4096,
+                             abi::UnrelatedRecords::relay};
 }
 
 inline std::unique_ptr<abi::ConfigImage> good_config(uint64_t generation = 1) {

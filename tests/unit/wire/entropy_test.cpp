@@ -96,7 +96,7 @@ Bytes cookie_in(const Bytes& rdata) {
                             .opt({.raw = rdata})
                             .build();
   const ExactCopy copy(message);
-  const auto scratch = std::make_unique<wire::AnswerScratch>();
+  const auto scratch = std::make_unique_for_overwrite<wire::AnswerScratch>();
   wire::ParsedAnswer parsed;
   EXPECT_EQ(wire::parse_answer(copy.data(), copy.len(), key_for(kQname, kTypeA), cache_limits(),
                                *scratch, parsed),

@@ -137,8 +137,15 @@ inline Key key_for(const Name& name, uint16_t type, bool flag_do = false, bool f
 
 inline ParsedUpstream parse_upstream(const Bytes& message, const Key& key,
                                      const abi::PacketCacheConfig& limits = cache_limits()) {
-  ParsedUpstream result{{}, {}, std::make_unique<wire::AnswerScratch>()};
-  std::memset(result.scratch.get(), 0xaa, sizeof *result.scratch);
+  ParsedUpstream result{{}, {}, std::make_unique_for_overwrite<wire::AnswerScratch>()};
+  // As much of each array as the message can touch.
+  const std::size_t records = message.size() / wire::kRecordBytesMin;
+  wire::AnswerScratch& scratch = *result.scratch;
+  std::memset(scratch.body, 0xaa, message.size());
+  std::memset(scratch.name_facts, 0xaa, message.size() * sizeof scratch.name_facts[0]);
+  std::memset(scratch.ttl_offsets, 0xaa, records * sizeof scratch.ttl_offsets[0]);
+  std::memset(scratch.records, 0xaa, records * sizeof scratch.records[0]);
+  std::memset(scratch.ranks, 0xaa, records * sizeof scratch.ranks[0]);
   const ExactCopy copy(message);
   result.verdict =
       wire::parse_answer(copy.data(), copy.len(), key, limits, *result.scratch, result.parsed);

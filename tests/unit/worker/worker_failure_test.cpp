@@ -123,6 +123,49 @@ TEST(WorkerFailure, A52_cached_error_says_so_to_who_speaks_edns) {
   EXPECT_EQ(rig.only_reply().message.opt(), nullptr);
 }
 
+// An answer and a record that nobody asked for.
+DnsBuilder with_stray(const Rig& rig, const Out& asked) {
+  return rig.data_for(asked).answer("www.bank.test", kTypeA, 300, rdata_a("203.0.113.66"));
+}
+
+TEST(WorkerFailure, A26_refused_answers_are_failures) {
+  Rig rig(1, 2);
+  rig.service().packet_cache[0].unrelated = abi::UnrelatedRecords::refuse;
+  rig.publish();
+  ask_anew(rig);
+  for (uint64_t asked = 1; asked <= 2; ++asked) {
+    EXPECT_EQ(rig.asked().size(), asked) << "each backend";
+    rig.answer(last_asked(rig), with_stray(rig, last_asked(rig)));
+    rig.step();
+    EXPECT_EQ(rig.event(Event::ins_skip_chain), asked);
+    EXPECT_EQ(rig.outcome(Outcome::up_failure), asked);
+  }
+  while (rig.replies().empty()) {
+    rig.answer(last_asked(rig), with_stray(rig, last_asked(rig)));
+    rig.step();
+  }
+  EXPECT_EQ(rig.only_reply().message.rcode(), kSaysServfail);
+  ask_anew(rig);
+  EXPECT_EQ(rig.outcome(Outcome::servfail_cached), 1u);
+}
+
+TEST(WorkerFailure, A26_stripped_and_relayed_answers_are_answers) {
+  for (const auto choice : {abi::UnrelatedRecords::relay, abi::UnrelatedRecords::strip}) {
+    Rig rig(1, 1);
+    rig.service().packet_cache[0].unrelated = choice;
+    rig.publish();
+    for (uint64_t times = 1; times <= 2; ++times) {
+      ask_anew(rig);
+      rig.answer(last_asked(rig), with_stray(rig, last_asked(rig)));
+      rig.step();
+      EXPECT_EQ(rig.only_reply().message.count(Section::answer),
+                choice == abi::UnrelatedRecords::strip ? 1u : 2u);
+      EXPECT_EQ(rig.event(Event::ins_skip_chain), times);
+    }
+    EXPECT_EQ(rig.event(Event::cache_insert), 0u);
+  }
+}
+
 // A failure of one question says nothing of another, and of none that has data (A53).
 TEST(WorkerFailure, A53_failure_leaves_what_is_known) {
   Rig rig(1, 1);
