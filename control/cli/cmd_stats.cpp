@@ -135,7 +135,7 @@ void add_stats(CLI::App& app, Session& session) {
   auto delta_s = std::make_shared<double>(0);
   verb->add_option("--delta", *delta_s, "only what happens in the next SECONDS")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.001, 86400.0));
+      ->check(seconds_in(0.001, 86400));
   verb->callback([&session, delta_s] {
     try {
       stats(session, *delta_s);
