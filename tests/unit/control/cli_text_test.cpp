@@ -10,6 +10,50 @@
 namespace millrace::ctl {
 namespace {
 
+TEST_F(CliTest, EveryFigureOfStatsIsExplained) {
+  start_and_wait();
+  const auto figures = run_json("stats");
+  std::set<std::pair<std::string, std::string>> shown;
+  const auto add = [&](const char* kind, const nlohmann::json& object) {
+    for (const auto& [name, value] : object.items()) shown.emplace(kind, name);
+  };
+  for (const auto& [name, value] : figures["total"].items()) {
+    if (name != "outcomes" && name != "events" && name != "classes") {
+      shown.emplace(name == "rx" ? "outcome" : "gauge", name);
+    }
+  }
+  add("outcome", figures["total"]["outcomes"]);
+  add("event", figures["total"]["events"]);
+  add("backend", figures["backends"][0]);
+  for (const char* none : {"name", "address", "up", "usable"}) shown.erase({"backend", none});
+  std::set<std::pair<std::string, std::string>> explained;
+  const auto explanations = run_json("stats --explain");
+  for (const auto& one : explanations["counters"]) {
+    explained.emplace(one["kind"], one["name"]);
+    EXPECT_FALSE(one["meaning"].get<std::string>().empty()) << one;
+    EXPECT_EQ(one["kind"] == "outcome" && one["name"] != "rx", one.contains("term")) << one;
+  }
+  EXPECT_TRUE(std::includes(explained.begin(), explained.end(), shown.begin(), shown.end()));
+  EXPECT_EQ(explained.count({"prefilter", "dropped_stray"}), 1u);
+}
+
+TEST_F(CliTest, ExplainTakesNamesPartsAndTerms) {
+  EXPECT_EQ(run("stats --explain up_tc").out,
+            "KIND     COUNTER  TERM      MEANING\n"
+            "outcome  up_tc    upstream  matched, but truncated\n");
+  const std::string refused = run("stats --explain refused").out;
+  EXPECT_NE(refused.find("refused_rd0"), std::string::npos) << refused;
+  const std::string several = run("stats waiter_limit drop_acl --explain").out;
+  for (const char* name : {"waiter_limit_zone", "waiter_limit_src", "drop_acl"}) {
+    EXPECT_NE(several.find(name), std::string::npos) << several;
+  }
+  const Ran slip = run("stats --explain up_hegded");
+  EXPECT_EQ(slip.code, 2);
+  EXPECT_EQ(slip.err, "millrace: no counter is named \"up_hegded\"; did you mean \"up_hedged\"?\n");
+  EXPECT_EQ(run("stats up_tc").code, 2) << "only with --explain";
+  EXPECT_EQ(run("stats --explain --delta 1").code, 2);
+}
+
 TEST_F(CliTest, SecondsAreNumbersOfTheirRange) {
   const std::array<const char*, 3> options[] = {{"status --timeout ", "--timeout", "0.001 to 3600"},
                                                 {"stats --delta ", "--delta", "0.001 to 86400"},
