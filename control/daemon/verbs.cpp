@@ -142,7 +142,7 @@ void config_show_verb(Daemon& daemon, const Json& request, const Respond& respon
   if (!arguments.status().ok()) return refuse(respond, arguments.status());
   const bool effective = what == "effective";
   respond({{},
-           {{"yaml", dump_yaml(effective ? daemon.current().config : Config{})},
+           {{"yaml", effective ? dump_yaml(daemon.current().config) : dump_defaults()},
             {"generation", daemon.current().generation()}},
            {}});
 }

@@ -54,6 +54,15 @@ TEST_F(CliTest, ExplainTakesNamesPartsAndTerms) {
   EXPECT_EQ(run("stats --explain --delta 1").code, 2);
 }
 
+TEST_F(CliTest, DefaultsAreAConfigThatCheckTakes) {
+  const std::string file = dir / "defaults.yaml";
+  write_file(file, run("config show --default").out);
+  EXPECT_EQ(run("config check " + file).err, "");
+  EXPECT_NE(read_file(file).find("    max_in_flight: 0\n"), std::string::npos);
+  start_and_wait();
+  EXPECT_EQ(ask({{"verb", "config-show"}, {"what", "default"}}).data["yaml"], read_file(file));
+}
+
 TEST_F(CliTest, SecondsAreNumbersOfTheirRange) {
   const std::array<const char*, 3> options[] = {{"status --timeout ", "--timeout", "0.001 to 3600"},
                                                 {"stats --delta ", "--delta", "0.001 to 86400"},
