@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
               {1, 1, "binds", "is missing"},
               {1, 1, "backends", "is missing"}}},
         Case{"NotAMap", "- a\n", {{1, 1, "", "expects a map of sections"}}},
-        Case{"Syntax", "ports: [{name: p\nbinds: x\n", {{2, 6, "", "not valid YAML"}}},
+        Case{"Syntax", "ports: [{name: p\nbinds: x\n", {{1, 9, "", "is not closed"}}},
         Case{"UnclosedBracket", with("upstream: {tries: 3\n"), {{4, 11, "", "not valid YAML"}}},
         Case{"BadIndent", "ports:\n  - name: p\n   interface: x\n", {{3, 4, "", "not valid YAML"}}},
         Case{"Tab", "ports:\n\t- name: p\n", {{2, 1, "", "use spaces"}}},
