@@ -212,7 +212,7 @@ extern template struct Choice<LogLevel>;
 struct Ports {
   static constexpr uint32_t kWidthMin =
       1024;  // guessing an answer's port must stay hard (RFC 5452)
-  static std::string type(const FieldInfo&) { return "[first, last]"; }
+  static std::string type(const FieldInfo&) { return "[first, last] or first-last"; }
   static std::string allowed(const FieldInfo& info);
   static std::string read(const yaml::Node& node, const FieldInfo& info, PortRange& value);
   static std::string check(const PortRange& value, const FieldInfo& info);

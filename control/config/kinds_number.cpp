@@ -218,7 +218,7 @@ std::string Ports::read(const yaml::Node& node, const FieldInfo& info, PortRange
     is_range = dash < text.size() && parse_digits(text.substr(0, dash), ends[0]) &&
                parse_digits(text.substr(dash + 1), ends[1]);
   }
-  if (!is_range) return expected("[first, last], such as [10000, 32000]", allowed(info), node);
+  if (!is_range) return expected("[10000, 32000] or 10000-32000, say", allowed(info), node);
   for (const uint64_t end : ends) {
     if (end < info.lo || end > info.hi) return out_of_range(std::to_string(end), allowed(info));
   }

@@ -336,8 +336,32 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 24, "upstream.port_range", "65535 is out of range"}}},
         Case{"RangeOfOne",
              with("upstream: {port_range: [20000]}\n"),
-             {{4, 24, "upstream.port_range", "[first, last]"}}}),
+             {{4, 24, "upstream.port_range", "expects [10000, 32000] or 10000-32000"}}}),
     name_of);
+
+TEST(PortRange, IsWrittenInTwoWays) {
+  for (const char* text : {"[10000, 32000]", "10000-32000", "'10000-32000'"}) {
+    const LoadResult result = load(with("upstream: {port_range: " + std::string(text) + "}\n"));
+    ASSERT_TRUE(result.ok()) << result.text();
+    EXPECT_EQ(result.config->upstream.port_range, (PortRange{10000, 32001})) << text;
+  }
+  constexpr const char* kForm = "expects [10000, 32000] or 10000-32000, say (1024 to 65534, at";
+  const std::pair<const char*, const char*> wrong[] = {
+      {"32000-10000", "the last port is below the first: allowed 1024 to 65534"},
+      {"0-20000", "0 is out of range: allowed 1024 to 65534"},
+      {"20000-65535", "65535 is out of range: allowed 1024 to 65534"},
+      {"20000-99999999999999999999", "is out of range: allowed 1024 to 65534"},
+      {"20000-20100", "[20000, 20100] is out of range: allowed 1024 to 65534, at least 1024 ports"},
+      {"10000 - 32000", kForm}, {"10000- 32000", kForm}, {"10000-", kForm}, {"-32000", kForm},
+      {"10000", kForm}, {"1-2-3", kForm}, {"10000-x", kForm}, {"10000..32000", kForm},
+      {"[10000-32000]", kForm}, {"[10000, 20000, 32000]", kForm}, {"", kForm}};
+  for (const auto& [text, message] : wrong) {
+    const LoadResult result = load(with("upstream:\n  port_range: " + std::string(text) + "\n"));
+    ASSERT_EQ(result.diagnostics.size(), 1u) << text << result.text();
+    EXPECT_EQ(result.diagnostics[0].key, "upstream.port_range") << text;
+    EXPECT_THAT(result.text(), ::testing::HasSubstr(message)) << text;
+  }
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Together, Broken,
