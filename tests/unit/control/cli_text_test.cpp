@@ -1,14 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `millrace` tells an operator who has no source at hand.
 
+#include <fcntl.h>
+#include <sched.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
 
+#include "control/daemon/unique_fd.hpp"
 #include "tests/unit/control/cli_fixture.hpp"
 
 namespace millrace::ctl {
 namespace {
+
+// For the thread that makes it, and those that it starts.
+class NewNetworkNamespace {
+ public:
+  NewNetworkNamespace()
+      : before_(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)),
+        made_(before_.valid() && ::unshare(CLONE_NEWNET) == 0) {}
+  ~NewNetworkNamespace() {
+    if (made_ && ::setns(before_.get(), CLONE_NEWNET) != 0) std::abort();
+  }
+  bool made() const { return made_; }
+
+ private:
+  UniqueFd before_;
+  bool made_;
+};
 
 TEST_F(CliTest, EveryFigureOfStatsIsExplained) {
   start_and_wait();
@@ -82,6 +102,28 @@ TEST_F(CliTest, SecondsAreNumbersOfTheirRange) {
   for (const char* text : {"0.001", "3600", "1e2", ".5"}) {
     EXPECT_EQ(run(std::string("status --timeout ") + text).code, 3) << text;
   }
+}
+
+TEST_F(CliTest, APortWithoutALinkIsMarked) {
+  const NewNetworkNamespace empty;  // in which lo is down
+  if (!empty.made()) GTEST_SKIP() << "needs root";
+  std::string yaml = config_yaml();
+  yaml.replace(yaml.find("interface: va"), 13, "interface: lo");
+  start_and_wait(yaml);
+  const Ran down = run("status");
+  EXPECT_NE(down.out.find("PORT  INTERFACE  LINK  XDP\np0    lo         down  native\n"),
+            std::string::npos)
+      << down.out;
+  EXPECT_NE(down.out.find("\nwarning: port p0: lo is down, no packet comes or goes there: `ip link "
+                          "set lo up`\n"),
+            std::string::npos)
+      << down.out;
+  EXPECT_EQ(run_json("status")["ports"][0]["link"], "down");
+  ASSERT_EQ(std::system("ip link set lo up"), 0);
+  const Ran up = run("status");
+  EXPECT_NE(up.out.find("p0    lo         up    native\n"), std::string::npos) << up.out;
+  EXPECT_EQ(up.out.find("warning"), std::string::npos) << up.out;
+  EXPECT_EQ(run_json("status")["ports"][0]["why"], "");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // The small parts: history, environment checks, names and records as text, processes, log limits.
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 
 #include "control/daemon/dns_text.hpp"
 #include "control/daemon/environment.hpp"
+#include "control/daemon/link_state.hpp"
 #include "control/daemon/process.hpp"
 #include "control/daemon/run_dir.hpp"
 #include "control/daemon/stats_json.hpp"
@@ -73,6 +75,18 @@ TEST(EnvironmentTest, FewerQueuesThanWorkers) {
   const auto fixed = check_queues(config, "p0", "lo", queue_state("lo"));
   ASSERT_EQ(fixed.size(), 1u);
   EXPECT_EQ(fixed[0].text.find("ethtool"), std::string::npos) << fixed[0].text;
+}
+
+TEST(LinkStateTest, IsThatOfTheKernel) {
+  EXPECT_EQ(link_state("mr-none0"), LinkState::missing);
+  EXPECT_NE(link_state("lo"), LinkState::missing);
+  EXPECT_EQ(link_state_of(IFF_UP | IFF_RUNNING), LinkState::up);
+  EXPECT_EQ(link_state_of(IFF_UP | IFF_BROADCAST), LinkState::no_carrier);
+  EXPECT_EQ(link_state_of(IFF_RUNNING), LinkState::down);
+  EXPECT_EQ(link_advice(LinkState::up, "va"), "");
+  for (const auto state : {LinkState::no_carrier, LinkState::down, LinkState::missing}) {
+    EXPECT_EQ(link_advice(state, "va").find("va "), 0u);
+  }
 }
 
 TEST(EnvironmentTest, BindThatIsOnNoInterfaceIsAWarning) {
