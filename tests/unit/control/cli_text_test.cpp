@@ -126,5 +126,24 @@ TEST_F(CliTest, APortWithoutALinkIsMarked) {
   EXPECT_EQ(run_json("status")["ports"][0]["why"], "");
 }
 
+TEST_F(CliTest, AnEntryIsShownWithTheClientsThatItIsFor) {
+  start_and_wait();
+  EXPECT_EQ(run_json("cache lookup www.example.org")["rows"][0]["client_subnet"], nullptr);
+  tell_fake("subnet");
+  EXPECT_EQ(run("cache lookup a.test").out,
+            "; a.test. IN A NOERROR, ttl 260 of 300 s do, for clients in 198.18.5.0/24\n"
+            "a.test.\t260\tIN\tA\t198.18.1.1\n");
+  tell_fake("subnet exact");
+  EXPECT_NE(run("cache lookup a.test").out.find(", for clients that tell just 198.18.5.0/24\n"),
+            std::string::npos);
+}
+
+TEST_F(CliTest, AnEntryIsShownWithTheNameOfItsPacketCache) {
+  start_and_wait(config_yaml("packet_caches:\n  - {name: one, size: 32MiB}\n"
+                             "pools:\n  - {name: default, packet_cache: one}\n"));
+  EXPECT_EQ(run_json("cache lookup a.test")["rows"][0]["packet_cache"], "one");
+  EXPECT_NE(run("cache lookup a.test").out.find(" do, in packet cache one\n"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace millrace::ctl

@@ -224,6 +224,25 @@ TEST(DnsTextTest, RecordsOfARow) {
   EXPECT_EQ(row["complete"], true);
 }
 
+TEST(DnsTextTest, ClientsOfARow) {
+  const auto name = wire_name("a.test").value();
+  abi::CacheRow row{};
+  const auto subnet = [&] { return cache_row_json(row, name)["client_subnet"]; };
+  EXPECT_EQ(subnet(), nullptr);
+  row.subnet_family = 2;
+  row.subnet_bits = 49;
+  row.subnet_scope = 56;
+  row.subnet_exact = 1;
+  std::copy_n("\xfd\0\0\x18\0\1\x80", 7, row.subnet);
+  EXPECT_EQ(subnet()["prefix"], "fd00:18:1:8000::/49");
+  EXPECT_EQ(subnet()["scope"], 56);
+  EXPECT_EQ(subnet()["exact"], true);
+  row = {};
+  row.subnet_family = 1;
+  EXPECT_EQ(subnet()["prefix"], "0.0.0.0/0");
+  EXPECT_EQ(subnet()["exact"], false);
+}
+
 TEST(DnsTextTest, BodyThatWasCutIsReadAsFarAsItGoes) {
   const auto name = wire_name("a.test").value();
   const auto cut = cache_row_json(
