@@ -16,11 +16,27 @@ std::string flags_text(const Json& row) {
   return flags;
 }
 
+// For whom it is, where that is not everybody.
+std::string clients_text(const Json& row) {
+  const Json subnet = row.value("client_subnet", Json());
+  if (!subnet.is_object()) return "";
+  const std::string prefix = subnet.value("prefix", "?");
+  if (!subnet.value("exact", false)) return ", for clients in " + prefix;
+  return prefix == "0.0.0.0/0" ? ", for clients that want nothing told of their subnet"
+                               : ", for clients that tell just " + prefix;
+}
+
+// The one that a config without `packet_caches` has needs no name.
+std::string cache_text(const Json& row) {
+  const std::string name = row.value("packet_cache", "default");
+  return name == "default" ? "" : ", in packet cache " + name;
+}
+
 void print_row(const Json& row) {
-  std::printf("; %s %s %s %s, ttl %u of %u s%s\n", row.value("name", "?").c_str(),
+  std::printf("; %s %s %s %s, ttl %u of %u s%s%s%s\n", row.value("name", "?").c_str(),
               row.value("class", "?").c_str(), row.value("type", "?").c_str(),
               row.value("rcode", "?").c_str(), row.value("ttl", 0u), row.value("lifetime", 0u),
-              flags_text(row).c_str());
+              flags_text(row).c_str(), clients_text(row).c_str(), cache_text(row).c_str());
   for (const auto& record : row.value("records", Json::array())) {
     std::printf("%s\t%u\t%s\t%s\t%s\n", record.value("name", "").c_str(), record.value("ttl", 0u),
                 record.value("class", "").c_str(), record.value("type", "").c_str(),
@@ -60,8 +76,8 @@ void lookup(Session& session, const LookupOptions& options) {
 
 void add_cache_lookup(CLI::App& cache, Session& session) {
   auto* verb = cache.add_subcommand(
-      "lookup", "show what the cache holds for a name: one entry per type and DO/CD bit, with the "
-                "seconds left to live");
+      "lookup", "show what the cache holds for a name: one entry per type, DO/CD bit and client "
+                "subnet, with the seconds left to live");
   verb->fallthrough();
   auto options = std::make_shared<LookupOptions>();
   verb->add_option("NAME", options->name, "domain name")->required();

@@ -10,7 +10,7 @@ namespace {
 
 void show(Session& session, bool defaults) {
   // The defaults are this program's own; asking needs no daemon.
-  Json data{{"yaml", defaults ? ctl::dump_yaml(ctl::Config{}) : std::string()}};
+  Json data{{"yaml", defaults ? ctl::dump_defaults() : std::string()}};
   if (!defaults) {
     Reply reply = session.call({{"verb", "config-show"}, {"what", "effective"}});
     if (!reply.status.ok()) return session.fail(reply);
@@ -28,7 +28,8 @@ void add_config_show(CLI::App& config, Session& session) {
   verb->fallthrough();
   auto defaults = std::make_shared<bool>(false);
   auto* wanted = verb->add_flag("--default", *defaults,
-                                "print the defaults instead; needs no daemon");
+                                "print every key with its default instead, with an example "
+                                "where one is required; needs no daemon");
   auto effective = std::make_shared<bool>(false);
   verb->add_flag("--effective", *effective, "what runs now (the default)")->excludes(wanted);
   verb->callback([&session, defaults, effective] { show(session, *defaults); });

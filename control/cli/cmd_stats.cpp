@@ -5,6 +5,7 @@
 #include <memory>
 #include <thread>
 
+#include "control/cli/explain.hpp"
 #include "control/cli/session.hpp"
 #include "control/cli/stats_delta.hpp"
 #include "control/cli/table.hpp"
@@ -96,10 +97,7 @@ void print_text(const Json& data) {
   add_rows(outcomes, data, "outcomes");
   Table events = core_table(data, "EVENT");
   add_rows(events, data, "events");
-  for (const char* gauge : {"waiters", "inflight", "entries", "memory_used", "memory_total",
-                            "memory_retired"}) {
-    add_row(events, data, gauge);
-  }
+  for (const auto& gauge : kGauges) add_row(events, data, gauge.name);
   if (data.contains("seconds")) std::printf("in %.1f s\n\n", data["seconds"].get<double>());
   std::printf("%s\n%s\n%s\n%s\n", outcomes.text().c_str(), events.text().c_str(),
               identity_text(data).c_str(), misses_text(data).c_str());
@@ -124,21 +122,50 @@ void stats(Session& session, double delta_s) {
   print_text(reply.data);
 }
 
+void print_explanations(Session& session, const std::vector<std::string>& words) {
+  const auto found = explain(words);
+  if (!found.ok()) return session.fail(found.status());
+  Json counters = Json::array();
+  Table table({"KIND", "COUNTER", "TERM", "MEANING"});
+  for (const Explanation& one : found.value()) {
+    counters.push_back({{"kind", one.kind}, {"name", one.name}, {"meaning", one.text}});
+    if (!one.term.empty()) counters.back()["term"] = one.term;
+    table.add({std::string(one.kind), std::string(one.name), std::string(one.term),
+               std::string(one.text)});
+  }
+  if (session.json) return session.print_json({{"counters", std::move(counters)}});
+  std::printf("%s", table.text().c_str());
+}
+
 }  // namespace
 
 void add_stats(CLI::App& app, Session& session) {
   auto* verb = app.add_subcommand(
       "stats",
       "what became of every packet, per core, and whether the sums hold. Counters begin at 0 when "
-      "the data plane starts and are never reset; see uptime_s");
+      "the data plane starts and are never reset; see uptime_s.\n"
+      "What a counter means: --explain");
   verb->fallthrough();
-  auto delta_s = std::make_shared<double>(0);
-  verb->add_option("--delta", *delta_s, "only what happens in the next SECONDS")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.001, 86400.0));
-  verb->callback([&session, delta_s] {
+  struct Options {
+    double delta_s = 0;
+    bool explain = false;
+    std::vector<std::string> words;
+  };
+  auto options = std::make_shared<Options>();
+  auto* delta =
+      verb->add_option("--delta", options->delta_s, "only what happens in the next SECONDS")
+          ->type_name("SECONDS")
+          ->check(seconds_in(0.001, 86400));
+  auto* meaning = verb->add_flag("--explain", options->explain,
+                                 "say what the counters mean instead; needs no daemon");
+  meaning->excludes(delta);
+  verb->add_option("COUNTER", options->words,
+                   "with --explain: only these, by name, by part of a name, or by term of the sum")
+      ->needs(meaning);
+  verb->callback([&session, options] {
+    if (options->explain) return print_explanations(session, options->words);
     try {
-      stats(session, *delta_s);
+      stats(session, options->delta_s);
     } catch (const Json::exception&) {
       session.fail(ctl::Status(ctl::Code::error,
                                "millraced is of another version; see `millrace version`"));

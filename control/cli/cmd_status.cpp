@@ -67,10 +67,10 @@ void print_cache(const Json& cache) {
 }
 
 void print_tables(const Json& data) {
-  Table ports({"PORT", "INTERFACE", "XDP"});
+  Table ports({"PORT", "INTERFACE", "LINK", "XDP"});
   for (const auto& port : data.value("ports", Json::array())) {
     ports.add({port.value("name", ""), port.value("interface", port.value("device", "")),
-               port.value("xdp", "-")});
+               port.value("link", "-"), port.value("xdp", "-")});
   }
   Table binds({"BIND", "ADDRESS"});
   for (const auto& bind : data.value("binds", Json::array())) {
@@ -106,6 +106,10 @@ void status(Session& session) {
   print_generations(data);
   if (data.contains("cache")) print_cache(data["cache"]);
   print_tables(data);
+  for (const auto& port : data.value("ports", Json::array())) {
+    const std::string name = port.value("name", ""), why = port.value("why", "");
+    if (!why.empty()) std::printf("\nwarning: port %s: %s\n", name.c_str(), why.c_str());
+  }
   for (const auto& fault : data.value("socket_faults", Json::array())) {
     std::printf("\nwarning: %s\n", fault.get<std::string>().c_str());
   }
@@ -115,8 +119,8 @@ void status(Session& session) {
 
 void add_status(CLI::App& app, Session& session) {
   auto* verb = app.add_subcommand(
-      "status", "processes, generation of each core, ports and XDP mode, backends and their next "
-                "hops, cache fill");
+      "status", "processes, generation of each core, ports with link and XDP mode, backends and "
+                "their next hops, cache fill");
   verb->fallthrough();
   verb->callback([&session] {
     try {

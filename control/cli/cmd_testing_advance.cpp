@@ -31,7 +31,7 @@ void add_testing_advance(CLI::App& testing, Session& session) {
   auto seconds = std::make_shared<double>(0);
   verb->add_option("SECONDS", *seconds, "how far, in steps of 0.001")
       ->required()
-      ->check(CLI::Range(0.0, kSecondsMax));
+      ->check(seconds_in(0, kSecondsMax));
   verb->callback([&session, seconds] { advance(session, *seconds); });
 }
 

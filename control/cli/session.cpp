@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -146,6 +147,20 @@ void Session::print_json(const Json& value) const {
   std::fprintf(stdout, "%s\n", text.c_str());
 }
 
+CLI::Validator seconds_in(double lo, double hi) {
+  char range[64];
+  std::snprintf(range, sizeof range, "%.10g to %.10g", lo, hi);
+  // The library's own check takes "nan" and hexadecimal numbers.
+  const auto check = [lo, hi, wanted = std::string(range)](const std::string& text) {
+    double seconds = 0;
+    const char* end = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), end, seconds);
+    const bool fits = read.ec == std::errc() && read.ptr == end && seconds >= lo && seconds <= hi;
+    return fits ? std::string() : "\"" + text + "\" is not a number of seconds from " + wanted;
+  };
+  return CLI::Validator(check, range);
+}
+
 void add_common_options(CLI::App& app, Session& session) {
   app.add_flag("--json", session.json, "print JSON");
   app.add_option("--run-dir", session.run_dir, "where millraced.sock is")
@@ -155,7 +170,7 @@ void add_common_options(CLI::App& app, Session& session) {
   app.add_option("--timeout", session.timeout_s,
                  "give up after this many seconds (exit code 5; default 10, config apply 80)")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.001, 3600.0))
+      ->check(seconds_in(0.001, 3600))
       ->each([&session](const std::string&) { session.timeout_given = true; });
   // Every verb inherits it: a verb's help names its own options only.
   app.footer(

@@ -58,6 +58,10 @@ void add_cache_lookup(CLI::App& cache, Session& session);
 void add_cache_flush(CLI::App& cache, Session& session);
 void add_testing_advance(CLI::App& testing, Session& session);
 
+// For an option that takes seconds: a decimal number of that range, and nothing else; other texts
+// are an error of usage that names the range.
+CLI::Validator seconds_in(double lo, double hi);
+
 // --json, --run-dir and --timeout, taken anywhere after the verb as well.
 void add_common_options(CLI::App& app, Session& session);
 

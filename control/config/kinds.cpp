@@ -27,6 +27,45 @@ std::string read_text(const yaml::Node& node, std::string_view what, std::string
   return "";
 }
 
+// In lower case and without the closing dot.
+std::string canonical_suffix(std::string text) {
+  if (text.size() > 1 && text.back() == '.') text.pop_back();
+  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  });
+  return text;
+}
+
+std::string suffix_problem(const std::string& suffix) {
+  if (suffix == ".") return "";
+  std::size_t label = 0;  // bytes of the one that we are in
+  bool good = !suffix.empty() && suffix.back() != '.' && suffix.size() <= 253;
+  for (const char c : suffix) {
+    good = good && (c == '.' ? label != 0 : is_alnum(c) || c == '-' || c == '_');
+    label = c == '.' ? 0 : label + 1;
+    good = good && label <= 63;
+  }
+  if (good) return "";
+  return shown(suffix) +
+         " is not a DNS name: allowed are letters, digits, '-' and '_', at most 63 between two "
+         "dots and 253 in all";
+}
+
+std::string read_prefix(const yaml::Node& item, Prefix& value) {
+  static constexpr std::string_view kExample = "a prefix such as 198.18.0.0/16 or \"fd00:18::/32\"";
+  if (item.kind != yaml::Node::Kind::scalar) return expected(kExample, "", item);
+  const Result<Prefix> prefix = parse_prefix(item.text);
+  if (!prefix.ok()) return expected(kExample, "", item) + ": " + prefix.status().message();
+  value = prefix.value();
+  return "";
+}
+
+bool is_secret(std::string_view text) {
+  return text.size() == 32 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isxdigit(c) != 0;
+         });
+}
+
 }  // namespace
 
 std::string clip(std::string_view text) {
@@ -104,11 +143,15 @@ std::string Names::read(const yaml::Node& node, const FieldInfo& info,
   }
   std::vector<std::string> names;
   for (const yaml::Node& item : node.items) {
-    if (item.kind != yaml::Node::Kind::scalar) return expected("names in the list", "", item);
+    if (std::string problem = item_problem(item, info); !problem.empty()) return problem;
     names.push_back(item.text);
   }
   value = std::move(names);
   return "";
+}
+
+std::string Names::item_problem(const yaml::Node& item, const FieldInfo&) {
+  return item.kind == yaml::Node::Kind::scalar ? "" : expected("names in the list", "", item);
 }
 
 std::string Names::check(const std::vector<std::string>& value, const FieldInfo& info) {
@@ -137,32 +180,20 @@ std::string Suffixes::read(const yaml::Node& node, const FieldInfo& info,
   std::vector<std::string> suffixes;
   for (const yaml::Node& item : node.items) {
     if (item.kind != yaml::Node::Kind::scalar) return expected("DNS names in the list", "", item);
-    std::string text = item.text;
-    if (text.size() > 1 && text.back() == '.') text.pop_back();
-    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-    });
-    suffixes.push_back(std::move(text));
+    suffixes.push_back(canonical_suffix(item.text));
   }
   value = std::move(suffixes);
   return "";
 }
 
+std::string Suffixes::item_problem(const yaml::Node& item, const FieldInfo&) {
+  if (item.kind != yaml::Node::Kind::scalar) return expected("DNS names in the list", "", item);
+  return suffix_problem(canonical_suffix(item.text));
+}
+
 std::string Suffixes::check(const std::vector<std::string>& value, const FieldInfo& info) {
   for (const std::string& suffix : value) {
-    if (suffix == ".") continue;
-    std::size_t label = 0;  // bytes of the one that we are in
-    bool good = !suffix.empty() && suffix.back() != '.' && suffix.size() <= 253;
-    for (const char c : suffix) {
-      good = good && (c == '.' ? label != 0 : is_alnum(c) || c == '-' || c == '_');
-      label = c == '.' ? 0 : label + 1;
-      good = good && label <= 63;
-    }
-    if (!good) {
-      return shown(suffix) +
-             " is not a DNS name: allowed are letters, digits, '-' and '_', at most 63 between two "
-             "dots and 253 in all";
-    }
+    if (std::string problem = suffix_problem(suffix); !problem.empty()) return problem;
   }
   if (value.size() >= info.lo && value.size() <= info.hi) return "";
   if (value.empty()) return "the list is empty: allowed " + allowed(info);
@@ -191,15 +222,17 @@ std::string Secrets::read(const yaml::Node& node, const FieldInfo& info,
   return "";
 }
 
+std::string Secrets::item_problem(const yaml::Node& item, const FieldInfo&) {
+  const bool good = item.kind == yaml::Node::Kind::scalar && is_secret(item.text);
+  return good ? "" : "is not a secret: a secret has 32 hexadecimal digits";
+}
+
 std::string Secrets::check(const std::vector<std::string>& value, const FieldInfo& info) {
   if (value.size() > info.hi) {
     return out_of_range(std::to_string(value.size()) + " secrets", allowed(info));
   }
   for (std::size_t i = 0; i < value.size(); ++i) {
-    const std::string& secret = value[i];
-    const bool is_hex = std::all_of(secret.begin(), secret.end(),
-                                    [](unsigned char c) { return std::isxdigit(c) != 0; });
-    if (secret.size() == 32 && is_hex) continue;
+    if (is_secret(value[i])) continue;
     return "the " + std::string(i == 0 ? "first" : "second") + " is not a secret: allowed are " +
            allowed(info);
   }
@@ -212,19 +245,22 @@ std::string Prefixes::allowed(const FieldInfo& info) {
 
 std::string Prefixes::read(const yaml::Node& node, const FieldInfo& info,
                            std::vector<Prefix>& value) {
-  static constexpr std::string_view kExample = "a prefix such as 198.18.0.0/16 or \"fd00:18::/32\"";
   if (node.kind != yaml::Node::Kind::list) {
     return expected("a list of prefixes such as [198.18.0.0/16]", allowed(info), node);
   }
   std::vector<Prefix> prefixes;
   for (const yaml::Node& item : node.items) {
-    if (item.kind != yaml::Node::Kind::scalar) return expected(kExample, "", item);
-    Result<Prefix> prefix = parse_prefix(item.text);
-    if (!prefix.ok()) return expected(kExample, "", item) + ": " + prefix.status().message();
-    prefixes.push_back(prefix.value());
+    if (std::string problem = read_prefix(item, prefixes.emplace_back()); !problem.empty()) {
+      return problem;
+    }
   }
   value = std::move(prefixes);
   return "";
+}
+
+std::string Prefixes::item_problem(const yaml::Node& item, const FieldInfo&) {
+  Prefix prefix;
+  return read_prefix(item, prefix);
 }
 
 std::string Prefixes::check(const std::vector<Prefix>& value, const FieldInfo& info) {

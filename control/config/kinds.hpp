@@ -9,6 +9,8 @@
 //     check(value, info)        returns what is wrong with the value, empty: nothing
 //     format(value)      as in YAML; read() gives the same value back, and equal texts mean equal
 //                        values, so diff() may compare texts
+// A kind of lists has besides
+//     item_problem(node, info)  what is wrong with one item by itself, whatever the others are
 // read() leaves `value` alone when it fails. It accepts what fits the member; check() knows the
 // range.
 //
@@ -61,6 +63,7 @@ struct Names {
   static std::string allowed(const FieldInfo& info);
   static std::string read(const yaml::Node& node, const FieldInfo& info,
                           std::vector<std::string>& value);
+  static std::string item_problem(const yaml::Node& item, const FieldInfo& info);
   static std::string check(const std::vector<std::string>& value, const FieldInfo& info);
   static std::string format(const std::vector<std::string>& value);
 };
@@ -70,6 +73,7 @@ struct Prefixes {
   static std::string allowed(const FieldInfo& info);
   static std::string read(const yaml::Node& node, const FieldInfo& info,
                           std::vector<Prefix>& value);
+  static std::string item_problem(const yaml::Node& item, const FieldInfo& info);
   static std::string check(const std::vector<Prefix>& value, const FieldInfo& info);
   static std::string format(const std::vector<Prefix>& value);
 };
@@ -80,6 +84,7 @@ struct Suffixes {
   static std::string allowed(const FieldInfo& info);
   static std::string read(const yaml::Node& node, const FieldInfo& info,
                           std::vector<std::string>& value);
+  static std::string item_problem(const yaml::Node& item, const FieldInfo& info);
   static std::string check(const std::vector<std::string>& value, const FieldInfo& info);
   static std::string format(const std::vector<std::string>& value);
 };
@@ -90,6 +95,7 @@ struct Secrets {
   static std::string allowed(const FieldInfo& info);
   static std::string read(const yaml::Node& node, const FieldInfo& info,
                           std::vector<std::string>& value);
+  static std::string item_problem(const yaml::Node& item, const FieldInfo& info);
   static std::string check(const std::vector<std::string>& value, const FieldInfo& info);
   static std::string format(const std::vector<std::string>& value) { return Names::format(value); }
 };
@@ -209,7 +215,7 @@ extern template struct Choice<LogLevel>;
 struct Ports {
   static constexpr uint32_t kWidthMin =
       1024;  // guessing an answer's port must stay hard (RFC 5452)
-  static std::string type(const FieldInfo&) { return "[first, last]"; }
+  static std::string type(const FieldInfo&) { return "[first, last] or first-last"; }
   static std::string allowed(const FieldInfo& info);
   static std::string read(const yaml::Node& node, const FieldInfo& info, PortRange& value);
   static std::string check(const PortRange& value, const FieldInfo& info);
@@ -221,6 +227,7 @@ struct Vlans {
   static std::string allowed(const FieldInfo& info);
   static std::string read(const yaml::Node& node, const FieldInfo& info,
                           std::vector<uint16_t>& value);
+  static std::string item_problem(const yaml::Node& item, const FieldInfo& info);
   static std::string check(const std::vector<uint16_t>& value, const FieldInfo& info);
   static std::string format(const std::vector<uint16_t>& value);
 };
@@ -230,6 +237,7 @@ struct Cores {
   static std::string type(const FieldInfo&) { return "list of CPUs"; }
   static std::string allowed(const FieldInfo& info);
   static std::string read(const yaml::Node& node, const FieldInfo& info, std::vector<int>& value);
+  static std::string item_problem(const yaml::Node& item, const FieldInfo& info);
   static std::string check(const std::vector<int>& value, const FieldInfo& info);
   static std::string format(const std::vector<int>& value);
 };

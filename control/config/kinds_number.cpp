@@ -218,7 +218,7 @@ std::string Ports::read(const yaml::Node& node, const FieldInfo& info, PortRange
     is_range = dash < text.size() && parse_digits(text.substr(0, dash), ends[0]) &&
                parse_digits(text.substr(dash + 1), ends[1]);
   }
-  if (!is_range) return expected("[first, last], such as [10000, 32000]", allowed(info), node);
+  if (!is_range) return expected("[10000, 32000] or 10000-32000, say", allowed(info), node);
   for (const uint64_t end : ends) {
     if (end < info.lo || end > info.hi) return out_of_range(std::to_string(end), allowed(info));
   }
@@ -258,6 +258,12 @@ std::string Vlans::read(const yaml::Node& node, const FieldInfo& info,
   return "";
 }
 
+std::string Vlans::item_problem(const yaml::Node& item, const FieldInfo& info) {
+  uint16_t vlan = 0;
+  std::string problem = read_count(item, allowed(info), vlan);
+  return problem.empty() ? check({vlan}, info) : problem;
+}
+
 std::string Vlans::check(const std::vector<uint16_t>& value, const FieldInfo& info) {
   for (const uint16_t vlan : value) {
     std::string problem = in_range(vlan, info, std::to_string(vlan), allowed(info));
@@ -288,13 +294,18 @@ std::string Cores::read(const yaml::Node& node, const FieldInfo& info, std::vect
   if (node.items.empty()) return "the list is empty: allowed " + allowed(info);
   std::vector<int> cores;
   for (const yaml::Node& item : node.items) {
-    int core = 0;
-    if (std::string problem = Core::read(item, info, core); !problem.empty()) return problem;
-    if (core == kAutoCore) return expected("CPUs in the list", allowed(info), item);
-    cores.push_back(core);
+    if (std::string problem = item_problem(item, info); !problem.empty()) return problem;
+    cores.push_back(0);
+    static_cast<void>(Core::read(item, info, cores.back()));
   }
   value = std::move(cores);
   return "";
+}
+
+std::string Cores::item_problem(const yaml::Node& item, const FieldInfo& info) {
+  int core = 0;
+  if (is_auto(item)) return expected("CPUs in the list", allowed(info), item);
+  return Core::read(item, info, core);
 }
 
 std::string Cores::check(const std::vector<int>& value, const FieldInfo& info) {

@@ -104,6 +104,22 @@ void report_missing(yaml::Mark at, const std::string& path, std::string_view hel
   report.mark_broken(path);
 }
 
+// Of a list each item that is wrong is reported, at its place. False: none is.
+template <class Kind>
+bool report_items(const yaml::Node& list, const FieldInfo& info, const std::string& path,
+                  Report& report) {
+  bool any = false;
+  if constexpr (requires { Kind::item_problem(list, info); }) {
+    for (std::size_t i = 0; i < list.items.size() && !report.full(); ++i) {
+      const std::string problem = Kind::item_problem(list.items[i], info);
+      if (problem.empty()) continue;
+      report.error(list.items[i].at, element(path, i), problem);
+      any = true;
+    }
+  }
+  return any;
+}
+
 template <class Object>
 void read_object(const yaml::Node& node, const std::string& path, Object& object, Report& report) {
   report.place(path, node.at);
@@ -124,9 +140,12 @@ void read_object(const yaml::Node& node, const std::string& path, Object& object
     for (std::size_t i = 0; i < value->items.size() && i <= info.hi; ++i) {
       report.place(element(key, i), value->items[i].at);
     }
-    const std::string problem = decltype(kind)::read(*value, info, member);
-    if (problem.empty()) return;
-    report.error(value->at, key, problem);
+    using Kind = decltype(kind);
+    if (!report_items<Kind>(*value, info, key, report)) {
+      const std::string problem = Kind::read(*value, info, member);
+      if (problem.empty()) return;
+      report.error(value->at, key, problem);
+    }
     report.mark_broken(key);
   });
 }

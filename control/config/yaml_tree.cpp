@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/config/yaml_tree.hpp"
 
+#include "control/config/yaml_problem.hpp"
+
 #include <sstream>
 #include <stdexcept>
 #include <utility>
@@ -27,7 +29,7 @@ Mark mark_of(const YAML::Mark& mark) {
 // Puts events together to a tree. A stack of open containers; `slot` is where the next node goes.
 class Builder : public YAML::EventHandler {
  public:
-  explicit Builder(Node& root) : root_(root) {}
+  Builder(Node& root, const Lines& lines) : root_(root), lines_(lines) {}
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0) {
@@ -50,6 +52,9 @@ class Builder : public YAML::EventHandler {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
     Node node(Node::Kind::scalar, mark_of(mark));
+    if (auto error = problem_of_scalar(lines_, node.at, value)) {
+      throw Refused(error->at, std::move(error->message));
+    }
     node.quoted = tag == "!";
     node.text = value;
     add(std::move(node));
@@ -136,6 +141,7 @@ class Builder : public YAML::EventHandler {
   };
 
   Node& root_;
+  const Lines& lines_;
   std::vector<Open> stack_;
   std::size_t nodes_ = 0;
   int documents_ = 0;
@@ -213,7 +219,8 @@ std::vector<Error> parse(std::string_view text, Node& root) {
   std::vector<Error> errors = scan_text(text);
   if (!errors.empty()) return errors;
   root = Node(Node::Kind::null, {1, 1});
-  Builder builder(root);
+  const Lines lines(text);
+  Builder builder(root, lines);
   try {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
@@ -225,7 +232,7 @@ std::vector<Error> parse(std::string_view text, Node& root) {
     // What is not closed at the end of the text has no mark of its own.
     const bool at_end = e.mark.pos <= 0 || static_cast<std::size_t>(e.mark.pos) >= text.size();
     const Mark at = at_end ? builder.innermost() : mark_of(e.mark);
-    errors.push_back({at, "not valid YAML: " + e.msg});
+    errors.push_back(problem_of_text(lines, at, at_end, e.msg));
   } catch (const std::exception& e) {
     errors.push_back({{1, 1}, std::string("cannot be parsed: ") + e.what()});
   }

@@ -4,8 +4,8 @@
 //
 // A config needs little of YAML: maps, lists and scalars. What makes parsers expensive or documents
 // surprising is refused as soon as it is met: anchors and aliases, tags, a second document, deep
-// nesting, tabs that indent, text that is not UTF-8. Duplicate keys are kept for the reader to
-// report.
+// nesting, tabs that indent, scalars of more than one line, text that is not UTF-8. Duplicate keys
+// are kept for the reader to report.
 //
 // Threads: any; no state. Memory: kYamlNodesMax nodes and the text again. Failure: never throws.
 // yaml-cpp is used in yaml_tree.cpp alone.

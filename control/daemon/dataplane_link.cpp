@@ -13,16 +13,17 @@ namespace {
 
 constexpr std::size_t kPacketBytesMax = sizeof(abi::CacheReply);
 
+// In the words of who reads the log.
 const char* op_name(abi::Op op) {
   switch (op) {
-    case abi::Op::hello: return "hello";
-    case abi::Op::install_config: return "install_config";
-    case abi::Op::install_routes: return "install_routes";
-    case abi::Op::cache_lookup: return "cache_lookup";
-    case abi::Op::cache_flush: return "cache_flush";
-    case abi::Op::stop: return "stop";
-    case abi::Op::install_sockets: return "install_sockets";
-    case abi::Op::advance_clock: return "advance_clock";
+    case abi::Op::hello: return "a greeting";
+    case abi::Op::install_config: return "a new config";
+    case abi::Op::install_routes: return "new routes";
+    case abi::Op::cache_lookup: return "a cache lookup";
+    case abi::Op::cache_flush: return "a cache flush";
+    case abi::Op::stop: return "a request to stop";
+    case abi::Op::install_sockets: return "new TCP sockets";
+    case abi::Op::advance_clock: return "an advance of the clock";
   }
   return "?";
 }
@@ -78,7 +79,7 @@ void DataplaneLink::close() {
   auto abandoned = std::move(calls_);
   calls_.clear();
   for (auto& call : abandoned) {
-    call.done(Status(Code::unreachable, std::string("data plane went away during ") +
+    call.done(Status(Code::unreachable, std::string("data plane went away before it answered to ") +
                                             op_name(call.op)));
   }
 }
@@ -132,7 +133,7 @@ void DataplaneLink::send_next() {
   call.attached.clear();
   timeout_ = loop_.after(call.timeout, [this] {
     timeout_ = 0;
-    finish(Status(Code::timed_out, std::string("data plane did not answer ") +
+    finish(Status(Code::timed_out, std::string("data plane did not answer to ") +
                                        op_name(calls_.front().op) + " within " +
                                        std::to_string(calls_.front().timeout.count()) + " ms"));
   });

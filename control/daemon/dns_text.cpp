@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "control/config/prefix.hpp"
 #include "dataplane/base/byte_order.hpp"
 
 namespace millrace::ctl {
@@ -86,6 +87,17 @@ Json records_json(const abi::CacheRow& row, std::span<const uint8_t> qname) {
   return records;
 }
 
+// Null: it is for all clients.
+Json subnet_json(const abi::CacheRow& row) {
+  if (row.subnet_family == 0) return nullptr;
+  Prefix prefix{.family = static_cast<uint8_t>(row.subnet_family == 1 ? 4 : 6),
+                .bits = row.subnet_bits};
+  std::copy_n(row.subnet, prefix.family == 4 ? 4 : sizeof row.subnet, prefix.bytes.begin());
+  return {{"prefix", prefix.text()},
+          {"scope", row.subnet_scope},
+          {"exact", row.subnet_exact != 0}};
+}
+
 }  // namespace
 
 Result<std::vector<uint8_t>> wire_name(const std::string& text) {
@@ -158,7 +170,7 @@ Json cache_row_json(const abi::CacheRow& row, std::span<const uint8_t> qname) {
           {"cd", row.flag_cd != 0},
           {"ad", row.authentic_data != 0},
           {"negative", row.negative != 0},
-          {"packet_cache", row.packet_cache},
+          {"client_subnet", subnet_json(row)},
           {"complete", records.size() == promised},
           {"records", std::move(records)}};
 }

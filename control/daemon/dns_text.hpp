@@ -28,7 +28,8 @@ std::string rcode_text(uint8_t rcode);
 // The name in a row that the data plane sent, or why it is none.
 Result<std::span<const uint8_t>> name_of_row(const abi::CacheRow& row);
 
-// One cache row: name, class, type, rcode, lifetimes, flags and records. Records have a section,
+// One cache row: name, class, type, rcode, lifetimes, flags, records, and for which clients it is
+// (client_subnet; null: all). Records have a section,
 // owner, ttl (left), class, type and rdata in presentation form, the generic one of RFC 3597 where
 // the type is unknown. `qname`: what the row answers, as the operator may have spelt it.
 nlohmann::json cache_row_json(const abi::CacheRow& row, std::span<const uint8_t> qname);

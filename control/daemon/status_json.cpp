@@ -9,6 +9,7 @@
 
 #include "control/config/load.hpp"
 #include "control/daemon/daemon.hpp"
+#include "control/daemon/link_state.hpp"
 #include "control/daemon/read_text.hpp"
 #include "control/daemon/version.hpp"
 
@@ -48,6 +49,9 @@ Json ports_json(Daemon& daemon) {
       one["interface"] = port.interface;
       const Status there = daemon.prefilter().verify(port.interface);
       one["xdp"] = there.ok() ? daemon.prefilter().mode(port.interface) : there.message();
+      const LinkState link = link_state(port.interface);
+      one["link"] = link_state_text(link);
+      one["why"] = link_advice(link, port.interface);
     }
     ports.push_back(std::move(one));
   }

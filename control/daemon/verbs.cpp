@@ -142,7 +142,7 @@ void config_show_verb(Daemon& daemon, const Json& request, const Respond& respon
   if (!arguments.status().ok()) return refuse(respond, arguments.status());
   const bool effective = what == "effective";
   respond({{},
-           {{"yaml", dump_yaml(effective ? daemon.current().config : Config{})},
+           {{"yaml", effective ? dump_yaml(daemon.current().config) : dump_defaults()},
             {"generation", daemon.current().generation()}},
            {}});
 }
@@ -224,7 +224,8 @@ Status take_cache_reply(const Result<LinkReply>& result, abi::CacheReply& reply)
 }
 
 // Rows of a suffix have each its name; the one name of the others stays as the operator spelt it.
-Result<Json> cache_rows_json(const abi::CacheQuery& query, const abi::CacheReply& reply) {
+Result<Json> cache_rows_json(const Config& config, const abi::CacheQuery& query,
+                             const abi::CacheReply& reply) {
   Json rows = Json::array();
   for (const auto& row : std::span(reply.row, reply.rows)) {
     std::span<const uint8_t> name(query.name, query.name_bytes);
@@ -234,6 +235,9 @@ Result<Json> cache_rows_json(const abi::CacheQuery& query, const abi::CacheReply
       name = own.value();
     }
     rows.push_back(cache_row_json(row, name));
+    // Entries of a cache that the config has no more are on their way out.
+    const bool known = row.packet_cache < config.packet_caches.size();
+    rows.back()["packet_cache"] = known ? config.packet_caches[row.packet_cache].name : "";
   }
   return rows;
 }
@@ -247,12 +251,12 @@ void cache_lookup_verb(Daemon& daemon, const Json& request, const Respond& respo
   if (!daemon.supervisor().info()) return refuse(respond, data_plane_absent(daemon));
   daemon.supervisor().link().call(
       abi::Op::cache_lookup, query, daemon.options().query_timeout,
-      [query, respond](const Result<LinkReply>& result) {
+      [&daemon, query, respond](const Result<LinkReply>& result) {
         const bool nothing = result.ok() && result.value().code == abi::ReplyCode::not_found;
         auto reply = std::make_unique<abi::CacheReply>();
         const Status status = nothing ? Status() : take_cache_reply(result, *reply);
         if (!status.ok()) return refuse(respond, status);
-        auto rows = cache_rows_json(query, *reply);
+        auto rows = cache_rows_json(daemon.current().config, query, *reply);
         if (!rows.ok()) return refuse(respond, rows.status());
         respond({{}, {{"name", name_text({query.name, query.name_bytes})},
                       {"rows_total", reply->rows_total},

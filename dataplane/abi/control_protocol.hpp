@@ -106,6 +106,11 @@ struct CacheRow {
   uint16_t body_bytes;
   uint8_t name_bytes;   // wire length, root label included
   uint8_t name[255];    // of the question: wire form, lower case as in the key
+  uint8_t subnet_family;  // of the clients that it is for (RFC 7871): 1 IPv4, 2 IPv6; 0: all
+  uint8_t subnet_bits;
+  uint8_t subnet_scope;   // as the upstream said
+  uint8_t subnet_exact;   // 1: only for who tells just this subnet
+  uint8_t subnet[8];      // wire order, zeroes behind the bits
   uint8_t body[1400];   // answer without header, question and OPT, TTLs as stored, cut to fit
 };
 

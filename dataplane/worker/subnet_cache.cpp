@@ -179,6 +179,20 @@ uint8_t scope_of(const cache::Entry& entry) noexcept {
   return tail == key.len ? uint8_t{0} : key.bytes[tail + 2];
 }
 
+Variant variant_of(cache::KeyView key) noexcept {
+  Variant variant{};
+  const uint8_t* const tail = key.bytes + kKeyHeadBytes + name_bytes_of(key);
+  if (tail == key.bytes + key.len) return variant;
+  variant.family = tail[0] & ~kExactBit & 0xff;
+  variant.exact = (tail[0] & kExactBit) != 0;
+  variant.bits = tail[1];
+  variant.scope = tail[2];
+  uint8_t whole[8] = {};
+  std::memcpy(whole, tail + kHeadBytes, wire::subnet_octets(variant.bits));
+  variant.prefix = load_be64(whole);
+  return variant;
+}
+
 FoundVariant find_variant(const cache::ShardView& shard, const SubnetContext& context,
                           const cache::Entry& directory, const Key& key,
                           const SubnetAsker& asker) noexcept {

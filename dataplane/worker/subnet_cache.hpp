@@ -76,6 +76,9 @@ uint32_t name_bytes_of(cache::KeyView key) noexcept;
 // The SCOPE under which an entry was stored; 0: for all.
 uint8_t scope_of(const cache::Entry& entry) noexcept;
 
+// For whom that entry is; family 0: for all. `ends_s` is not set.
+Variant variant_of(cache::KeyView key) noexcept;
+
 // Where keys of variants get their hashes, and the time.
 struct SubnetContext {
   const HashSecret& secret;

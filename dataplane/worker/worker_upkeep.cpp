@@ -53,6 +53,12 @@ void fill_row(abi::CacheRow& row, const cache::Entry& entry, uint32_t age_s) noe
   row.ar_cnt = view.ar_cnt;
   row.name_bytes = static_cast<uint8_t>(name_bytes_of(key));
   std::memcpy(row.name, key.bytes + kKeyHeadBytes, row.name_bytes);
+  const Variant variant = variant_of(key);
+  row.subnet_family = variant.family;
+  row.subnet_bits = variant.bits;
+  row.subnet_scope = variant.scope;
+  row.subnet_exact = variant.exact;
+  store_be64(row.subnet, variant.prefix);
   row.body_bytes = static_cast<uint16_t>(
       std::min<std::size_t>(view.body_bytes, sizeof row.body));
   std::memcpy(row.body, view.body, row.body_bytes);

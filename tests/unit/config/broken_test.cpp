@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
               {1, 1, "binds", "is missing"},
               {1, 1, "backends", "is missing"}}},
         Case{"NotAMap", "- a\n", {{1, 1, "", "expects a map of sections"}}},
-        Case{"Syntax", "ports: [{name: p\nbinds: x\n", {{2, 6, "", "not valid YAML"}}},
+        Case{"Syntax", "ports: [{name: p\nbinds: x\n", {{1, 9, "", "is not closed"}}},
         Case{"UnclosedBracket", with("upstream: {tries: 3\n"), {{4, 11, "", "not valid YAML"}}},
         Case{"BadIndent", "ports:\n  - name: p\n   interface: x\n", {{3, 4, "", "not valid YAML"}}},
         Case{"Tab", "ports:\n\t- name: p\n", {{2, 1, "", "use spaces"}}},
@@ -336,8 +336,32 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 24, "upstream.port_range", "65535 is out of range"}}},
         Case{"RangeOfOne",
              with("upstream: {port_range: [20000]}\n"),
-             {{4, 24, "upstream.port_range", "[first, last]"}}}),
+             {{4, 24, "upstream.port_range", "expects [10000, 32000] or 10000-32000"}}}),
     name_of);
+
+TEST(PortRange, IsWrittenInTwoWays) {
+  for (const char* text : {"[10000, 32000]", "10000-32000", "'10000-32000'"}) {
+    const LoadResult result = load(with("upstream: {port_range: " + std::string(text) + "}\n"));
+    ASSERT_TRUE(result.ok()) << result.text();
+    EXPECT_EQ(result.config->upstream.port_range, (PortRange{10000, 32001})) << text;
+  }
+  constexpr const char* kForm = "expects [10000, 32000] or 10000-32000, say (1024 to 65534, at";
+  const std::pair<const char*, const char*> wrong[] = {
+      {"32000-10000", "the last port is below the first: allowed 1024 to 65534"},
+      {"0-20000", "0 is out of range: allowed 1024 to 65534"},
+      {"20000-65535", "65535 is out of range: allowed 1024 to 65534"},
+      {"20000-99999999999999999999", "is out of range: allowed 1024 to 65534"},
+      {"20000-20100", "[20000, 20100] is out of range: allowed 1024 to 65534, at least 1024 ports"},
+      {"10000 - 32000", kForm}, {"10000- 32000", kForm}, {"10000-", kForm}, {"-32000", kForm},
+      {"10000", kForm}, {"1-2-3", kForm}, {"10000-x", kForm}, {"10000..32000", kForm},
+      {"[10000-32000]", kForm}, {"[10000, 20000, 32000]", kForm}, {"", kForm}};
+  for (const auto& [text, message] : wrong) {
+    const LoadResult result = load(with("upstream:\n  port_range: " + std::string(text) + "\n"));
+    ASSERT_EQ(result.diagnostics.size(), 1u) << text << result.text();
+    EXPECT_EQ(result.diagnostics[0].key, "upstream.port_range") << text;
+    EXPECT_THAT(result.text(), ::testing::HasSubstr(message)) << text;
+  }
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Together, Broken,
@@ -462,22 +486,22 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 29, "access[0].sources", "a list of prefixes"}}},
         Case{"NoPrefix",
              access("{name: x, sources: [10.0.0.0/8, office], action: drop}"),
-             {{4, 29, "access[0].sources", "found \"office\": not an IP address"}}},
+             {{4, 42, "access[0].sources[1]", "found \"office\": not an IP address"}}},
         Case{"PrefixOfAnEndpoint",
              access("{name: x, sources: ['10.0.0.1:53'], action: drop}"),
-             {{4, 29, "access[0].sources", "not an IP address"}}},
+             {{4, 30, "access[0].sources[0]", "not an IP address"}}},
         Case{"PrefixTooLong",
              access("{name: x, sources: [10.0.0.0/33], action: drop}"),
-             {{4, 29, "access[0].sources", "a number from 0 to 32"}}},
+             {{4, 30, "access[0].sources[0]", "a number from 0 to 32"}}},
         Case{"PrefixTooLong6",
              access("{name: x, sources: ['fd00::/129'], action: drop}"),
-             {{4, 29, "access[0].sources", "a number from 0 to 128"}}},
+             {{4, 30, "access[0].sources[0]", "a number from 0 to 128"}}},
         Case{"PrefixWithoutLength",
              access("{name: x, sources: [10.0.0.0/], action: drop}"),
-             {{4, 29, "access[0].sources", "a number from 0 to 32"}}},
+             {{4, 30, "access[0].sources[0]", "a number from 0 to 32"}}},
         Case{"PrefixWithTail",
              access("{name: x, sources: [10.0.0.0/8x], action: drop}"),
-             {{4, 29, "access[0].sources", "a number from 0 to 32"}}},
+             {{4, 30, "access[0].sources[0]", "a number from 0 to 32"}}},
         Case{"HostBits",
              access("{name: x, sources: [10.0.0.0/8, 198.18.0.9/16], action: drop}"),
              {{4, 42, "access[0].sources[1]", "bits behind its length: write 198.18.0.0/16"}}},
@@ -527,13 +551,13 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 20, "dataplane.vlans", "a list of VLANs such as [10, 20]"}}},
         Case{"VlanWithoutNumber",
              with("dataplane: {vlans: [10, office]}\n"),
-             {{4, 20, "dataplane.vlans", "a whole number"}}},
+             {{4, 25, "dataplane.vlans[1]", "a whole number"}}},
         Case{"ReservedVlan",
              with("dataplane: {vlans: [10, 4095]}\n"),
-             {{4, 20, "dataplane.vlans", "4095 is out of range: allowed 0 to 4094 each"}}},
+             {{4, 25, "dataplane.vlans[1]", "4095 is out of range: allowed 0 to 4094 each"}}},
         Case{"VlanBeyondSixteenBits",
              with("dataplane: {vlans: [65546]}\n"),
-             {{4, 20, "dataplane.vlans", "65546"}}}),
+             {{4, 21, "dataplane.vlans[0]", "65546"}}}),
     name_of);
 
 std::string forward(const std::string& list) {
@@ -562,16 +586,16 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 31, "forward[0].suffixes", "a list of DNS names"}}},
         Case{"EmptyLabel",
              forward("{name: x, suffixes: [a..b], pool: default}"),
-             {{4, 31, "forward[0].suffixes", "\"a..b\" is not a DNS name"}}},
+             {{4, 32, "forward[0].suffixes[0]", "\"a..b\" is not a DNS name"}}},
         Case{"LeadingDot",
              forward("{name: x, suffixes: [.corp], pool: default}"),
-             {{4, 31, "forward[0].suffixes", "not a DNS name"}}},
+             {{4, 32, "forward[0].suffixes[0]", "not a DNS name"}}},
         Case{"Wildcard",
              forward("{name: x, suffixes: ['*.corp'], pool: default}"),
-             {{4, 31, "forward[0].suffixes", "not a DNS name"}}},
+             {{4, 32, "forward[0].suffixes[0]", "not a DNS name"}}},
         Case{"LongLabel",
              forward("{name: x, suffixes: [" + std::string(64, 'a') + "], pool: default}"),
-             {{4, 31, "forward[0].suffixes", "at most 63 between two dots"}}},
+             {{4, 32, "forward[0].suffixes[0]", "at most 63 between two dots"}}},
         Case{"UnknownPool",
              forward("{name: x, suffixes: [corp], pool: defalt}"),
              {{4, 45, "forward[0].pool", "did you mean \"default\"?"}}},

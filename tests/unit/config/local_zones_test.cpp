@@ -54,14 +54,17 @@ TEST(Secrets, WhatIsWrongIsSaidWithoutThem) {
   const std::string good = "00112233445566778899aabbccddeeff";
   for (const std::string& bad : {good + "0", good.substr(1), "g" + good.substr(1), std::string()}) {
     EXPECT_EQ(wrong("edns: {cookie_secrets: [" + good + ", \"" + bad + "\"]}\n"),
-              "t.yaml:4:24: edns.cookie_secrets: the second is not a secret: allowed are 0 to 2 "
-              "secrets of 32 hexadecimal digits");
+              "t.yaml:4:59: edns.cookie_secrets[1]: is not a secret: a secret has 32 hexadecimal "
+              "digits");
   }
   EXPECT_NE(wrong("edns: {cookie_secrets: [" + good + ", " + good + ", " + good + "]}\n")
                 .find("3 secrets is out of range"),
             std::string::npos);
-  EXPECT_NE(wrong("edns: {cookie_secrets: [[" + good + "]]}\n").find("expects a list of secrets"),
+  EXPECT_NE(wrong("edns: {cookie_secrets: [[" + good + "]]}\n").find("is not a secret"),
             std::string::npos);
+  const std::string split = wrong("edns:\n  cookie_secrets [" + good + "]\n  cookies: true\n");
+  EXPECT_NE(split.find("t.yaml:5:3: not valid YAML: no colon"), std::string::npos) << split;
+  EXPECT_EQ(split.find("0011"), std::string::npos) << split;
 }
 
 TEST(LocalZones, NamesInWireForm) {

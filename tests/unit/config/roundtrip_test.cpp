@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // dump_yaml() and load are inverse, for any config.
 #include "control/config/dump.hpp"
+#include "control/config/format.hpp"
 #include "control/config/validate.hpp"
 #include "tests/unit/config/support.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -65,6 +70,59 @@ TEST(RoundTrip, AMinimalConfigIsDumpedWhole) {
 
 TEST(RoundTrip, EmptyListsAreDumpedAsLists) {
   EXPECT_EQ(dump_yaml(Config{}).substr(0, 39), "ports: []\nbinds: []\nbackends: []\npools:");
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != text.npos; at += to.size()) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+template <class Object>
+void expect_defaults(const std::vector<Object>& list, const std::vector<std::string_view>& given) {
+  ASSERT_EQ(list.size(), 1u);
+  const Object fresh{};
+  const auto shown = texts_of(list.front()), fallback = texts_of(fresh);
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    const bool is_given = std::find(given.begin(), given.end(), shown[i].info.key) != given.end();
+    EXPECT_EQ(shown[i].text != fallback[i].text, is_given) << shown[i].info.key;
+  }
+}
+
+// Also with the entries of those lists that are empty by default.
+TEST(Defaults, LoadWithEveryKeyOfEveryEntry) {
+  const std::string text = dump_defaults();
+  const LoadResult result = load(text);
+  ASSERT_TRUE(result.ok()) << result.text() << text;
+  EXPECT_TRUE(result.config->access.empty());
+  std::string whole = replaced(text, ": []\n  # An entry would be:\n", ":\n");
+  whole = replaced(whole, "\n  # - ", "\n  - ");
+  whole = replaced(whole, "\n  #   ", "\n    ");
+  const LoadResult entries = load(whole);
+  ASSERT_TRUE(entries.ok()) << entries.text() << whole;
+  const Config& config = *entries.config;
+  expect_defaults(config.ports, {"name", "interface"});
+  expect_defaults(config.binds, {"name", "listen_address"});
+  expect_defaults(config.backends, {"name", "address"});
+  expect_defaults(config.pools, {"name"});
+  expect_defaults(config.packet_caches, {"name"});
+  expect_defaults(config.access, {"name", "sources", "action"});
+  expect_defaults(config.forward, {"name", "suffixes", "pool"});
+  EXPECT_EQ(config.upstream, Upstream{});
+}
+
+TEST(Defaults, SayWhatIsRequired) {
+  const std::string text = dump_defaults();
+  for (const char* line :
+       {"\n  - name: resolver  # an example: required\n", "\n    weight: 1\n",
+        "ports:\n  - name: lan  # an example: required\n",
+        "\n    interface: eth0  # an example: not given by default\n",
+        "\n    # device: not given by default\n", "\npools:  # this one, where none is given\n",
+        "\n    client_subnet_variants: 16\n", "\n  #   binds: []\n", "\n  cores: auto\n",
+        "\n  # nsid: not given by default\n"}) {
+    EXPECT_NE(text.find(line), text.npos) << line << text;
+  }
 }
 
 }  // namespace

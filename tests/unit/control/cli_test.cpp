@@ -3,50 +3,12 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-
-#include <atomic>
-#include <thread>
 
 #include "control/daemon/unix_socket.hpp"
-#include "tests/unit/control/daemon_fixture.hpp"
+#include "tests/unit/control/cli_fixture.hpp"
 
 namespace millrace::ctl {
 namespace {
-
-struct Ran {
-  int code = -1;
-  std::string out;
-  std::string err;
-};
-
-class CliTest : public DaemonFixture {
- protected:
-  // Runs the CLI in a thread while the loop serves it.
-  Ran run(const std::string& arguments) {
-    std::atomic<bool> done{false};
-    Ran ran;
-    std::thread thread([&] {
-      // First, so that `arguments` may redirect otherwise.
-      const std::string line = ">" + (dir / "out") + " 2>" + (dir / "err") + " " + MR_CLI +
-                               " --run-dir " + dir.path() + " " + arguments;
-      const int status = std::system(line.c_str());
-      ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-      done.store(true);
-    });
-    loop.run_until([&] { return done.load(); }, Milliseconds(10'000));
-    thread.join();
-    ran.out = read_file(dir / "out");
-    ran.err = read_file(dir / "err");
-    return ran;
-  }
-
-  nlohmann::json run_json(const std::string& arguments) {
-    const Ran ran = run(arguments + " --json");
-    EXPECT_EQ(ran.code, 0) << ran.err;
-    return nlohmann::json::parse(ran.out, nullptr, false);
-  }
-};
 
 TEST_F(CliTest, UsageIsTwo) {
   for (const char* wrong : {"", "fly", "status --nonsense", "config", "config check",

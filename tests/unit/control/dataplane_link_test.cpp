@@ -79,6 +79,7 @@ TEST_F(DataplaneLinkTest, LateReplyIsNotTakenForTheNextOne) {
   const auto slow = take_request();
   ASSERT_TRUE(wait([&] { return first.has_value(); }));
   EXPECT_EQ(first->code(), Code::timed_out);
+  EXPECT_EQ(first->message(), "data plane did not answer to a new config within 20 ms");
   link.call(abi::Op::hello, UniqueFd(), Milliseconds(1000), into(second));
   send_reply(slow.sequence, abi::ReplyCode::ok);
   const auto next = take_request();
@@ -94,6 +95,7 @@ TEST_F(DataplaneLinkTest, HangUpEndsEveryCall) {
   peer.reset();
   ASSERT_TRUE(wait([&] { return second.has_value(); }));
   EXPECT_EQ(first->code(), Code::unreachable);
+  EXPECT_EQ(first->message(), "data plane went away before it answered to a greeting");
   EXPECT_EQ(second->code(), Code::unreachable);
   EXPECT_FALSE(closed_why.empty());
   EXPECT_FALSE(link.connected());

@@ -201,6 +201,13 @@ void cache(Fake& fake, const abi::CacheQuery& query) {
   } else if (!fake.told("nothing")) {
     reply.rows = reply.rows_total = query.match == abi::NameMatch::suffix ? 2 : 1;
     fill_row(reply.row[0], {query.name, query.name_bytes});
+    if (fake.told("subnet")) {
+      abi::CacheRow& row = reply.row[0];
+      row.subnet_family = 1;
+      row.subnet_bits = row.subnet_scope = 24;
+      row.subnet_exact = fake.told("exact");
+      std::memcpy(row.subnet, "\xc6\x12\x05", 3);
+    }
     if (reply.rows == 2) {
       std::vector<uint8_t> below{3, 'w', 'w', 'w'};
       below.insert(below.end(), query.name, query.name + query.name_bytes);

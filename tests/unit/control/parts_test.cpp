@@ -2,6 +2,7 @@
 // The small parts: history, environment checks, names and records as text, processes, log limits.
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 
 #include "control/daemon/dns_text.hpp"
 #include "control/daemon/environment.hpp"
+#include "control/daemon/link_state.hpp"
 #include "control/daemon/process.hpp"
 #include "control/daemon/run_dir.hpp"
 #include "control/daemon/stats_json.hpp"
@@ -73,6 +75,18 @@ TEST(EnvironmentTest, FewerQueuesThanWorkers) {
   const auto fixed = check_queues(config, "p0", "lo", queue_state("lo"));
   ASSERT_EQ(fixed.size(), 1u);
   EXPECT_EQ(fixed[0].text.find("ethtool"), std::string::npos) << fixed[0].text;
+}
+
+TEST(LinkStateTest, IsThatOfTheKernel) {
+  EXPECT_EQ(link_state("mr-none0"), LinkState::missing);
+  EXPECT_NE(link_state("lo"), LinkState::missing);
+  EXPECT_EQ(link_state_of(IFF_UP | IFF_RUNNING), LinkState::up);
+  EXPECT_EQ(link_state_of(IFF_UP | IFF_BROADCAST), LinkState::no_carrier);
+  EXPECT_EQ(link_state_of(IFF_RUNNING), LinkState::down);
+  EXPECT_EQ(link_advice(LinkState::up, "va"), "");
+  for (const auto state : {LinkState::no_carrier, LinkState::down, LinkState::missing}) {
+    EXPECT_EQ(link_advice(state, "va").find("va "), 0u);
+  }
 }
 
 TEST(EnvironmentTest, BindThatIsOnNoInterfaceIsAWarning) {
@@ -208,6 +222,25 @@ TEST(DnsTextTest, RecordsOfARow) {
   EXPECT_EQ(row["records"][1]["type"], "TYPE65280");
   EXPECT_EQ(row["records"][1]["rdata"], "\\# 2 0708");
   EXPECT_EQ(row["complete"], true);
+}
+
+TEST(DnsTextTest, ClientsOfARow) {
+  const auto name = wire_name("a.test").value();
+  abi::CacheRow row{};
+  const auto subnet = [&] { return cache_row_json(row, name)["client_subnet"]; };
+  EXPECT_EQ(subnet(), nullptr);
+  row.subnet_family = 2;
+  row.subnet_bits = 49;
+  row.subnet_scope = 56;
+  row.subnet_exact = 1;
+  std::copy_n("\xfd\0\0\x18\0\1\x80", 7, row.subnet);
+  EXPECT_EQ(subnet()["prefix"], "fd00:18:1:8000::/49");
+  EXPECT_EQ(subnet()["scope"], 56);
+  EXPECT_EQ(subnet()["exact"], true);
+  row = {};
+  row.subnet_family = 1;
+  EXPECT_EQ(subnet()["prefix"], "0.0.0.0/0");
+  EXPECT_EQ(subnet()["exact"], false);
 }
 
 TEST(DnsTextTest, BodyThatWasCutIsReadAsFarAsItGoes) {

@@ -225,6 +225,30 @@ TEST_F(WorkerSubnet, A89_a_flush_of_the_name_takes_all_of_them) {
   EXPECT_EQ(cached("198.18.5.9"), "");
 }
 
+TEST_F(WorkerSubnet, A89_a_lookup_says_for_whom_an_answer_is) {
+  put("198.18.5.9", "198.51.100.5", 20);
+  put("203.0.113.9", "198.51.100.6", 24, Bytes{0, 1, 16, 0, 198, 18});
+  put("fd00:18:1:2ff::9", "198.51.100.7", 56);
+  dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
+  mailbox.query = {};
+  mailbox.query.packet_cache = 0xff;
+  mailbox.query.match = abi::NameMatch::all;
+  mailbox.remove = false;
+  mailbox.asked.store(1);
+  for (int i = 0; i < 100 && mailbox.answered.load() != 1; ++i) rig.step();
+  ASSERT_EQ(mailbox.rows, 3u);
+  std::vector<Bytes> told;
+  for (uint32_t i = 0; i < mailbox.rows; ++i) {
+    const abi::CacheRow& row = mailbox.row[i];
+    told.push_back({row.subnet_family, row.subnet_bits, row.subnet_scope, row.subnet_exact});
+    told.back().insert(told.back().end(), row.subnet, row.subnet + sizeof row.subnet);
+  }
+  std::sort(told.begin(), told.end());
+  EXPECT_EQ(told, (std::vector<Bytes>{{1, 16, 24, 1, 198, 18, 0, 0, 0, 0, 0, 0},
+                                      {1, 20, 20, 0, 198, 18, 0, 0, 0, 0, 0, 0},
+                                      {2, 56, 56, 0, 0xfd, 0, 0, 0x18, 0, 1, 2, 0}}));
+}
+
 TEST_F(WorkerSubnet, A89_turned_off_nothing_of_it_is_served) {
   put("198.18.5.9", "198.51.100.5", 24);
   rig.service().pool[0].subnet_variants = 0;
