@@ -43,7 +43,8 @@ mr_endpoint_key key_of(const abi::Address& address, mr_endpoint_kind kind) {
   mr_endpoint_key key = {};
   key.kind = static_cast<uint8_t>(kind);
   key.family = address.family;
-  if (kind != MR_ENDPOINT_SOURCE) key.port_be = address.port_be;
+  const bool any_port = kind == MR_ENDPOINT_SOURCE || kind == MR_ENDPOINT_SERVICE_ADDRESS;
+  if (!any_port) key.port_be = address.port_be;
   static_assert(sizeof(key.address) == sizeof(address.bytes));
   std::memcpy(key.address, address.bytes, address.family == 4 ? 4 : sizeof(key.address));
   return key;
@@ -75,7 +76,8 @@ Result<std::vector<EndpointRow>> endpoint_rows(const PrefilterRules& rules) {
     const mr_endpoint& value;
   } lists[] = {{rules.services, MR_ENDPOINT_SERVICE, "service", plain},
                {rules.backends, MR_ENDPOINT_BACKEND, "backend", answering},
-               {rules.sources, MR_ENDPOINT_SOURCE, "source", asking}};
+               {rules.sources, MR_ENDPOINT_SOURCE, "source", asking},
+               {rules.services, MR_ENDPOINT_SERVICE_ADDRESS, "service", plain}};
   for (const auto& list : lists) {
     for (const abi::Address& address : list.addresses) {
       const Status status = check(address, list.what, list.kind != MR_ENDPOINT_SOURCE);
@@ -85,7 +87,8 @@ Result<std::vector<EndpointRow>> endpoint_rows(const PrefilterRules& rules) {
   }
   if (rows.size() > MR_XDP_ENDPOINTS_MAX)
     return Status(Code::rejected, std::to_string(rows.size() - 1) +
-                                      " services, backends and sources together, must be at most " +
+                                      " services, addresses of services, backends and sources "
+                                      "together, must be at most " +
                                       std::to_string(MR_XDP_ENDPOINTS_MAX - 1));
   return rows;
 }

@@ -17,7 +17,7 @@
 #include <linux/types.h>
 
 /* Raised whenever anything in this file or the order of xdp_reasons.def changes. */
-#define MR_XDP_ABI_VERSION 2
+#define MR_XDP_ABI_VERSION 3
 
 #define MR_XDP_PROGRAM xsk_def_prog
 #define MR_XDP_XSKS xsks_map
@@ -25,9 +25,9 @@
 #define MR_XDP_COUNTERS mr_counters
 
 #define MR_XDP_QUEUES_MAX 64
-/* 32 services, 32 backends, 32 sources (dataplane/abi/config_image.hpp) and the generation's row.
- */
-#define MR_XDP_ENDPOINTS_MAX 128
+/* 32 services and their addresses, 32 backends, 32 sources (dataplane/abi/config_image.hpp) and the
+ * generation's row are 129. */
+#define MR_XDP_ENDPOINTS_MAX 256
 /* A longer frame may not fit in an AF_XDP frame of 2 KiB behind its head room: it passes. */
 #define MR_XDP_FRAME_BYTES_MAX 1792
 /* IPv6 hop-by-hop and destination option headers that are walked in front of UDP. */
@@ -45,6 +45,7 @@ enum mr_endpoint_kind {
   MR_ENDPOINT_SERVICE = 1,    /* destination of a query */
   MR_ENDPOINT_BACKEND = 2,    /* source of an answer to [port_first, port_end) */
   MR_ENDPOINT_SOURCE = 3,     /* of our queries; port_be = 0, its ports are the value's */
+  MR_ENDPOINT_SERVICE_ADDRESS = 4, /* that some service has, whatever its port; port_be = 0 */
 };
 
 /* IPv4 stands in the first four bytes of `address`, the rest is zero. */

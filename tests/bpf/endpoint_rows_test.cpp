@@ -34,7 +34,7 @@ void expect_rejected(const ctl::PrefilterRules& rules, const char* words) {
 TEST(EndpointRows, AreOnePerEndpointBehindTheGeneration) {
   const auto rows = ctl::endpoint_rows(good());
   ASSERT_TRUE(rows.ok());
-  ASSERT_EQ(rows.value().size(), 4u);
+  ASSERT_EQ(rows.value().size(), 5u);
   const mr_endpoint_key zero = {};
   EXPECT_EQ(std::memcmp(&rows.value()[0].key, &zero, sizeof(zero)), 0);
 
@@ -57,6 +57,11 @@ TEST(EndpointRows, AreOnePerEndpointBehindTheGeneration) {
   EXPECT_EQ(source.value.port_first, 20000);
   EXPECT_EQ(source.value.port_end, 20001);
   EXPECT_EQ(rows.value()[1].value.port_end, 0);
+
+  mr_endpoint_key address = service;
+  address.kind = MR_ENDPOINT_SERVICE_ADDRESS;
+  address.port_be = 0;
+  EXPECT_EQ(std::memcmp(&rows.value()[4].key, &address, sizeof(address)), 0);
   for (const auto& row : rows.value()) EXPECT_EQ(row.value.generation, 3u);
 }
 
@@ -102,14 +107,17 @@ TEST(EndpointRows, WrongRulesAreRefused) {
 
 TEST(EndpointRows, FillTheMapToTheLastRow) {
   ctl::PrefilterRules rules = good();
-  while (rules.services.size() + rules.backends.size() + rules.sources.size() <
-         MR_XDP_ENDPOINTS_MAX - 1) {
+  // A service has a row for its address, too.
+  while (2 * rules.services.size() + rules.backends.size() + rules.sources.size() <
+         MR_XDP_ENDPOINTS_MAX - 2) {
     rules.services.push_back(
         address_of("198.18.2.1", static_cast<uint16_t>(rules.services.size())));
   }
+  rules.backends.push_back(address_of("198.18.2.2", 1));
   EXPECT_TRUE(ctl::endpoint_rows(rules).ok());
-  rules.services.push_back(address_of("198.18.2.2", 1));
-  expect_rejected(rules, "128 services, backends and sources together, must be at most 127");
+  rules.backends.push_back(address_of("198.18.2.2", 2));
+  expect_rejected(rules, "256 services, addresses of services, backends and sources together, must "
+                         "be at most 255");
 }
 
 }  // namespace
