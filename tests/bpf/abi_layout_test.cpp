@@ -75,7 +75,7 @@ TEST_F(AbiLayout, StructsHaveTheSameBytes) {
   EXPECT_EQ(type("mr_endpoint_key", BTF_KIND_STRUCT)->size, sizeof(mr_endpoint_key));
 
   const Layout value = {MR_FIELD(mr_endpoint, generation), MR_FIELD(mr_endpoint, flags),
-                        MR_FIELD(mr_endpoint, port_first), MR_FIELD(mr_endpoint, port_end)};
+                        MR_FIELD(mr_endpoint, ports)};
   EXPECT_EQ(layout_of("mr_endpoint"), value);
   ASSERT_NE(type("mr_endpoint", BTF_KIND_STRUCT), nullptr);
   EXPECT_EQ(type("mr_endpoint", BTF_KIND_STRUCT)->size, sizeof(mr_endpoint));

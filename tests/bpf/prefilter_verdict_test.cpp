@@ -346,6 +346,35 @@ TEST(Verdict, AnswersGoAnywhereWithoutSources) {
   EXPECT_EQ(counter(*bench.prefilter, bench.wire.a, kUpstream), 1u);
 }
 
+// What another config asked is answered to its ports, by its backends, to its addresses.
+TEST(Verdict, AnswersToFormerConfigsAreTaken) {
+  Bench bench(Setup::serving);
+  ctl::PrefilterRules changed = rules();
+  for (uint16_t first = 21000; first < 25000; first = static_cast<uint16_t>(first + 1000)) {
+    changed.also.push_back({.backends = {address_of("198.18.1.1", 53),
+                                         address_of("198.18.1.7", 5353)},
+                            .sources = {address_of("198.18.1.3")},
+                            .port_first = first,
+                            .port_end = static_cast<uint16_t>(first + 10)});
+  }
+  ASSERT_TRUE(bench.prefilter->set_rules(changed).ok());
+  const auto action = [&](const char* from, uint16_t from_port, const char* to, uint16_t port) {
+    return run_program(bench.program.get(),
+                       FrameBuilder().from(from, from_port).to(to, port).build());
+  };
+  EXPECT_EQ(action("198.18.1.1", 53, "198.18.1.2", kFirst), XDP_REDIRECT);
+  for (const uint16_t port : std::initializer_list<uint16_t>{21000, 22009, 23000, 24009}) {
+    EXPECT_EQ(action("198.18.1.1", 53, "198.18.1.3", port), XDP_REDIRECT) << port;
+    EXPECT_EQ(action("198.18.1.7", 5353, "198.18.1.3", port), XDP_REDIRECT) << port;
+    EXPECT_EQ(action("198.18.1.9", 53, "198.18.1.3", port), XDP_DROP) << "a stray";
+  }
+  for (const uint16_t port : std::initializer_list<uint16_t>{20999, 21010, 24010})
+    EXPECT_EQ(action("198.18.1.1", 53, "198.18.1.3", port), XDP_PASS) << port;
+  EXPECT_EQ(action("198.18.1.7", 5353, "198.18.1.3", kFirst), XDP_PASS) << "it was not asked there";
+  ASSERT_TRUE(bench.prefilter->set_rules(rules()).ok());
+  EXPECT_EQ(action("198.18.1.1", 53, "198.18.1.3", 21000), XDP_PASS) << "that is over";
+}
+
 // A program of this host that has got one of our ports by its number gets what is sent there,
 // whatever its socket is bound to; not what a backend answers.
 TEST(Verdict, PortsOfOtherProgramsAreTheirs) {
