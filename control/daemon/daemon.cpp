@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "control/base/counted.hpp"
 #include "control/config/load.hpp"
@@ -92,6 +93,7 @@ Daemon::~Daemon() {
   if (pending_) loop_.cancel(pending_->timer);
   loop_.cancel(ports_timer_);
   loop_.cancel(rules_timer_);
+  loop_.cancel(reload_timer_);
 }
 
 std::chrono::seconds Daemon::uptime() const {
@@ -239,6 +241,10 @@ void Daemon::install(abi::Op op, const Image& image, std::function<void(Status)>
 }
 
 void Daemon::apply_own_file() {
+  if (pending_) {
+    reload_wanted_ = true;
+    return log::info("config file is read again when the apply under way is done");
+  }
   auto text = read_text(options_.config_path);
   if (!text.ok()) return log::error("config not applied: " + text.status().message());
   apply({.yaml = std::move(text).value(), .source = options_.config_path},
@@ -413,6 +419,12 @@ void Daemon::settle(const Status& status) {
     for (const auto& fault : socket_faults_) settled.outcome.warnings.push_back(fault);
   }
   settled.done(status, settled.outcome);
+  if (std::exchange(reload_wanted_, false) && !ending_) {
+    reload_timer_ = loop_.after(EventLoop::Milliseconds(0), [this] {
+      reload_timer_ = 0;
+      apply_own_file();
+    });
+  }
 }
 
 void Daemon::shut_down() {

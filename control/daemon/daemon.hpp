@@ -114,7 +114,7 @@ class Daemon {
   const Status& exit_status() const { return exit_status_; }
 
   void apply(ApplyRequest request, ApplyDone done);
-  void apply_own_file();  // SIGHUP
+  void apply_own_file();  // SIGHUP; behind an apply that is under way
 
   const Applied& current() const { return *current_; }
   const DaemonOptions& options() const { return options_; }
@@ -194,6 +194,8 @@ class Daemon {
   EventLoop::TimerId ports_timer_ = 0;
   RuleOverlap overlap_;
   EventLoop::TimerId rules_timer_ = 0;   // when rules of former configs end
+  bool reload_wanted_ = false;           // when the pending apply is done
+  EventLoop::TimerId reload_timer_ = 0;
   uint64_t last_generation_ = 0;       // ever used
   bool was_up_ = false;
   bool ending_ = false;

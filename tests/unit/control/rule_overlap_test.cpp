@@ -182,5 +182,25 @@ TEST_F(DaemonFixture, AfterAKillOnlyTheNewRulesAreLeft) {
   EXPECT_THAT(ports_of(prefilter.rules.also), IsEmpty());
 }
 
+// --- SIGHUP
+
+TEST_F(DaemonFixture, AReloadThatComesDuringAnApplyIsDoneAfterIt) {
+  start_and_wait(config_yaml(kAtFirst));
+  tell_fake("mute");
+  bool first_done = false;
+  daemon->apply({.yaml = config_yaml("upstream: {tries: 2}\n"), .source = "a"},
+                [&](const Status&, const ApplyOutcome&) {
+                  first_done = true;
+                  tell_fake("");
+                });
+  write_file(dir / "millrace.yaml", config_yaml(kMoved));
+  daemon->apply_own_file();
+  daemon->apply_own_file();
+  EXPECT_FALSE(first_done);
+  ASSERT_TRUE(wait([&] { return daemon->current().config.upstream.port_range.first == 40000; }))
+      << log();
+  EXPECT_TRUE(first_done);
+}
+
 }  // namespace
 }  // namespace millrace::ctl
