@@ -65,6 +65,20 @@ static __always_inline enum mr_xdp_reason parse_l2(struct cursor *cur, __be16 *e
   return GO_ON;
 }
 
+static __always_inline void set_ipv4_ends(struct datagram *dgram, const struct iphdr *ip) {
+  dgram->source.family = 4;
+  dgram->destination.family = 4;
+  __builtin_memcpy(dgram->source.address, &ip->saddr, sizeof(ip->saddr));
+  __builtin_memcpy(dgram->destination.address, &ip->daddr, sizeof(ip->daddr));
+}
+
+static __always_inline void set_ipv6_ends(struct datagram *dgram, const struct ipv6hdr *ip) {
+  dgram->source.family = 6;
+  dgram->destination.family = 6;
+  __builtin_memcpy(dgram->source.address, &ip->saddr, sizeof(ip->saddr));
+  __builtin_memcpy(dgram->destination.address, &ip->daddr, sizeof(ip->daddr));
+}
+
 /* `l4_bytes`: what the IP header leaves for UDP. A frame may be longer (padding), never shorter. */
 static __always_inline enum mr_xdp_reason parse_ipv4(struct cursor *cur, struct datagram *dgram,
                                                      __u32 *l4_bytes) {
@@ -77,10 +91,7 @@ static __always_inline enum mr_xdp_reason parse_ipv4(struct cursor *cur, struct 
   if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK)) return MR_XDP_passed_fragment;
   if (ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_ICMP) return MR_XDP_passed_proto;
   dgram->protocol = ip->protocol;
-  dgram->source.family = 4;
-  dgram->destination.family = 4;
-  __builtin_memcpy(dgram->source.address, &ip->saddr, sizeof(ip->saddr));
-  __builtin_memcpy(dgram->destination.address, &ip->daddr, sizeof(ip->daddr));
+  set_ipv4_ends(dgram, ip);
   *l4_bytes = total_bytes - head_bytes;
   return cursor_take(cur, head_bytes) ? GO_ON : MR_XDP_passed_malformed;
 }
@@ -122,10 +133,7 @@ static __always_inline enum mr_xdp_reason parse_ipv6(struct cursor *cur, struct 
     default: return MR_XDP_passed_proto;
   }
   dgram->protocol = next;
-  dgram->source.family = 6;
-  dgram->destination.family = 6;
-  __builtin_memcpy(dgram->source.address, &ip->saddr, sizeof(ip->saddr));
-  __builtin_memcpy(dgram->destination.address, &ip->daddr, sizeof(ip->daddr));
+  set_ipv6_ends(dgram, ip);
   return GO_ON;
 }
 

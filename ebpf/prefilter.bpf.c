@@ -3,10 +3,11 @@
  * The prefilter: gives the data plane the packets that are its own, and the kernel all the rest.
  *
  * README.md lists what happens to which packet; ebpf/abi/xdp_abi.h describes the maps. The program
- * never changes a packet, and drops only what the kernel would answer in our place. It takes
- * multi-buffer frames (the "frags" flavour), so that it also attaches natively where the MTU is
- * large and leaves TCP offloads of the peer alone.
+ * never changes a packet, and drops only what the kernel would answer in our place and what is ours
+ * but broken. It takes multi-buffer frames (the "frags" flavour), so that it also attaches natively
+ * where the MTU is large and leaves TCP offloads of the peer alone.
  */
+#include "ebpf/faults.bpf.h"
 #include "ebpf/parse.bpf.h"
 #include "ebpf/rules.bpf.h"
 #include "ebpf/stats.bpf.h"
@@ -21,9 +22,16 @@ int MR_XDP_PROGRAM(struct xdp_md *ctx) {
   int action = XDP_PASS;
 
   enum mr_xdp_reason reason = parse(&cur, &dgram);
-  if (reason == GO_ON) reason = judge(ctx, &dgram);
+  if (reason == GO_ON) {
+    reason = judge(ctx, &dgram);
+  } else {
+    barrier_var(reason); /* or the compiler carries the answer below through all of parse() */
+    if (reason == MR_XDP_passed_malformed || reason == MR_XDP_passed_fragment)
+      reason = judge_fault(ctx, reason);
+  }
 
-  if (reason == MR_XDP_dropped_stray) {
+  if (reason == MR_XDP_dropped_stray || reason == MR_XDP_drop_iphdr ||
+      reason == MR_XDP_drop_udplen || reason == MR_XDP_drop_frag) {
     action = XDP_DROP;
   } else if (reason == MR_XDP_redirected_query || reason == MR_XDP_redirected_upstream ||
              reason == MR_XDP_redirected_icmp) {

@@ -9,7 +9,11 @@
 
 static __always_inline int is_upstream_port(const struct mr_endpoint *endpoint, __be16 port_be) {
   __u16 port = bpf_ntohs(port_be);
-  return port >= endpoint->port_first && port < endpoint->port_end;
+#pragma unroll
+  for (int i = 0; i < MR_XDP_PORT_RANGES_MAX; ++i) {
+    if (port >= endpoint->ports[i].first && port < endpoint->ports[i].end) return 1;
+  }
+  return 0;
 }
 
 /* The row of the destination among our addresses towards backends. */

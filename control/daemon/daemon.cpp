@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "control/base/counted.hpp"
 #include "control/config/load.hpp"
@@ -91,6 +92,8 @@ Daemon::Daemon(EventLoop& loop, DaemonOptions options, PrefilterControl& prefilt
 Daemon::~Daemon() {
   if (pending_) loop_.cancel(pending_->timer);
   loop_.cancel(ports_timer_);
+  loop_.cancel(rules_timer_);
+  loop_.cancel(reload_timer_);
 }
 
 std::chrono::seconds Daemon::uptime() const {
@@ -151,6 +154,8 @@ void Daemon::on_up(const DataplaneInfo& info) {
     supervisor_.restart(boot_checksum(*current_));
     return;
   }
+  overlap_.retire(EventLoop::Clock::now());  // what comes up runs one config
+  time_rules();
   const bool candidate_is_up = pending_in(Phase::restart);
   if (candidate_is_up) commit();
   leave_other_interfaces();
@@ -199,6 +204,8 @@ void Daemon::reinstall_current() {
       return;
     }
     current_ = *next;
+    overlap_.retire(EventLoop::Clock::now());
+    if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
     if (auto recorded = history_.record(current_->generation(), current_->yaml); !recorded.ok()) {
       log::warning("history: " + recorded.message());
     }
@@ -234,6 +241,10 @@ void Daemon::install(abi::Op op, const Image& image, std::function<void(Status)>
 }
 
 void Daemon::apply_own_file() {
+  if (pending_) {
+    reload_wanted_ = true;
+    return log::info("config file is read again when the apply under way is done");
+  }
   auto text = read_text(options_.config_path);
   if (!text.ok()) return log::error("config not applied: " + text.status().message());
   apply({.yaml = std::move(text).value(), .source = options_.config_path},
@@ -299,6 +310,10 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
 void Daemon::apply_live() {
   const Applied& candidate = pending_->candidate;
   const uint64_t generation = candidate.generation();
+  if (auto ruled = expect_answers(candidate.config); !ruled.ok()) {
+    forget_expected();
+    return settle(ruled);
+  }
   install(abi::Op::install_config, candidate.image, [this, generation](const Status& status) {
     if (!pending_ || pending_->candidate.generation() != generation) return;
     if (!status.ok()) return take_back(status);
@@ -310,7 +325,10 @@ void Daemon::apply_live() {
 
 // Some cores may run the candidate, or may yet: brings them all back to what everything else is.
 void Daemon::take_back(const Status& why) {
-  if (why.code() != Code::timed_out) return settle(why);
+  if (why.code() != Code::timed_out) {
+    forget_expected();
+    return settle(why);
+  }
   reinstall_current();
   settle({why.code(), why.message() + "; the config of generation " +
                           std::to_string(current_->generation()) +
@@ -323,7 +341,9 @@ void Daemon::apply_by_restart() {
     return settle(used);
   }
   // What was attached just now has none.
-  if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
+  if (auto ruled = expect_answers(pending_->candidate.config); !ruled.ok()) {
+    log::error("prefilter: " + ruled.message());
+  }
   pending_->phase = Phase::restart;
   routes_.data_plane_down();
   supervisor_.restart(boot_checksum(pending_->candidate));
@@ -332,6 +352,7 @@ void Daemon::apply_by_restart() {
 void Daemon::go_back(Status why) {
   log::error("new config does not run, going back to generation " +
              std::to_string(current_->generation()) + ": " + why.message());
+  forget_expected();
   pending_->phase = Phase::going_back;
   pending_->failure = std::move(why);
   supervisor_.restart(boot_checksum(*current_));
@@ -369,6 +390,7 @@ Result<UniqueFd> Daemon::next_image() {
 void Daemon::commit() {
   if (pending_) {
     current_ = std::move(pending_->candidate);
+    overlap_.forget();
     current_->since = std::chrono::system_clock::now();
     log::set_level(log_level(current_->config.logging.level));
     set_route_targets();
@@ -397,6 +419,12 @@ void Daemon::settle(const Status& status) {
     for (const auto& fault : socket_faults_) settled.outcome.warnings.push_back(fault);
   }
   settled.done(status, settled.outcome);
+  if (std::exchange(reload_wanted_, false) && !ending_) {
+    reload_timer_ = loop_.after(EventLoop::Milliseconds(0), [this] {
+      reload_timer_ = 0;
+      apply_own_file();
+    });
+  }
 }
 
 void Daemon::shut_down() {

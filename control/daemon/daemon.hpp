@@ -27,6 +27,9 @@
 // that finds none there would attach a program of its own, and leave it behind. So an interface is
 // left only when the data plane of another config is up, which is after the last one has ended.
 //
+// The prefilter lets answers to the old config's questions through until those are over, and to the
+// new one's before the first of them is asked (rule_overlap.hpp).
+//
 // Somebody else may take the prefilter away, or an interface may be deleted and created again. That
 // is looked for before each start of a data plane, and once a second; what is missing is attached
 // again and the data plane started anew, whose sockets are bound to what was there before.
@@ -48,6 +51,7 @@
 #include "control/daemon/listen_sockets.hpp"
 #include "control/daemon/prefilter_control.hpp"
 #include "control/daemon/route_keeper.hpp"
+#include "control/daemon/rule_overlap.hpp"
 #include "control/daemon/supervisor.hpp"
 #include "dataplane/abi/config_image.hpp"
 
@@ -110,7 +114,7 @@ class Daemon {
   const Status& exit_status() const { return exit_status_; }
 
   void apply(ApplyRequest request, ApplyDone done);
-  void apply_own_file();  // SIGHUP
+  void apply_own_file();  // SIGHUP; behind an apply that is under way
 
   const Applied& current() const { return *current_; }
   const DaemonOptions& options() const { return options_; }
@@ -144,6 +148,10 @@ class Daemon {
   bool pending_in(Phase phase) const { return pending_ && pending_->phase == phase; }
   Applied compile_next(Config config, std::string yaml, std::string source);
   Status set_rules();
+  Status expect_answers(const Config& candidate);
+  void forget_expected();
+  void time_rules();
+  void end_former();
   void set_route_targets();
   void hand_out_sockets();
 
@@ -184,6 +192,10 @@ class Daemon {
   std::vector<std::string> attached_;  // interfaces with a prefilter
   std::string port_fault_;
   EventLoop::TimerId ports_timer_ = 0;
+  RuleOverlap overlap_;
+  EventLoop::TimerId rules_timer_ = 0;   // when rules of former configs end
+  bool reload_wanted_ = false;           // when the pending apply is done
+  EventLoop::TimerId reload_timer_ = 0;
   uint64_t last_generation_ = 0;       // ever used
   bool was_up_ = false;
   bool ending_ = false;

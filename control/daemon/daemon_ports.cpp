@@ -8,18 +8,72 @@
 
 namespace millrace::ctl {
 
-Status Daemon::set_rules() {
-  PrefilterRules rules;
-  const Config& config = current_->config;
-  for (const auto& bind : config.binds)
-    rules.services.push_back(bind.listen_address.to_abi());
+namespace {
+
+constexpr EventLoop::Milliseconds kRulesAgain{1000};
+
+EventLoop::Milliseconds give_up_of(const Config& config) {
+  return EventLoop::Milliseconds(config.upstream.give_up_ms);
+}
+
+AnswerRules answers_to(const Config& config, std::vector<abi::Address> sources) {
+  AnswerRules rules{.backends = {},
+                    .sources = std::move(sources),
+                    .port_first = config.upstream.port_range.first,
+                    .port_end = config.upstream.port_range.end};
   for (const auto& backend : config.backends)
     rules.backends.push_back(backend.address.to_abi());
-  rules.sources = routes_.sources();
-  rules.upstream_port_first = config.upstream.port_range.first;
-  rules.upstream_port_end = config.upstream.port_range.end;
+  return rules;
+}
+
+}  // namespace
+
+Status Daemon::set_rules() {
+  const Config& config = current_->config;
+  const auto now = EventLoop::Clock::now();
+  const AnswerRules answers = answers_to(config, routes_.sources());
+  overlap_.ask(answers, give_up_of(config), now);
+  PrefilterRules rules;
+  for (const auto& bind : config.binds)
+    rules.services.push_back(bind.listen_address.to_abi());
+  rules.backends = answers.backends;
+  rules.sources = answers.sources;
+  rules.upstream_port_first = answers.port_first;
+  rules.upstream_port_end = answers.port_end;
   rules.generation = current_->generation();
+  rules.also = overlap_.also(now);
+  time_rules();
   return prefilter_.set_rules(rules);
+}
+
+// Until its own routes are known, a candidate is taken to ask from where we ask now.
+Status Daemon::expect_answers(const Config& candidate) {
+  overlap_.expect(answers_to(candidate, routes_.sources()), give_up_of(candidate),
+                  EventLoop::Clock::now());
+  return set_rules();
+}
+
+void Daemon::forget_expected() {
+  overlap_.forget();
+  if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
+}
+
+void Daemon::time_rules() {
+  loop_.cancel(rules_timer_);
+  const auto until = overlap_.until();
+  if (!until) return;
+  const auto left = std::chrono::ceil<EventLoop::Milliseconds>(*until - EventLoop::Clock::now());
+  rules_timer_ = loop_.after(std::max(left, EventLoop::Milliseconds(1)), [this] { end_former(); });
+}
+
+void Daemon::end_former() {
+  rules_timer_ = 0;
+  if (ending_) return;
+  const Status status = set_rules();
+  if (status.ok()) return;
+  std::string line = "prefilter keeps rules of a former config: " + status.message();
+  if (rules_limit_.admit(line)) log::error(line);
+  if (rules_timer_ == 0) rules_timer_ = loop_.after(kRulesAgain, [this] { end_former(); });
 }
 
 // Only while no data plane lives but one that runs current().

@@ -43,10 +43,74 @@ mr_endpoint_key key_of(const abi::Address& address, mr_endpoint_kind kind) {
   mr_endpoint_key key = {};
   key.kind = static_cast<uint8_t>(kind);
   key.family = address.family;
-  if (kind != MR_ENDPOINT_SOURCE) key.port_be = address.port_be;
+  const bool any_port = kind == MR_ENDPOINT_SOURCE || kind == MR_ENDPOINT_SERVICE_ADDRESS;
+  if (!any_port) key.port_be = address.port_be;
   static_assert(sizeof(key.address) == sizeof(address.bytes));
   std::memcpy(key.address, address.bytes, address.family == 4 ? 4 : sizeof(key.address));
   return key;
+}
+
+using Rows = std::vector<EndpointRow>;
+
+// Ranges stay apart, in order. Where there is no place for another, the two that are nearest to
+// each other become one: some ports too many, for a while, are better than answers lost.
+void add_ports(mr_endpoint& value, mr_port_range added) {
+  std::vector<mr_port_range> ranges = {added};
+  for (const mr_port_range& known : value.ports) {
+    if (known.end != 0) ranges.push_back(known);
+  }
+  std::sort(ranges.begin(), ranges.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  const auto join = [&ranges](std::size_t i) {
+    ranges[i].end = std::max(ranges[i].end, ranges[i + 1].end);
+    ranges.erase(ranges.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+  };
+  for (std::size_t i = 0; i + 1 < ranges.size();) {
+    if (ranges[i + 1].first <= ranges[i].end) join(i);
+    else ++i;
+  }
+  if (ranges.size() > MR_XDP_PORT_RANGES_MAX) {
+    std::size_t nearest = 0;
+    for (std::size_t i = 1; i + 1 < ranges.size(); ++i) {
+      if (ranges[i + 1].first - ranges[i].end < ranges[nearest + 1].first - ranges[nearest].end)
+        nearest = i;
+    }
+    join(nearest);
+  }
+  std::fill(std::begin(value.ports), std::end(value.ports), mr_port_range{0, 0});
+  std::copy(ranges.begin(), ranges.end(), value.ports);
+}
+
+// Adds to the row of the same key, if there is one.
+Status add_rows(Rows& rows, const std::vector<abi::Address>& addresses, mr_endpoint_kind kind,
+                const char* what, const mr_endpoint& value) {
+  for (const abi::Address& address : addresses) {
+    const Status status = check(address, what, kind != MR_ENDPOINT_SOURCE);
+    if (!status.ok()) return status;
+    const mr_endpoint_key key = key_of(address, kind);
+    const auto known = std::find_if(rows.begin(), rows.end(), [&key](const EndpointRow& row) {
+      return std::memcmp(&row.key, &key, sizeof(key)) == 0;
+    });
+    if (known == rows.end()) {
+      rows.push_back({.key = key, .value = value});
+      continue;
+    }
+    known->value.flags &= value.flags;
+    if (value.ports[0].end != 0) add_ports(known->value, value.ports[0]);
+  }
+  return Status();
+}
+
+Status add_answers(Rows& rows, const AnswerRules& answers, uint64_t generation) {
+  mr_endpoint asking = {};
+  asking.generation = generation;
+  asking.ports[0] = {answers.port_first, answers.port_end};
+  mr_endpoint answering = asking;
+  answering.flags = answers.sources.empty() ? 0 : MR_ENDPOINT_CHECK_SOURCE;
+  const Status added =
+      add_rows(rows, answers.backends, MR_ENDPOINT_BACKEND, "backend", answering);
+  if (!added.ok()) return added;
+  return add_rows(rows, answers.sources, MR_ENDPOINT_SOURCE, "source", asking);
 }
 
 }  // namespace
@@ -59,34 +123,29 @@ Result<std::vector<EndpointRow>> endpoint_rows(const PrefilterRules& rules) {
                   "upstream ports [" + std::to_string(rules.upstream_port_first) + ", " +
                       std::to_string(rules.upstream_port_end) + "): the range is empty");
 
-  const mr_endpoint plain = {
-      .generation = rules.generation, .flags = 0, .port_first = 0, .port_end = 0};
-  mr_endpoint asking = plain;
-  asking.port_first = rules.upstream_port_first;
-  asking.port_end = rules.upstream_port_end;
-  mr_endpoint answering = asking;
-  answering.flags = rules.sources.empty() ? 0 : MR_ENDPOINT_CHECK_SOURCE;
-
-  std::vector<EndpointRow> rows = {{.key = {}, .value = plain}};
-  const struct {
-    const std::vector<abi::Address>& addresses;
-    mr_endpoint_kind kind;
-    const char* what;
-    const mr_endpoint& value;
-  } lists[] = {{rules.services, MR_ENDPOINT_SERVICE, "service", plain},
-               {rules.backends, MR_ENDPOINT_BACKEND, "backend", answering},
-               {rules.sources, MR_ENDPOINT_SOURCE, "source", asking}};
-  for (const auto& list : lists) {
-    for (const abi::Address& address : list.addresses) {
-      const Status status = check(address, list.what, list.kind != MR_ENDPOINT_SOURCE);
-      if (!status.ok()) return status;
-      rows.push_back({.key = key_of(address, list.kind), .value = list.value});
-    }
+  mr_endpoint plain = {};
+  plain.generation = rules.generation;
+  Rows rows = {{.key = {}, .value = plain}};
+  for (const mr_endpoint_kind kind : {MR_ENDPOINT_SERVICE, MR_ENDPOINT_SERVICE_ADDRESS}) {
+    const Status added = add_rows(rows, rules.services, kind, "service", plain);
+    if (!added.ok()) return added;
   }
+  const AnswerRules running = {rules.backends, rules.sources, rules.upstream_port_first,
+                               rules.upstream_port_end};
+  const Status added = add_answers(rows, running, rules.generation);
+  if (!added.ok()) return added;
   if (rows.size() > MR_XDP_ENDPOINTS_MAX)
     return Status(Code::rejected, std::to_string(rows.size() - 1) +
-                                      " services, backends and sources together, must be at most " +
+                                      " services, addresses of services, backends and sources "
+                                      "together, must be at most " +
                                       std::to_string(MR_XDP_ENDPOINTS_MAX - 1));
+  for (const AnswerRules& also : rules.also) {
+    Rows more = rows;
+    const Status taken = add_answers(more, also, rules.generation);
+    if (!taken.ok()) return taken;
+    if (more.size() > MR_XDP_ENDPOINTS_MAX) break;
+    rows = std::move(more);
+  }
   return rows;
 }
 

@@ -30,7 +30,7 @@
 // set_rules().
 //
 // Threads: one thread at a time; nothing is shared behind the callers' back but libbpf's print
-// hook. Memory: about 10 KiB of kernel memory per rule generation, two of them during a swap. Cost:
+// hook. Memory: about 60 KiB of kernel memory per rule generation, two of them during a swap. Cost:
 // open 1 ms, attach some 10 ms, set_rules 5-25 ms per interface (a kernel grace period). Failure: a
 // Status that says what to do. No failure detaches something that worked before. Limits:
 // MR_XDP_ENDPOINTS_MAX rows and MR_XDP_QUEUES_MAX queues per interface (ebpf/abi/xdp_abi.h); one
@@ -47,6 +47,14 @@
 
 namespace millrace::ctl {
 
+// Where answers come from, and where they go.
+struct AnswerRules {
+  std::vector<abi::Address> backends = {};
+  std::vector<abi::Address> sources = {};
+  uint16_t port_first = 0;  // [first, end), host order
+  uint16_t port_end = 0;
+};
+
 // Everything the prefilter knows, of one generation.
 struct PrefilterRules {
   std::vector<abi::Address> services = {};  // address and port that clients ask
@@ -57,6 +65,9 @@ struct PrefilterRules {
   uint16_t upstream_port_first = 0;         // [first, end), host order
   uint16_t upstream_port_end = 0;
   uint64_t generation = 0;
+  // Answers that are taken as well: to what another config asked, or may ask soon. If there is not
+  // room for all of them, for the first.
+  std::vector<AnswerRules> also = {};
 };
 
 // One row per reason of ebpf/abi/xdp_reasons.def, in its order, summed over all CPUs. Each packet

@@ -46,6 +46,7 @@
 #include "dataplane/worker/answer_guards.hpp"
 #include "dataplane/worker/backend_set.hpp"
 #include "dataplane/worker/failure_memory.hpp"
+#include "dataplane/worker/former_endpoints.hpp"
 #include "dataplane/worker/forward_table.hpp"
 #include "dataplane/worker/inflight.hpp"
 #include "dataplane/worker/local_answers.hpp"
@@ -145,9 +146,12 @@ class Worker {
 
   // --- worker_query.cpp: per burst
   void load_snapshots() noexcept;
+  void keep_former(uint32_t next_give_up_ms) noexcept;
   void receive(StepIo& io) noexcept;
   void begin_lookup(Frame& frame) noexcept;
   void take_other(StepIo& io, Frame& frame) noexcept;
+  bool take_late(StepIo& io, const Frame& frame, abi::Outcome outcome,
+                 wire::Packet& packet) noexcept;
   void take_query(StepIo& io, Frame& frame) noexcept;
   void judge(StepIo& io) noexcept;
   // The pool of a query under the forwarding rules; so far it is that of its bind or access rule.
@@ -335,7 +339,7 @@ class Worker {
 
   uint32_t shard_of(uint64_t hash) const noexcept { return dp::shard_of(hash, to_.shard_cnt); }
   uint32_t port_owner(uint16_t port) const noexcept {
-    return static_cast<uint32_t>(port - settings_.endpoints().upstream_port_first) % to_.workers;
+    return port % to_.workers;  // whatever the range, so that it outlives a change of it
   }
 
   Connections to_;
@@ -345,6 +349,7 @@ class Worker {
   stats::CoreCounters counters_;
   Csprng random_;
   Inflight inflight_;
+  FormerEndpoints former_;
   BackendSet backends_;
   AnswerGuards guards_;
   FailureMemory failures_;

@@ -252,12 +252,13 @@ bool Worker::any_route(uint32_t pool) const noexcept {
 }
 
 uint16_t Worker::random_port() noexcept {
-  // Port p belongs to worker (p - first) modulo workers, which is how its answer finds us.
+  // Port p belongs to worker p modulo workers, which is how its answer finds us.
   const wire::Endpoints& ends = settings_.endpoints();
-  const auto span = static_cast<uint32_t>(ends.upstream_port_end - ends.upstream_port_first);
-  const uint32_t mine = (span - to_.worker + to_.workers - 1) / to_.workers;
-  return static_cast<uint16_t>(ends.upstream_port_first + to_.worker +
-                               random_.below(mine) * to_.workers);
+  const uint32_t workers = to_.workers;
+  const uint32_t first = ends.upstream_port_first +
+                         (to_.worker + workers - ends.upstream_port_first % workers) % workers;
+  const uint32_t mine = (ends.upstream_port_end - first + workers - 1) / workers;
+  return static_cast<uint16_t>(first + random_.below(mine) * workers);
 }
 
 // The backends of its pool that a question may still be sent to: those whose address, under

@@ -59,6 +59,7 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
 void Worker::load_snapshots() noexcept {
   const abi::ConfigImage* config = to_.config->load();
   if (config != nullptr && config->header.generation != settings_.generation()) [[unlikely]] {
+    keep_former(config->service.upstream_give_up_ms);
     const Remap remap = settings_.apply(*config);
     config_ns_ = now_ns_;
     backends_.apply(remap, config->service.backends);
@@ -76,10 +77,17 @@ void Worker::load_snapshots() noexcept {
   }
   const abi::RoutesImage* routes = to_.routes->load();
   // Routes ahead of the config are looked at again when it has come.
-  if (routes != nullptr && routes->header.generation != settings_.routes_generation() &&
-      settings_.apply(*routes)) [[unlikely]] {
-    publish_due_ns_ = 0;
+  if (routes != nullptr && routes->header.generation != settings_.routes_generation())
+      [[unlikely]] {
+    keep_former(settings_.service().upstream_give_up_ms);
+    if (settings_.apply(*routes)) publish_due_ns_ = 0;
   }
+}
+
+// Before the settings change. A question's time is that of the config that it ends under.
+void Worker::keep_former(uint32_t next_give_up_ms) noexcept {
+  const uint32_t longest_ms = std::max(settings_.service().upstream_give_up_ms, next_give_up_ms);
+  former_.keep(settings_, now_ns_, now_ns_ + uint64_t{longest_ms} * 1'000'000);
 }
 
 // The query and key of the next slot are complete.
@@ -154,10 +162,21 @@ void Worker::take_other(StepIo& io, Frame& frame) noexcept {
       return;
     case wire::Kind::finished:
       if (seen.outcome == Outcome::pass_proto && take_icmp(io, frame, query.packet)) return;
+      if (take_late(io, frame, seen.outcome, query.packet)) return;
       counters_.count(seen.outcome);
       give_back(io, frame);
       return;
   }
+}
+
+// To where nothing is asked from any more: an answer to what was asked before the last change?
+bool Worker::take_late(StepIo& io, const Frame& frame, Outcome outcome,
+                       wire::Packet& packet) noexcept {
+  if (!former_.open(now_ns_)) return false;
+  if (outcome != Outcome::pass_addr && outcome != Outcome::drop_vlan) return false;
+  if (wire::classify(frame, former_.endpoints(), packet).kind != wire::Kind::upstream) return false;
+  take_upstream(io, frame, packet, ring::ItemKind::upstream, wire::destination_port(frame, packet));
+  return true;
 }
 
 void Worker::take_query(StepIo& io, Frame& frame) noexcept {
@@ -301,7 +320,7 @@ Outcome Worker::from_upstream(StepIo& io, const Frame& frame, const wire::Packet
 void Worker::take_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet,
                            ring::ItemKind kind, uint16_t port) noexcept {
   // Misses need the rings: nobody on the clients' side gets to fill them.
-  if (!settings_.leads_upstream(frame.port)) {
+  if (!settings_.leads_upstream(frame.port) && !former_.led_upstream(frame.port, now_ns_)) {
     counters_.count(Outcome::up_drop_addr);
     give_back(io, frame);
     return;

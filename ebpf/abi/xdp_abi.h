@@ -17,7 +17,7 @@
 #include <linux/types.h>
 
 /* Raised whenever anything in this file or the order of xdp_reasons.def changes. */
-#define MR_XDP_ABI_VERSION 2
+#define MR_XDP_ABI_VERSION 3
 
 #define MR_XDP_PROGRAM xsk_def_prog
 #define MR_XDP_XSKS xsks_map
@@ -25,9 +25,11 @@
 #define MR_XDP_COUNTERS mr_counters
 
 #define MR_XDP_QUEUES_MAX 64
-/* 32 services, 32 backends, 32 sources (dataplane/abi/config_image.hpp) and the generation's row.
- */
-#define MR_XDP_ENDPOINTS_MAX 128
+/* 32 services and their addresses, 32 backends, 32 sources (dataplane/abi/config_image.hpp) and the
+ * generation's row are 129; the rest is for those of former configs. */
+#define MR_XDP_ENDPOINTS_MAX 512
+/* Of one backend or source: the running config's ports, and those that former ones asked from. */
+#define MR_XDP_PORT_RANGES_MAX 5
 /* A longer frame may not fit in an AF_XDP frame of 2 KiB behind its head room: it passes. */
 #define MR_XDP_FRAME_BYTES_MAX 1792
 /* IPv6 hop-by-hop and destination option headers that are walked in front of UDP. */
@@ -45,6 +47,7 @@ enum mr_endpoint_kind {
   MR_ENDPOINT_SERVICE = 1,    /* destination of a query */
   MR_ENDPOINT_BACKEND = 2,    /* source of an answer to [port_first, port_end) */
   MR_ENDPOINT_SOURCE = 3,     /* of our queries; port_be = 0, its ports are the value's */
+  MR_ENDPOINT_SERVICE_ADDRESS = 4, /* that some service has, whatever its port; port_be = 0 */
 };
 
 /* IPv4 stands in the first four bytes of `address`, the rest is zero. */
@@ -63,17 +66,24 @@ MR_LAYOUT(__builtin_offsetof(struct mr_endpoint_key, address) == 4);
 /* MR_ENDPOINT_BACKEND: the destination has to be an MR_ENDPOINT_SOURCE row too. */
 #define MR_ENDPOINT_CHECK_SOURCE (1u << 0)
 
+/* [first, end); both 0: none. */
+struct mr_port_range {
+  __u16 first;
+  __u16 end;
+};
+
 struct mr_endpoint {
   __u64 generation; /* of the map that this row is in */
   __u32 flags;
-  __u16 port_first; /* [first, end): our upstream ports; but for BACKEND and SOURCE empty */
-  __u16 port_end;
+  struct mr_port_range ports[MR_XDP_PORT_RANGES_MAX]; /* ours upstream; of BACKEND and SOURCE */
 };
-MR_LAYOUT(sizeof(struct mr_endpoint) == 16);
+MR_LAYOUT(sizeof(struct mr_port_range) == 4);
+MR_LAYOUT(__builtin_offsetof(struct mr_port_range, first) == 0);
+MR_LAYOUT(__builtin_offsetof(struct mr_port_range, end) == 2);
+MR_LAYOUT(sizeof(struct mr_endpoint) == 32);
 MR_LAYOUT(__builtin_offsetof(struct mr_endpoint, generation) == 0);
 MR_LAYOUT(__builtin_offsetof(struct mr_endpoint, flags) == 8);
-MR_LAYOUT(__builtin_offsetof(struct mr_endpoint, port_first) == 12);
-MR_LAYOUT(__builtin_offsetof(struct mr_endpoint, port_end) == 14);
+MR_LAYOUT(__builtin_offsetof(struct mr_endpoint, ports) == 12);
 
 /* Why a packet went where it went; the index of its counter. */
 enum mr_xdp_reason {

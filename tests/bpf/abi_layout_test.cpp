@@ -75,7 +75,7 @@ TEST_F(AbiLayout, StructsHaveTheSameBytes) {
   EXPECT_EQ(type("mr_endpoint_key", BTF_KIND_STRUCT)->size, sizeof(mr_endpoint_key));
 
   const Layout value = {MR_FIELD(mr_endpoint, generation), MR_FIELD(mr_endpoint, flags),
-                        MR_FIELD(mr_endpoint, port_first), MR_FIELD(mr_endpoint, port_end)};
+                        MR_FIELD(mr_endpoint, ports)};
   EXPECT_EQ(layout_of("mr_endpoint"), value);
   ASSERT_NE(type("mr_endpoint", BTF_KIND_STRUCT), nullptr);
   EXPECT_EQ(type("mr_endpoint", BTF_KIND_STRUCT)->size, sizeof(mr_endpoint));
@@ -92,7 +92,8 @@ TEST_F(AbiLayout, EnumsHaveTheSameValues) {
       {"MR_ENDPOINT_GENERATION", MR_ENDPOINT_GENERATION},
       {"MR_ENDPOINT_SERVICE", MR_ENDPOINT_SERVICE},
       {"MR_ENDPOINT_BACKEND", MR_ENDPOINT_BACKEND},
-      {"MR_ENDPOINT_SOURCE", MR_ENDPOINT_SOURCE}};
+      {"MR_ENDPOINT_SOURCE", MR_ENDPOINT_SOURCE},
+      {"MR_ENDPOINT_SERVICE_ADDRESS", MR_ENDPOINT_SERVICE_ADDRESS}};
   EXPECT_EQ(values_of("mr_endpoint_kind"), kinds);
 }
 

@@ -31,7 +31,7 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 namespace fs = std::filesystem;
 
-const std::string kPins = std::string(kPinDir) + "/v2/";
+const std::string kPins = std::string(kPinDir) + "/v3/";
 
 std::unique_ptr<ctl::Prefilter> open_prefilter() {
   auto opened = ctl::Prefilter::open(kPinDir);

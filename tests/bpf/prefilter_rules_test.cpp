@@ -122,7 +122,7 @@ TEST_F(Rules, FailureOnOneInterfaceRestoresTheOthers) {
   ASSERT_TRUE(prefilter_->set_rules(services(5, "198.18.0.53")).ok());
   ASSERT_TRUE(prefilter_->attach(second.a).ok());
   const ctl::Fd frozen(
-      bpf_obj_get((std::string(kPinDir) + "/v2/" + second.a + "/mr_rules").c_str()));
+      bpf_obj_get((std::string(kPinDir) + "/v3/" + second.a + "/mr_rules").c_str()));
   ASSERT_TRUE(frozen.valid());
   ASSERT_EQ(bpf_map_freeze(frozen.get()), 0);
 

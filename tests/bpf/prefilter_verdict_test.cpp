@@ -18,41 +18,15 @@
 #include <sys/socket.h>
 
 #include "tests/bpf/bpf_bench.hpp"
+#include "tests/bpf/verdict_cases.hpp"
 #include "tests/support/icmp_frame.hpp"
 
 namespace millrace::test {
 namespace {
 
-enum class Setup { serving, no_socket, no_rules };
-
 const char* name_of(Setup setup) {
   if (setup == Setup::serving) return "Serving";
   return setup == Setup::no_socket ? "NoSocket" : "NoRules";
-}
-
-struct Case {
-  const char* row;  // of the table
-  const char* name;
-  Bytes frame;
-  int action;
-  const char* counter;
-  Setup setup = Setup::serving;
-};
-
-constexpr uint16_t kFirst = 20000;
-constexpr uint16_t kEnd = 20064;
-
-FrameBuilder query4() {
-  return FrameBuilder().from("198.18.0.9", 40000).to("198.18.0.53", 53).payload(Bytes(30, 0x11));
-}
-FrameBuilder query6() {
-  return FrameBuilder().from("fd00:18::9", 40000).to("fd00:18::53", 53).payload(Bytes(30, 0x11));
-}
-FrameBuilder answer4() {
-  return FrameBuilder().from("198.18.1.1", 53).to("198.18.1.2", kFirst).payload(Bytes(90, 0x22));
-}
-FrameBuilder answer6() {
-  return FrameBuilder().from("fd00:18:1::1", 53).to("fd00:18:1::2", kFirst).payload(Bytes(90, 2));
 }
 
 FrameBuilder asked4() {
@@ -86,7 +60,6 @@ constexpr const char* kUpstream = "redirected_upstream";
 constexpr const char* kAddr = "passed_addr";
 constexpr const char* kBad = "passed_malformed";
 constexpr const char* kL2 = "passed_l2";
-constexpr const char* kFragment = "passed_fragment";
 constexpr const char* kExt = "passed_ext_header";
 constexpr const char* kProto = "passed_proto";
 
@@ -230,8 +203,6 @@ void add_odd_l2_l3(std::vector<Case>& cases) {
   add("V1", "v4_header_cut", query4().truncate_to(33), kBad);
   add("V1", "v4_header_cut_vlan", query4().vlan(1).truncate_to(37), kBad);
   add("V1", "v6_header_cut", query6().truncate_to(53), kBad);
-  add("V1", "udp_header_cut_v4", query4().payload({}).truncate_to(41).ip_length(27), kBad);
-  add("V1", "udp_header_cut_v6", query6().payload({}).truncate_to(61).ip_length(7), kBad);
   add("V1", "v6_option_cut", query6().extension(0, {}).truncate_to(55).ip_length(1), kBad);
 
   add("V2", "arp", query4().ether_type(0x0806), kL2);
@@ -243,27 +214,9 @@ void add_odd_l2_l3(std::vector<Case>& cases) {
   add("V3", "v4_says_version_6", query4().ip_version(6), kBad);
   add("V3", "v4_says_version_0", query4().ip_version(0), kBad);
   add("V3", "v6_says_version_4", query6().ip_version(4), kBad);
-  add("V3", "ihl_0", query4().ihl(0), kBad);
-  add("V3", "ihl_4", query4().ihl(4), kBad);
-  add("V3", "ihl_beyond_frame", query4().payload({}).ihl(15), kBad);
-  add("V3", "v4_length_below_header", query4().ip_length(19), kBad);
-  add("V3", "v4_length_0", query4().ip_length(0), kBad);
-  add("V3", "v4_length_below_options", query4().ipv4_options(Bytes(8, 1)).ip_length(27), kBad);
-  add("V3", "v4_length_beyond_frame", query4().ip_length(20 + 8 + 31), kBad);
-  add("V3", "v4_frame_cut", query4().truncate_to(14 + 28 + 29), kBad);
-  add("V3", "v6_length_beyond_frame", query6().ip_length(8 + 31), kBad);
   add("V3", "v6_option_beyond_length",
       query6().extension(60, Bytes(14, 0)).ip_length(8), kBad);
 
-  add("V4", "v4_first_fragment", query4().fragment(0x2000), kFragment);
-  add("V4", "v4_middle_fragment", query4().fragment(0x2010), kFragment);
-  add("V4", "v4_last_fragment", query4().fragment(0x0010), kFragment);
-  add("V4", "v4_fragment_vlan", query4().fragment(0x1fff).vlan(3), kFragment);
-  add("V4", "v4_fragment_of_tcp", query4().fragment(0x2000).protocol(6), kFragment);
-  add("V4", "v6_first_fragment", query6().extension(44, {0, 1, 0, 0, 0, 1}), kFragment);
-  add("V4", "v6_atomic_fragment", query6().extension(44, {0, 0, 0, 0, 0, 1}), kFragment);
-  add("V4", "v6_fragment_behind_options",
-      query6().extension(0, {}).extension(44, {0, 9, 0, 0, 0, 1}), kFragment);
 }
 
 void add_odd_l4(std::vector<Case>& cases) {
@@ -286,15 +239,6 @@ void add_odd_l4(std::vector<Case>& cases) {
   add("V6", "v6_no_next_header", query6().protocol(59), kProto);
   add("V6", "v6_tcp_behind_options", query6().extension(0, {}).protocol(6), kProto);
 
-  add("V7", "v4_udp_length_7", query4().udp_length(7), kBad);
-  add("V7", "v4_udp_length_0", query4().udp_length(0), kBad);
-  add("V7", "v4_udp_beyond_ip", query4().udp_length(8 + 31), kBad);
-  add("V7", "v4_udp_beyond_ip_within_padding", query4().udp_length(8 + 31).pad_to(200), kBad);
-  add("V7", "v4_ip_length_cuts_udp_header", query4().ip_length(27), kBad);
-  add("V7", "v6_udp_length_0", query6().udp_length(0), kBad);
-  add("V7", "v6_udp_beyond_ip", query6().udp_length(8 + 31), kBad);
-  add("V7", "v6_udp_beyond_ip_behind_options",
-      query6().extension(60, {}).udp_length(8 + 31), kBad);
 }
 
 std::vector<Case> all_cases() {
@@ -305,6 +249,7 @@ std::vector<Case> all_cases() {
   add_not_ours(cases);
   add_odd_l2_l3(cases);
   add_odd_l4(cases);
+  add_faults(cases);
   const std::pair<const char*, FrameBuilder> ours[] = {
       {"query4", query4()}, {"query6", query6().vlan(4)}, {"answer4", answer4()},
       {"answer6", answer6()}, {"icmp4", icmp4(asked4())}, {"icmp6", icmp6(asked6())}};
@@ -401,6 +346,35 @@ TEST(Verdict, AnswersGoAnywhereWithoutSources) {
   EXPECT_EQ(counter(*bench.prefilter, bench.wire.a, kUpstream), 1u);
 }
 
+// What another config asked is answered to its ports, by its backends, to its addresses.
+TEST(Verdict, AnswersToFormerConfigsAreTaken) {
+  Bench bench(Setup::serving);
+  ctl::PrefilterRules changed = rules();
+  for (uint16_t first = 21000; first < 25000; first = static_cast<uint16_t>(first + 1000)) {
+    changed.also.push_back({.backends = {address_of("198.18.1.1", 53),
+                                         address_of("198.18.1.7", 5353)},
+                            .sources = {address_of("198.18.1.3")},
+                            .port_first = first,
+                            .port_end = static_cast<uint16_t>(first + 10)});
+  }
+  ASSERT_TRUE(bench.prefilter->set_rules(changed).ok());
+  const auto action = [&](const char* from, uint16_t from_port, const char* to, uint16_t port) {
+    return run_program(bench.program.get(),
+                       FrameBuilder().from(from, from_port).to(to, port).build());
+  };
+  EXPECT_EQ(action("198.18.1.1", 53, "198.18.1.2", kFirst), XDP_REDIRECT);
+  for (const uint16_t port : std::initializer_list<uint16_t>{21000, 22009, 23000, 24009}) {
+    EXPECT_EQ(action("198.18.1.1", 53, "198.18.1.3", port), XDP_REDIRECT) << port;
+    EXPECT_EQ(action("198.18.1.7", 5353, "198.18.1.3", port), XDP_REDIRECT) << port;
+    EXPECT_EQ(action("198.18.1.9", 53, "198.18.1.3", port), XDP_DROP) << "a stray";
+  }
+  for (const uint16_t port : std::initializer_list<uint16_t>{20999, 21010, 24010})
+    EXPECT_EQ(action("198.18.1.1", 53, "198.18.1.3", port), XDP_PASS) << port;
+  EXPECT_EQ(action("198.18.1.7", 5353, "198.18.1.3", kFirst), XDP_PASS) << "it was not asked there";
+  ASSERT_TRUE(bench.prefilter->set_rules(rules()).ok());
+  EXPECT_EQ(action("198.18.1.1", 53, "198.18.1.3", 21000), XDP_PASS) << "that is over";
+}
+
 // A program of this host that has got one of our ports by its number gets what is sent there,
 // whatever its socket is bound to; not what a backend answers.
 TEST(Verdict, PortsOfOtherProgramsAreTheirs) {
@@ -416,6 +390,9 @@ TEST(Verdict, PortsOfOtherProgramsAreTheirs) {
     EXPECT_EQ(action(to6), XDP_DROP) << "the other family";
     EXPECT_EQ(action(FrameBuilder(to4).to("198.18.1.2", kFirst + 1)), XDP_DROP);
     EXPECT_EQ(action(answer4()), XDP_REDIRECT);
+    EXPECT_EQ(action(FrameBuilder(to4).fragment(0x2000)), XDP_PASS);
+    EXPECT_EQ(action(FrameBuilder(to4).udp_length(7)), XDP_PASS);
+    EXPECT_EQ(action(answer4().fragment(0x2000)), XDP_DROP);
     const UdpSocket socket6("fd00:18:1::2", kFirst);
     EXPECT_EQ(action(to6), XDP_PASS);
   }
@@ -425,6 +402,23 @@ TEST(Verdict, PortsOfOtherProgramsAreTheirs) {
   EXPECT_EQ(action(to4), XDP_PASS);
   EXPECT_EQ(action(to6), XDP_PASS);
   EXPECT_EQ(counter(*bench.prefilter, bench.wire.a, kAddr), 4u);
+}
+
+// The program sees the first buffer of a packet only; what its IP header says is held against the
+// whole.
+TEST(Verdict, PacketsInMoreBuffersAreNotTakenForBroken) {
+  Bench bench(Setup::serving);
+  const auto action = [&](const FrameBuilder& frame) {
+    return run_program(bench.program.get(), frame.build());
+  };
+  const Bytes much(6000, 0x11);
+  EXPECT_EQ(action(query4().payload(much)), XDP_PASS);
+  EXPECT_EQ(action(query6().payload(much)), XDP_PASS);
+  EXPECT_EQ(action(query4().to("198.18.0.53", 2222).protocol(6).payload(much)), XDP_PASS);
+  EXPECT_EQ(counter(*bench.prefilter, bench.wire.a, kBad), 3u);
+  EXPECT_EQ(action(query4().payload(much).ip_length(6000 + 29)), XDP_DROP);
+  EXPECT_EQ(action(query6().payload(much).ip_length(6000 + 9)), XDP_DROP);
+  EXPECT_EQ(counter(*bench.prefilter, bench.wire.a, "drop_iphdr"), 2u);
 }
 
 // Every prefix of a good frame passes or is redirected, and is counted once: no read beyond the end

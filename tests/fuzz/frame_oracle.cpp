@@ -98,7 +98,7 @@ void FrameWorld::check_asked(const Asked& asked, const Bytes& bytes) const {
   const uint16_t port = host_port(asked.frame.source);
   const abi::ServiceSection& service = bench_.config->service;
   demand(port >= service.upstream_port_first && port < service.upstream_port_end &&
-             (port - service.upstream_port_first) % bench_.plan.workers == asked.worker,
+             port % bench_.plan.workers == asked.worker,
          "A56", "a source port that is not this core's", bytes);
   uint32_t backend = 0;
   while (backend < service.backends && !same(service.backend[backend].address, asked.frame.target))

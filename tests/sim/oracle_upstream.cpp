@@ -51,7 +51,7 @@ void Oracle::check_question(const ReadMessage& message, const Sent& sent,
          frame);
   const uint16_t port = port_of(sent.source);
   demand(port >= kUpstreamPortFirst && port < kUpstreamPortEnd, "A56", "source port", frame);
-  demand((port - kUpstreamPortFirst) % plane_.worker_cnt() == sent.worker, "A56",
+  demand(port % plane_.worker_cnt() == sent.worker, "A56",
          "the port of another core", frame);
 }
 

@@ -192,7 +192,7 @@ void Upstreams::guess(const Sent& sent, uint64_t now_ns) {
     ask.id = static_cast<uint16_t>(sent.ask.id + 30 - i);
     MadeAnswer made = zone_.forge(ask);
     trace_.event("guessed", made.number);
-    network_.to_core(now_ns + 1000 * i, (port_of(sent.source) - kUpstreamPortFirst) % plan_.workers,
+    network_.to_core(now_ns + 1000 * i, port_of(sent.source) % plan_.workers,
                      {{Cargo::Kind::answer, made.number, port_of(sent.source)},
                       FrameBuilder()
                           .from(place.text, place.port)

@@ -111,6 +111,7 @@ HOSTILE = {
     "B34 UDP length below 8": v4(udp={"length": 7}),
     "B36 total length beyond the frame": v4(total_length=1200),
     "B36 IHL below 5": v4(ihl=4),
+    "B36 length beyond the frame, v6": v6()[:4] + b"\5\0" + v6()[6:],
     "B37 source route": v4(options=bytes([131, 7, 4, 198, 18, 0, 1, 0])),
     "B38 wrong UDP checksum": v4(udp={"bad_checksum": True}),
     "B38 wrong UDP checksum, v6": v6(udp={"bad_checksum": True}),
@@ -127,8 +128,8 @@ HOSTILE = {
 
 
 # The prefilter hands what it cannot judge to the kernel, which discards it; the rest of the hostile
-# shapes ends in the data plane.
-LEFT_TO_THE_KERNEL = ("xdp:passed_malformed", "xdp:passed_fragment", "xdp:passed_ext_header")
+# shapes ends there or in the data plane.
+LEFT_TO_THE_KERNEL = ("xdp:passed_fragment", "xdp:passed_ext_header")
 
 
 def ends(changed: dict) -> int:
@@ -136,7 +137,7 @@ def ends(changed: dict) -> int:
     return sum(
         count
         for name, count in changed.items()
-        if name.startswith("drop_") or name in LEFT_TO_THE_KERNEL
+        if name.startswith(("drop_", "xdp:drop_")) or name in LEFT_TO_THE_KERNEL
     )
 
 
@@ -153,6 +154,16 @@ def test_hostile_shape_is_counted_and_not_answered(wire, shape):
     changed = after.since(before)
     assert ends(changed) == 5, changed
     assert "tx_packets" not in changed, "something was sent"
+
+
+@pytest.mark.parametrize("address", SERVICES)
+def test_fragments_for_another_program_arrive(service, address):
+    with namespace.udp_socket(namespace.DUT, address, 9999) as receiver:
+        with namespace.udp_socket(namespace.CLIENT, family=namespace.family_of(address)) as sender:
+            before = settled_stats()
+            sender.sendto(bytes(range(256)) * 12, (address, 9999))
+            assert receiver.recv(4000) == bytes(range(256)) * 12
+    assert settled_stats().since(before).get("xdp:passed_fragment") == 3
 
 
 GOOD = {

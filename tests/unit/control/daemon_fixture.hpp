@@ -73,6 +73,7 @@ class FakePrefilter final : public PrefilterControl {
   Status set_rules(const PrefilterRules& given) override {
     ++rules_set;
     rules = given;
+    all_rules.push_back(given);
     return {};
   }
   Result<PrefilterCounters> counters(const std::string&) const override {
@@ -97,6 +98,7 @@ class FakePrefilter final : public PrefilterControl {
   std::vector<std::vector<std::string>> uses;  // `used` as it was and became
   std::function<void()> on_use;
   PrefilterRules rules;
+  std::vector<PrefilterRules> all_rules;
   uint32_t rules_set = 0;
   std::string refused;
   std::string lost;    // verify() finds no prefilter there
