@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A42, A122: the end of an answer, and what may be served past it (RFC 8767). Nothing here sleeps."""
+"""A42, A122: the end of an answer, and what is served past it (RFC 8767). Nothing here sleeps."""
 
 import time
 
@@ -34,7 +34,7 @@ def infos(answer) -> list[int]:
 
 
 def is_stale(answer, address: str = "192.0.2.1") -> bool:
-    """An answer past its time as RFC 8767 wants it shown; a fresh one has the TTL that it came with,
+    """An answer past its time, as RFC 8767 wants it shown; a fresh one has the TTL that it came with,
     and says nothing of its age."""
     assert answer.rcode == "NOERROR" and not answer.message.flags & dns.flags.AD
     (records,) = answer.message.answer
