@@ -34,7 +34,7 @@ def infos(answer) -> list[int]:
 
 
 def is_stale(answer, address: str = "192.0.2.1") -> bool:
-    """An answer past its time, as RFC 8767 wants it shown; a fresh one has the TTL that it came with,
+    """An answer past its time, as RFC 8767 wants it shown; a fresh one has the TTL it came with,
     and says nothing of its age."""
     assert answer.rcode == "NOERROR" and not answer.message.flags & dns.flags.AD
     (records,) = answer.message.answer
