@@ -26,6 +26,7 @@ constexpr uint32_t kEvents = 128;     // taken in one turn
 constexpr uint32_t kAccepts = 64;     // of one listener in one turn
 constexpr uint32_t kRingBudget = 64;  // items of one worker in one turn
 constexpr uint32_t kResumes = 64;     // connections in one turn
+constexpr uint32_t kPartOfFree = 4;
 constexpr uint64_t kPublishPeriodNs = 5'000'000;
 constexpr uint64_t kTimerPeriodNs = 50'000'000;
 // Workers cannot wake us (they make no system calls), so the rings are looked at this often: while
@@ -110,7 +111,7 @@ void SlowPath::load_config() {
   forward_.load(config->service);
   local_.load(config->service);
   options_.load(config->service, *to_.secret);
-  clients_.set_limits(config->service.tcp);
+  clients_.set_limits(config->service.tcp, config->service.upstream_give_up_ms);
   publish_due_ns_ = 0;
 }
 
@@ -330,11 +331,9 @@ void SlowPath::prefetch(const cache::Entry& entry, const wire::Query& query, uin
 
 Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
                              uint32_t owner) {
+  if (from.late) return finish(from, Outcome::servfail_inflight_full, query);
   Frame frame;
-  const auto of_source = queries_of_.find(TcpClients::source_of(from.client));
-  const bool has_share =
-      of_source == queries_of_.end() || of_source->second < dp::kSlowQueriesPerSourceMax;
-  if (!has_share || queries_out_ >= dp::kSlowQueriesMax || !store_.take(frame)) return Took::later;
+  if (!may_begin(from.client) || !store_.take(frame)) return Took::later;
   dp::slow_head(frame) = {from.client, from.service, from.id};
   frame.len = static_cast<uint16_t>(bytes_kept(scratch_.get(), query));
   std::memcpy(frame.data, scratch_.get(), frame.len);
@@ -345,6 +344,15 @@ Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, c
   counters_.rx_packets += 1;
   counters_.count(Outcome::miss);
   return Took::done;
+}
+
+// Of the places for queries in work, a source gets one more only while it has less than a quarter
+// of what is free. So alone it gets a fifth of them, each of n sources one of n + 4 parts in the
+// long run, and what is left for the next who comes is four times that.
+bool SlowPath::may_begin(const abi::Address& client) const {
+  const auto of_source = queries_of_.find(TcpClients::source_of(client));
+  const uint32_t has = of_source == queries_of_.end() ? 0 : of_source->second;
+  return kPartOfFree * has < dp::kSlowQueriesMax - queries_out_;
 }
 
 // For a query that ends here without an answer from the cache.

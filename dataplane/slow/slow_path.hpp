@@ -13,6 +13,12 @@
 //
 //   worker ─ ring ─▶ ask_stream ─▶ upstream ─TCP─▶ stream_answer ─ ring ─▶ worker
 //
+// Misses of clients have a fixed number of places (kSlowQueriesMax) until their owner has replied.
+// A source gets one more only while it has less than a quarter of what is free (dynamic thresholds,
+// Choudhury and Hahne, ToN 1998), so it takes more than twenty sources that ask for what nobody
+// answers to leave no room for others. A query that finds no place waits in its connection, and
+// gets SERVFAIL when it has waited for as long as upstreams are waited for (give_up).
+//
 // Threads: one, which calls turn() and wait(); listen_on() may be called by another. The caller
 // reports to the grace period: online around turn(), offline around wait(). Memory: allocated as
 // connections need it, bounded by the config (tcp_clients.hpp) and slow_frame.hpp. Cost: a system
@@ -106,6 +112,7 @@ class SlowPath {
                 const wire::Subnet& subnet);
   Took hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
                      uint32_t owner);
+  bool may_begin(const abi::Address& client) const;
   Took finish(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query);
   void reply(const ClientInfo& from, const wire::Reply& reply);
 
