@@ -54,6 +54,7 @@ SlowPath::SlowPath(const SlowConnections& to)
       epoll_(make_epoll()),
       random_(to.seed),
       policy_(abi::kFlowsMin, *to.secret),
+      replies_(settings_, to.wall, now_ns_, counters_),
       store_(dp::kSlowQueriesMax + to.workers * dp::kStreamsPerWorkerMax),
       clients_(epoll_, counters_,
                [this](const ClientInfo& from, std::span<const uint8_t> message) {
@@ -62,8 +63,9 @@ SlowPath::SlowPath(const SlowConnections& to)
       upstreams_(epoll_, random_, to.dial,
                  [this](const Asker& asker, std::span<const uint8_t> answer) {
                    tell_answer(asker, answer);
-                 }),
-      scratch_(new uint8_t[FrameStore::kRoomBytes]) {}
+                 }) {
+  MR_CHECK(scratch_store_.take(scratch_));
+}
 
 SlowPath::~SlowPath() {
   for (const Listener& listener : listeners_)
@@ -74,6 +76,7 @@ SlowPath::~SlowPath() {
 }
 
 uint32_t SlowPath::turn(uint64_t now_ns) {
+  now_ns_ = now_ns;
   now_ms_ = now_ns / 1'000'000;
   load_config();
   take_listeners(now_ns);
@@ -109,8 +112,7 @@ void SlowPath::load_config() {
   settings_.apply(*config);
   policy_.load(*config);
   forward_.load(config->service);
-  local_.load(config->service);
-  options_.load(config->service, *to_.secret);
+  replies_.load(config->service, *to_.secret);
   clients_.set_limits(config->service.tcp, config->service.upstream_give_up_ms);
   publish_due_ns_ = 0;
 }
@@ -195,13 +197,15 @@ Took SlowPath::take_message(const ClientInfo& from, std::span<const uint8_t> mes
   wire::Query query{};
   Key key;
   Outcome outcome = wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query,
-                                      key, options_.cookies(), options_.subnets());
+                                      key, replies_.cookies(), replies_.subnets());
   if (query.options_at != 0 && outcome == wire::kGoOn &&
       !wire::read_options(message.data(), query.options_at).keepalive_empty) {
     outcome = Outcome::fmt_opt_len;
   }
   if (outcome == wire::kGoOn) outcome = judge(from, query, key);
-  std::memcpy(scratch_.get(), message.data(), bytes_kept(message.data(), query));
+  dp::slow_head(scratch_) = {from.client, from.service, from.id};
+  scratch_.len = static_cast<uint16_t>(bytes_kept(message.data(), query));
+  std::memcpy(scratch_.data, message.data(), scratch_.len);
   return outcome == wire::kGoOn ? look_up(from, query, key) : end_early(from, query, outcome);
 }
 
@@ -236,41 +240,15 @@ Took SlowPath::end_early(const ClientInfo& from, wire::Query& query, Outcome out
     if (const Outcome ruled = rule(from, query); ruled != wire::kGoOn) outcome = ruled;
   }
   AnswerView local;
-  if (outcome == Outcome::refused_class && local_.find_identity(scratch_.get(), query, local)) {
-    return answer_locally(from, Outcome::local_identity, query, local);
-  }
-  if (outcome == Outcome::cookie_only &&
-      options_.judge(scratch_.get(), query, asker_of(from, query)) == dp::CookieState::bad) {
-    outcome = Outcome::bad_cookie;
-  }
+  outcome = replies_.conclude(scratch_, query, outcome, local);
+  if (outcome == Outcome::local_identity) return answer_locally(from, outcome, query, local);
   return finish(from, outcome, query);
-}
-
-dp::ReplyOptions::Asker SlowPath::asker_of(const ClientInfo& from,
-                                                const wire::Query& query) const noexcept {
-  const uint64_t now_s = now_ms_ / 1000;
-  return {from.client,
-          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s),
-          settings_.by_subnet(query.pool)};
-}
-
-wire::ReplyLimits SlowPath::limits_of(const ClientInfo& from, const wire::Query& query,
-                                      uint8_t scope) {
-  wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes,
-                           .room = FrameStore::kRoomBytes,
-                           .stream = true};
-  if (query.options_at != 0) {
-    dp::ReplyOptions::Asker asker = asker_of(from, query);
-    asker.scope = scope;
-    dp::count_cookie(counters_, options_.add(scratch_.get(), query, asker, limits));
-  }
-  return limits;
 }
 
 Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const Key& key) {
   dp::SubnetAsker asker;
   if (settings_.by_subnet(query.pool) &&
-      !dp::read_asker(from.client, scratch_.get(), query.options_at,
+      !dp::read_asker(from.client, scratch_.data, query.options_at,
                       settings_.service().pool[query.pool], asker)) {
     return finish(from, Outcome::fmt_subnet, query);
   }
@@ -285,7 +263,7 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
   }
   if (hit.entry == nullptr) {
     AnswerView local;
-    if (local_.find(query, key, local)) {
+    if (replies_.local().find(query, key, local)) {
       return answer_locally(from, Outcome::local_zone, query, local);
     }
     if (!query.flag_rd) return finish(from, Outcome::refused_rd0, query);
@@ -299,8 +277,8 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
   counters_.rx_packets += 1;
   counters_.count(Outcome::hit);
   reply(from,
-        wire::write_reply(scratch_.get(), query, view, cache::age_s_of(entry, now_ms_),
-                          limits_of(from, query, dp::scope_of(entry))));
+        wire::write_reply(scratch_.data, query, view, cache::age_s_of(entry, now_ms_),
+                          replies_.limits_of(scratch_, query, dp::scope_of(entry))));
   return Took::done;
 }
 
@@ -308,7 +286,7 @@ Took SlowPath::answer_locally(const ClientInfo& from, Outcome outcome, const wir
                               const AnswerView& answer) {
   counters_.rx_packets += 1;
   counters_.count(outcome);
-  reply(from, wire::write_reply(scratch_.get(), query, answer, 0, limits_of(from, query)));
+  reply(from, replies_.write_local(scratch_, query, answer));
   return Took::done;
 }
 
@@ -334,9 +312,9 @@ Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, c
   if (from.late) return finish(from, Outcome::servfail_inflight_full, query);
   Frame frame;
   if (!may_begin(from.client) || !store_.take(frame)) return Took::later;
-  dp::slow_head(frame) = {from.client, from.service, from.id};
-  frame.len = static_cast<uint16_t>(bytes_kept(scratch_.get(), query));
-  std::memcpy(frame.data, scratch_.get(), frame.len);
+  dp::slow_head(frame) = dp::slow_head(scratch_);
+  frame.len = scratch_.len;
+  std::memcpy(frame.data, scratch_.data, frame.len);
   push(owner, ring::miss_item(frame, query, key, settings_.generation()));
   queries_out_ += 1;
   queries_of_[TcpClients::source_of(from.client)] += 1;
@@ -359,18 +337,14 @@ bool SlowPath::may_begin(const abi::Address& client) const {
 Took SlowPath::finish(const ClientInfo& from, Outcome outcome, const wire::Query& query) {
   counters_.rx_packets += 1;
   counters_.count(outcome);
-  const abi::OutcomeClass cls = abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
   // What is dropped over UDP has no business here, either (A104).
-  if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused &&
-      outcome != Outcome::cookie_only) {
-    return Took::close;
-  }
-  reply(from, wire::write_error(scratch_.get(), query, outcome, limits_of(from, query)));
+  if (!dp::DirectReplies::gets_a_reply(outcome)) return Took::close;
+  reply(from, replies_.write_error(scratch_, query, outcome));
   return Took::done;
 }
 
 void SlowPath::reply(const ClientInfo& from, const wire::Reply& reply) {
-  if (reply.len != 0) clients_.reply(from.id, {scratch_.get(), reply.len});
+  if (reply.len != 0) clients_.reply(from.id, {scratch_.data, reply.len});
 }
 
 // --- rings
