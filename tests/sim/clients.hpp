@@ -35,7 +35,7 @@ class Clients {
   Query begin(uint8_t bind);
   test::FrameBuilder frame_for(const Query& query);
   void finish(Query& query);
-  Bytes payload_of(const Query& query);
+  Bytes payload_of(Query& query);
   bool spoil_message(Query& query);
   bool spoil_packet(Query& query);
   void mutate(Query& query);

@@ -50,6 +50,7 @@ struct Query {
   uint16_t type = 0;
   bool has_opt = false, flag_do = false, flag_cd = false, flag_rd = true;
   uint16_t udp_bytes = 512;
+  uint32_t cookie_bytes = 0;  // 8: only its own, to which the reply adds 16; 0: none
   std::string key;
 
   uint32_t seen_cnt = 0;

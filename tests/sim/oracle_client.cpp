@@ -211,8 +211,10 @@ void Oracle::check_error(const Query& query, const ReadMessage& message, std::si
                          const Bytes& frame) const {
   demand(message.count(Section::answer) == 0 && message.count(Section::authority) == 0, "table B",
          "an error with records", frame);
-  // 6 for an EXTENDED-DNS-ERROR, 16 for what a server adds to the cookie of a client.
-  demand(bytes <= query.payload.size() + 6 + 16, "table B", "an error larger than its query",
+  // 6 for an EXTENDED-DNS-ERROR, and what a server adds to the cookie of a client.
+  const bool is_short = query.cookie_bytes == 8 || query.expect == Expect::anything;
+  const std::size_t added = query.cookie_bytes != 0 && is_short ? 16 : 0;
+  demand(bytes <= query.payload.size() + 6 + added, "table B", "an error larger than its query",
          frame);
   demand(!message.has(kFlagTc), "A9", "an error with TC", frame);
   const bool badvers = message.opt() != nullptr && message.opt()->ttl >> 24 == 1;
@@ -288,7 +290,8 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
   if (message.has(kFlagTc)) {
     const std::size_t limit =
         std::min<std::size_t>(std::max<uint16_t>(query.udp_bytes, 512), plan_.edns_udp_bytes);
-    const bool too_large = state.bytes_max + 11 + 28 > limit;  // with an OPT that has a cookie
+    const std::size_t opt = (query.has_opt ? 11 : 0) + (query.cookie_bytes == 0 ? 0 : 28);
+    const bool too_large = state.bytes_max + opt > limit;
     const bool was_truncated = state.truncated_ns >= query.first_seen_ns && state.truncated_ns != 0;
     demand(too_large || was_truncated, "A92", "TC without need", frame);
     demand(records_of(message, Section::answer).empty() &&
