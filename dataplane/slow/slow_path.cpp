@@ -26,6 +26,7 @@ constexpr uint32_t kEvents = 128;     // taken in one turn
 constexpr uint32_t kAccepts = 64;     // of one listener in one turn
 constexpr uint32_t kRingBudget = 64;  // items of one worker in one turn
 constexpr uint32_t kResumes = 64;     // connections in one turn
+constexpr uint32_t kPartOfFree = 4;
 constexpr uint64_t kPublishPeriodNs = 5'000'000;
 constexpr uint64_t kTimerPeriodNs = 50'000'000;
 // Workers cannot wake us (they make no system calls), so the rings are looked at this often: while
@@ -53,6 +54,7 @@ SlowPath::SlowPath(const SlowConnections& to)
       epoll_(make_epoll()),
       random_(to.seed),
       policy_(abi::kFlowsMin, *to.secret),
+      replies_(settings_, to.wall, now_ns_, counters_),
       store_(dp::kSlowQueriesMax + to.workers * dp::kStreamsPerWorkerMax),
       clients_(epoll_, counters_,
                [this](const ClientInfo& from, std::span<const uint8_t> message) {
@@ -61,8 +63,9 @@ SlowPath::SlowPath(const SlowConnections& to)
       upstreams_(epoll_, random_, to.dial,
                  [this](const Asker& asker, std::span<const uint8_t> answer) {
                    tell_answer(asker, answer);
-                 }),
-      scratch_(new uint8_t[FrameStore::kRoomBytes]) {}
+                 }) {
+  MR_CHECK(scratch_store_.take(scratch_));
+}
 
 SlowPath::~SlowPath() {
   for (const Listener& listener : listeners_)
@@ -73,6 +76,7 @@ SlowPath::~SlowPath() {
 }
 
 uint32_t SlowPath::turn(uint64_t now_ns) {
+  now_ns_ = now_ns;
   now_ms_ = now_ns / 1'000'000;
   load_config();
   take_listeners(now_ns);
@@ -108,9 +112,8 @@ void SlowPath::load_config() {
   settings_.apply(*config);
   policy_.load(*config);
   forward_.load(config->service);
-  local_.load(config->service);
-  options_.load(config->service, *to_.secret);
-  clients_.set_limits(config->service.tcp);
+  replies_.load(config->service, *to_.secret);
+  clients_.set_limits(config->service.tcp, config->service.upstream_give_up_ms);
   publish_due_ns_ = 0;
 }
 
@@ -194,7 +197,7 @@ Took SlowPath::take_message(const ClientInfo& from, std::span<const uint8_t> mes
   wire::Query query{};
   Key key;
   Outcome outcome = wire::parse_query(message.data(), static_cast<uint16_t>(message.size()), query,
-                                      key, options_.cookies(), options_.subnets());
+                                      key, replies_.cookies(), replies_.subnets());
   // Nobody connects in another's name, so here an answer is no harm to anybody else (A104).
   if (outcome == Outcome::drop_junk) outcome = Outcome::fmt_qdcount;
   if (query.options_at != 0 && outcome == wire::kGoOn &&
@@ -202,7 +205,9 @@ Took SlowPath::take_message(const ClientInfo& from, std::span<const uint8_t> mes
     outcome = Outcome::fmt_opt_len;
   }
   if (outcome == wire::kGoOn) outcome = judge(from, query, key);
-  std::memcpy(scratch_.get(), message.data(), bytes_kept(message.data(), query));
+  dp::slow_head(scratch_) = {from.client, from.service, from.id};
+  scratch_.len = static_cast<uint16_t>(bytes_kept(message.data(), query));
+  std::memcpy(scratch_.data, message.data(), scratch_.len);
   return outcome == wire::kGoOn ? look_up(from, query, key) : end_early(from, query, outcome);
 }
 
@@ -237,41 +242,15 @@ Took SlowPath::end_early(const ClientInfo& from, wire::Query& query, Outcome out
     if (const Outcome ruled = rule(from, query); ruled != wire::kGoOn) outcome = ruled;
   }
   AnswerView local;
-  if (outcome == Outcome::refused_class && local_.find_identity(scratch_.get(), query, local)) {
-    return answer_locally(from, Outcome::local_identity, query, local);
-  }
-  if (outcome == Outcome::cookie_only &&
-      options_.judge(scratch_.get(), query, asker_of(from, query)) == dp::CookieState::bad) {
-    outcome = Outcome::bad_cookie;
-  }
+  outcome = replies_.conclude(scratch_, query, outcome, local);
+  if (outcome == Outcome::local_identity) return answer_locally(from, outcome, query, local);
   return finish(from, outcome, query);
-}
-
-dp::ReplyOptions::Asker SlowPath::asker_of(const ClientInfo& from,
-                                                const wire::Query& query) const noexcept {
-  const uint64_t now_s = now_ms_ / 1000;
-  return {from.client,
-          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s),
-          settings_.by_subnet(query.pool)};
-}
-
-wire::ReplyLimits SlowPath::limits_of(const ClientInfo& from, const wire::Query& query,
-                                      uint8_t scope) {
-  wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes,
-                           .room = FrameStore::kRoomBytes,
-                           .stream = true};
-  if (query.options_at != 0) {
-    dp::ReplyOptions::Asker asker = asker_of(from, query);
-    asker.scope = scope;
-    dp::count_cookie(counters_, options_.add(scratch_.get(), query, asker, limits));
-  }
-  return limits;
 }
 
 Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const Key& key) {
   dp::SubnetAsker asker;
   if (settings_.by_subnet(query.pool) &&
-      !dp::read_asker(from.client, scratch_.get(), query.options_at,
+      !dp::read_asker(from.client, scratch_.data, query.options_at,
                       settings_.service().pool[query.pool], asker)) {
     return finish(from, Outcome::fmt_subnet, query);
   }
@@ -286,7 +265,7 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
   }
   if (hit.entry == nullptr) {
     AnswerView local;
-    if (local_.find(query, key, local)) {
+    if (replies_.local().find(query, key, local)) {
       return answer_locally(from, Outcome::local_zone, query, local);
     }
     if (!query.flag_rd) return finish(from, Outcome::refused_rd0, query);
@@ -300,8 +279,8 @@ Took SlowPath::look_up(const ClientInfo& from, const wire::Query& query, const K
   counters_.rx_packets += 1;
   counters_.count(Outcome::hit);
   reply(from,
-        wire::write_reply(scratch_.get(), query, view, cache::age_s_of(entry, now_ms_),
-                          limits_of(from, query, dp::scope_of(entry))));
+        wire::write_reply(scratch_.data, query, view, cache::age_s_of(entry, now_ms_),
+                          replies_.limits_of(scratch_, query, dp::scope_of(entry))));
   return Took::done;
 }
 
@@ -309,7 +288,7 @@ Took SlowPath::answer_locally(const ClientInfo& from, Outcome outcome, const wir
                               const AnswerView& answer) {
   counters_.rx_packets += 1;
   counters_.count(outcome);
-  reply(from, wire::write_reply(scratch_.get(), query, answer, 0, limits_of(from, query)));
+  reply(from, replies_.write_local(scratch_, query, answer));
   return Took::done;
 }
 
@@ -332,14 +311,12 @@ void SlowPath::prefetch(const cache::Entry& entry, const wire::Query& query, uin
 
 Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
                              uint32_t owner) {
+  if (from.late) return finish(from, Outcome::servfail_inflight_full, query);
   Frame frame;
-  const auto of_source = queries_of_.find(TcpClients::source_of(from.client));
-  const bool has_share =
-      of_source == queries_of_.end() || of_source->second < dp::kSlowQueriesPerSourceMax;
-  if (!has_share || queries_out_ >= dp::kSlowQueriesMax || !store_.take(frame)) return Took::later;
-  dp::slow_head(frame) = {from.client, from.service, from.id};
-  frame.len = static_cast<uint16_t>(bytes_kept(scratch_.get(), query));
-  std::memcpy(frame.data, scratch_.get(), frame.len);
+  if (!may_begin(from.client) || !store_.take(frame)) return Took::later;
+  dp::slow_head(frame) = dp::slow_head(scratch_);
+  frame.len = scratch_.len;
+  std::memcpy(frame.data, scratch_.data, frame.len);
   push(owner, ring::miss_item(frame, query, key, settings_.generation()));
   queries_out_ += 1;
   queries_of_[TcpClients::source_of(from.client)] += 1;
@@ -349,22 +326,27 @@ Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, c
   return Took::done;
 }
 
+// Of the places for queries in work, a source gets one more only while it has less than a quarter
+// of what is free. So alone it gets a fifth of them, each of n sources one of n + 4 parts in the
+// long run, and what is left for the next who comes is four times that.
+bool SlowPath::may_begin(const abi::Address& client) const {
+  const auto of_source = queries_of_.find(TcpClients::source_of(client));
+  const uint32_t has = of_source == queries_of_.end() ? 0 : of_source->second;
+  return kPartOfFree * has < dp::kSlowQueriesMax - queries_out_;
+}
+
 // For a query that ends here without an answer from the cache.
 Took SlowPath::finish(const ClientInfo& from, Outcome outcome, const wire::Query& query) {
   counters_.rx_packets += 1;
   counters_.count(outcome);
-  const abi::OutcomeClass cls = abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
   // What is dropped over UDP has no business here, either (A104).
-  if (cls != abi::OutcomeClass::error && cls != abi::OutcomeClass::refused &&
-      outcome != Outcome::cookie_only) {
-    return Took::close;
-  }
-  reply(from, wire::write_error(scratch_.get(), query, outcome, limits_of(from, query)));
+  if (!dp::DirectReplies::gets_a_reply(outcome)) return Took::close;
+  reply(from, replies_.write_error(scratch_, query, outcome));
   return Took::done;
 }
 
 void SlowPath::reply(const ClientInfo& from, const wire::Reply& reply) {
-  if (reply.len != 0) clients_.reply(from.id, {scratch_.get(), reply.len});
+  if (reply.len != 0) clients_.reply(from.id, {scratch_.data, reply.len});
 }
 
 // --- rings

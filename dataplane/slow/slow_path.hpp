@@ -13,6 +13,12 @@
 //
 //   worker ─ ring ─▶ ask_stream ─▶ upstream ─TCP─▶ stream_answer ─ ring ─▶ worker
 //
+// Misses of clients have a fixed number of places (kSlowQueriesMax) until their owner has replied.
+// A source gets one more only while it has less than a quarter of what is free (dynamic thresholds,
+// Choudhury and Hahne, ToN 1998), so it takes more than twenty sources that ask for what nobody
+// answers to leave no room for others. A query that finds no place waits in its connection, and
+// gets SERVFAIL when it has waited for as long as upstreams are waited for (give_up).
+//
 // Threads: one, which calls turn() and wait(); listen_on() may be called by another. The caller
 // reports to the grace period: online around turn(), offline around wait(). Memory: allocated as
 // connections need it, bounded by the config (tcp_clients.hpp) and slow_frame.hpp. Cost: a system
@@ -106,6 +112,7 @@ class SlowPath {
                 const wire::Subnet& subnet);
   Took hand_to_owner(const ClientInfo& from, const wire::Query& query, const Key& key,
                      uint32_t owner);
+  bool may_begin(const abi::Address& client) const;
   Took finish(const ClientInfo& from, abi::Outcome outcome, const wire::Query& query);
   void reply(const ClientInfo& from, const wire::Reply& reply);
 
@@ -118,10 +125,6 @@ class SlowPath {
   void push(uint32_t worker, const ring::WorkItem& item);
   void publish(uint64_t now_ns);
 
-  // Of the one reply to the message in scratch_ that is written next.
-  wire::ReplyLimits limits_of(const ClientInfo& from, const wire::Query& query, uint8_t scope = 0);
-  dp::ReplyOptions::Asker asker_of(const ClientInfo& from, const wire::Query& query) const noexcept;
-
   SlowConnections to_;
   int epoll_;
   stats::CoreCounters counters_;
@@ -129,19 +132,20 @@ class SlowPath {
   dp::Settings settings_;
   dp::PolicyStage policy_;
   dp::ForwardTable forward_;
-  dp::LocalAnswers local_;
-  dp::ReplyOptions options_;
+  dp::DirectReplies replies_;
   dp::Prefetch prefetch_;
   FrameStore store_;
   uint32_t queries_out_ = 0;  // frames at the workers
   std::map<TcpClients::SourceKey, uint32_t> queries_of_;  // of them, by source; none is 0
   TcpClients clients_;
   TcpUpstreams upstreams_;
+  uint64_t now_ns_ = 0;
   uint64_t now_ms_ = 0;
   uint64_t publish_due_ns_ = 0;
   uint64_t timers_due_ns_ = 0;
   std::vector<Listener> listeners_;
-  std::unique_ptr<uint8_t[]> scratch_;  // a reply in the making
+  FrameStore scratch_store_{1};
+  Frame scratch_;  // a message, and the reply to it in the making
 
   std::mutex mutex_;
   std::vector<Listener> next_;  // under the mutex

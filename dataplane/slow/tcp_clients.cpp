@@ -48,9 +48,9 @@ uint32_t TcpClients::slot_of(ClientId id) const noexcept {
   return slot;
 }
 
-ClientInfo TcpClients::info_of(uint32_t slot) const noexcept {
+ClientInfo TcpClients::info_of(uint32_t slot, bool late) const noexcept {
   const Connection& connection = *connections_[slot];
-  return {id_of(slot), connection.client, connection.service};
+  return {id_of(slot), connection.client, connection.service, late};
 }
 
 // --- the two orders
@@ -163,13 +163,24 @@ void TcpClients::close_idle(uint64_t now_ns) {
   for (uint32_t i = 0; i < kIdleBudget && all_.first != kNobody; ++i) {
     const uint32_t slot = all_.first;
     if (now_ns - connections_[slot]->active_ns < idle_ns) return;
-    if (connections_[slot]->in_work != 0 || connections_[slot]->held) {
+    const Connection& connection = *connections_[slot];
+    if (connection.in_work != 0 || (connection.held && may_take(connection))) {
       touch(slot, now_ns);
       continue;
     }
     counters_.count(Event::tcp_closed_idle);
     close(slot);
   }
+}
+
+uint64_t TcpClients::next_due_ns() const noexcept {
+  if (all_.first == kNobody) return kNothingDue;
+  uint64_t next_ns = connections_[all_.first]->active_ns + uint64_t{limits_.idle_ms} * 1'000'000;
+  for (const ClientId id : waiting_) {
+    const uint32_t slot = slot_of(id);
+    if (slot != kNobody) next_ns = std::min(next_ns, connections_[slot]->held_ns + patience_ns_);
+  }
+  return next_ns;
 }
 
 // --- what comes
@@ -198,22 +209,27 @@ void TcpClients::read(uint32_t slot, uint64_t now_ns) {
   }
 }
 
-bool TcpClients::may_take(const Connection& connection) const noexcept {
-  return connection.in_work < limits_.queries_per_connection_max &&
-         connection.unsent.size() - connection.unsent_at <= kUnsentStopBytes;
+// Its sender reads what it gets.
+bool TcpClients::may_take(const Connection& connection) noexcept {
+  return connection.unsent.size() - connection.unsent_at <= kUnsentStopBytes;
 }
 
 void TcpClients::take_messages(uint32_t slot, std::span<const uint8_t> bytes, uint64_t now_ns) {
   Connection& connection = *connections_[slot];
+  const bool late = connection.held && now_ns - connection.held_ns >= patience_ns_;
+  if (!connection.held) connection.held_ns = now_ns;
+  bool counted = connection.held;  // the message in front
   connection.held = false;
   connection.reader.feed(bytes, [&](std::span<const uint8_t> message) {
     if (connection.broken) return false;
-    const Took took = may_take(connection) ? take_(info_of(slot), message) : Took::later;
+    const bool has_place = late || connection.in_work < limits_.queries_per_connection_max;
+    const bool may = has_place && may_take(connection);
+    const Took took = may ? take_(info_of(slot, late), message) : Took::later;
     if (took == Took::later) {
-      counters_.count(Event::tcp_waited);
-      connection.held = true;
+      hold(slot, counted);
       return false;
     }
+    counted = false;
     if (took == Took::close) {
       counters_.count(Event::tcp_closed_error);
       connection.ended = true;
@@ -222,6 +238,17 @@ void TcpClients::take_messages(uint32_t slot, std::span<const uint8_t> bytes, ui
     touch(slot, now_ns);
     return true;
   });
+}
+
+// The message in front has to wait. It is tried again each turn, and so found to be late in time,
+// unless it is its sender who keeps it waiting.
+void TcpClients::hold(uint32_t slot, bool counted) {
+  Connection& connection = *connections_[slot];
+  if (!counted) counters_.count(Event::tcp_waited);
+  connection.held = true;
+  if (!may_take(connection) || connection.in_waiting) return;
+  connection.in_waiting = true;
+  waiting_.push_back(id_of(slot));
 }
 
 void TcpClients::resume(uint32_t connections, uint64_t now_ns) {

@@ -13,8 +13,9 @@
 // (RFC 9210 section 4.2).
 //
 // Back-pressure: nothing more is read from a connection whose replies wait for their reader
-// (kUnsentStopBytes), or which has as many questions in work as it may; one that lets kUnsentMax
-// bytes of replies pile up is closed.
+// (kUnsentStopBytes), or whose next message waits for a place among those in work; one that lets
+// kUnsentMax bytes of replies pile up is closed. A message that has waited for a place for too long
+// is late: it gets a reply all the same, but nothing is begun for it.
 //
 // Threads: one. Memory: about 300 bytes for an idle connection, and bounded for a busy one by the
 // numbers here. Failure: of a connection, which is then closed; the descriptor is ours from adopt
@@ -50,6 +51,7 @@ struct ClientInfo {
   ClientId id;
   abi::Address client;
   abi::Address service;  // the address and port that it connected to
+  bool late;             // the message has waited too long to be put in work
 };
 
 class TcpClients {
@@ -75,7 +77,11 @@ class TcpClients {
   };
   static SourceKey source_of(const abi::Address& client) noexcept;
 
-  void set_limits(const abi::TcpConfig& limits) noexcept { limits_ = limits; }
+  // `patience_ms`: how long a message may wait.
+  void set_limits(const abi::TcpConfig& limits, uint32_t patience_ms) noexcept {
+    limits_ = limits;
+    patience_ns_ = uint64_t{patience_ms} * 1'000'000;
+  }
 
   // A connected socket, non-blocking.
   void adopt(int fd, const abi::Address& client, const abi::Address& service, uint64_t now_ns);
@@ -92,11 +98,8 @@ class TcpClients {
   void resume(uint32_t connections, uint64_t now_ns);
   void close_idle(uint64_t now_ns);
   void close_longest_idle();
-  // close_idle() has nothing to do before.
-  uint64_t next_due_ns() const noexcept {
-    if (all_.first == kNobody) return kNothingDue;
-    return connections_[all_.first]->active_ns + uint64_t{limits_.idle_ms} * 1'000'000;
-  }
+  // Nothing is idle, and nothing late, before.
+  uint64_t next_due_ns() const noexcept;
 
   uint32_t cnt() const noexcept { return cnt_; }
   bool waiting() const noexcept { return !waiting_.empty(); }
@@ -127,6 +130,7 @@ class TcpClients {
     std::vector<uint8_t> unsent;  // from unsent_at on
     std::size_t unsent_at = 0;
     uint64_t active_ns = 0;  // when it came, or its last whole message
+    uint64_t held_ns = 0;    // since when messages wait; nothing is read meanwhile
     uint32_t in_work = 0;
     uint32_t watched = 0;     // epoll events
     bool ended = false;       // nothing more is read; closed when all that came is answered
@@ -140,11 +144,12 @@ class TcpClients {
     return kTag | uint64_t{connections_[slot]->serial & 0x3fff'ffff} << 32 | slot;
   }
   uint32_t slot_of(ClientId id) const noexcept;  // kNobody: gone
-  ClientInfo info_of(uint32_t slot) const noexcept;
+  ClientInfo info_of(uint32_t slot, bool late) const noexcept;
   void read(uint32_t slot, uint64_t now_ns);
   void take_messages(uint32_t slot, std::span<const uint8_t> bytes, uint64_t now_ns);
+  void hold(uint32_t slot, bool counted);
   void settle(uint32_t slot);  // send what there is to send; close it or watch it for what is next
-  bool may_take(const Connection& connection) const noexcept;
+  static bool may_take(const Connection& connection) noexcept;
   void flush(Connection& connection) noexcept;
   void close(uint32_t slot);
   void make_room(List& among, Which which);
@@ -158,6 +163,7 @@ class TcpClients {
   stats::CoreCounters& counters_;
   Take take_;
   abi::TcpConfig limits_{};
+  uint64_t patience_ns_ = 0;
   uint32_t cnt_ = 0;
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot; never shrinks below its peak
   std::vector<uint32_t> free_slots_;

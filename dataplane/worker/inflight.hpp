@@ -64,7 +64,7 @@ struct Try {
   bool live;             // may still be answered
   bool overdue;          // its time passed without an answer
   bool with_edns;
-  bool edns_refused;     // and that was the answer
+  bool edns_refused;     // that is why it is asked without
   bool with_cookie;
   bool cookie_refused;   // BADCOOKIE
   bool with_subnet;

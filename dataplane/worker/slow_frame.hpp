@@ -31,8 +31,6 @@ namespace millrace::dp {
 using WorkRing = ring::SpscRing<ring::WorkItem>;
 
 inline constexpr uint32_t kSlowQueriesMax = 320;  // frames of clients, at all workers together
-// What one source may have of them (tcp_clients.hpp has what that is): the others get theirs.
-inline constexpr uint32_t kSlowQueriesPerSourceMax = kSlowQueriesMax / 2;
 inline constexpr uint32_t kStreamsPerWorkerMax =
     64;  // questions that one worker has asked over TCP
 inline constexpr uint32_t kSlowItemsMax = kSlowQueriesMax + 2 * kStreamsPerWorkerMax;

@@ -45,16 +45,15 @@
 #include "dataplane/wire/upstream.hpp"
 #include "dataplane/worker/answer_guards.hpp"
 #include "dataplane/worker/backend_set.hpp"
+#include "dataplane/worker/direct_replies.hpp"
 #include "dataplane/worker/failure_memory.hpp"
 #include "dataplane/worker/former_endpoints.hpp"
 #include "dataplane/worker/forward_table.hpp"
 #include "dataplane/worker/inflight.hpp"
-#include "dataplane/worker/local_answers.hpp"
 #include "dataplane/worker/mailbox.hpp"
 #include "dataplane/worker/policy_stage.hpp"
 #include "dataplane/worker/prefetch.hpp"
 #include "dataplane/worker/recheck.hpp"
-#include "dataplane/worker/reply_options.hpp"
 #include "dataplane/worker/response_limit.hpp"
 #include "dataplane/worker/settings.hpp"
 #include "dataplane/worker/slow_frame.hpp"
@@ -179,17 +178,11 @@ class Worker {
                    abi::Outcome outcome) noexcept;
   void finish_reply(StepIo& io, Frame& frame, const wire::Query& query,
                     const wire::Reply& reply) noexcept;
-  abi::Address client_of(const Frame& frame, const wire::Query& query) const noexcept {
-    return is_slow(frame) ? slow_head(frame).client : wire::source_of(frame, query.packet);
-  }
-  // Of the one reply that is written next: options are made here, and counted.
-  wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query,
-                              uint8_t scope = 0) noexcept;
   wire::ReplyLimits limits_of(const Frame& frame, const wire::Query& query,
                               const cache::Entry& entry) noexcept {
-    return limits_of(frame, query, has_subnet_options(query) ? scope_of(entry) : uint8_t{0});
+    return replies_.limits_of(frame, query,
+                              has_subnet_options(query) ? scope_of(entry) : uint8_t{0});
   }
-  ReplyOptions::Asker asker_of(const Frame& frame, const wire::Query& query) const noexcept;
   void send(StepIo& io, const Frame& frame) noexcept { send(io, frame, frame.len); }
   // The length apart: a copy of a frame whose `len` was written a moment ago waits for that store.
   void send(StepIo& io, const Frame& frame, uint16_t len) noexcept {
@@ -358,8 +351,7 @@ class Worker {
   ForwardTable forward_;
   ResponseLimit response_limit_;
   bool sorts_ = false;  // there are access rules, forwarding rules or a limit of responses
-  LocalAnswers local_;
-  ReplyOptions options_;
+  DirectReplies replies_;
   Prefetch prefetch_;
   Recheck recheck_;
   uint32_t ageing_ms_per_s_ = 1000;
@@ -392,7 +384,7 @@ void Worker::answer_waiters(uint32_t idx, abi::Event counted, Write write) noexc
   Waiter waiter;
   while (inflight_.take_waiter(idx, waiter)) {
     const wire::Reply reply = write(waiter.frame.data + waiter.query.packet.dns_off, waiter.query,
-                                    limits_of(waiter.frame, waiter.query, scope));
+                                    replies_.limits_of(waiter.frame, waiter.query, scope));
     if (reply.truncated) counters_.count(abi::Event::reply_truncated);
     counters_.count(counted);
     queue_reply(waiter.frame, waiter.query, reply);

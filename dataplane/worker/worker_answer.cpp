@@ -122,14 +122,7 @@ void Worker::answered(const StepIo& io, uint32_t idx, uint32_t try_idx,
   const Pending& pending = inflight_.at(idx);
   const Try& entry = pending.tries[try_idx];
   keep_trusted_ad(entry, parsed.view);
-  if (!entry.with_edns && entry.backend != kNoBackend) {
-    for (uint32_t t = 0; t < pending.try_cnt; ++t) {
-      const Try& other = pending.tries[t];
-      if (other.edns_refused && other.backend == entry.backend) {
-        backends_.on_edns_refused(entry.backend);
-      }
-    }
-  }
+  if (entry.edns_refused && entry.backend != kNoBackend) backends_.on_edns_refused(entry.backend);
   if (io.unix_now_s != 0) wire::cap_lifetime_by_signatures(parsed, io.unix_now_s);
   failures_.on_answer(pending.key.hash);
   store(pending, parsed);
@@ -163,13 +156,13 @@ void Worker::failed(StepIo& io, uint32_t idx, uint32_t try_idx,
 bool Worker::ask_without_edns(StepIo& io, uint32_t idx, uint32_t try_idx,
                               const wire::ParsedAnswer& parsed) noexcept {
   Pending& pending = inflight_.at(idx);
-  Try& entry = pending.tries[try_idx];
+  const Try& entry = pending.tries[try_idx];
   const bool refused =
       (parsed.rcode == wire::rcode::formerr || parsed.rcode == wire::rcode::notimp) &&
       !parsed.has_opt;
   if (!refused || !entry.with_edns || (pending.key.bytes[2] & kKeyFlagDo) != 0) return false;
-  entry.edns_refused = true;
   if (!ask_again(io, idx, entry.backend, false)) return false;
+  pending.tries[pending.try_cnt - 1].edns_refused = true;
   counters_.count(Event::up_edns_fallback);
   return true;
 }

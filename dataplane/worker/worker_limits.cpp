@@ -16,8 +16,7 @@ using abi::Outcome;
 Outcome Worker::limit_reply(const Frame& frame, const wire::Query& query,
                             Outcome outcome) noexcept {
   // Who shows a cookie of ours does not forge its address (RFC 7873, section 5.2.3).
-  if (query.options_at != 0 && options_.judge(frame.data + query.packet.dns_off, query,
-                                              asker_of(frame, query)) == CookieState::good) {
+  if (query.options_at != 0 && replies_.cookie_of(frame, query) == CookieState::good) {
     return outcome;
   }
   const bool v6 = query.packet.v6;

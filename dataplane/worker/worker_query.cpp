@@ -19,19 +19,6 @@ abi::OutcomeClass class_of(Outcome outcome) noexcept {
   return abi::kOutcomes[static_cast<std::size_t>(outcome)].cls;
 }
 
-// Everybody else is dropped in silence.
-bool gets_a_reply(Outcome outcome) noexcept {
-  switch (class_of(outcome)) {
-    case abi::OutcomeClass::error:
-    case abi::OutcomeClass::refused:
-      return true;
-    case abi::OutcomeClass::limited:
-      return outcome != Outcome::limited && outcome != Outcome::rrl_drop;
-    default:
-      return outcome == Outcome::cookie_only;
-  }
-}
-
 }  // namespace
 
 uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
@@ -69,8 +56,7 @@ void Worker::load_snapshots() noexcept {
     forward_.load(config->service);
     response_limit_.load(config->service.limits, to_.workers);
     sorts_ = policy_.active() || forward_.active() || response_limit_.active();
-    local_.load(config->service);
-    options_.load(config->service, *to_.secret);
+    replies_.load(config->service, *to_.secret);
     ageing_ms_per_s_ = ageing_ms_per_s(config->service.prefetch);
     set_stale_budget();
     publish_due_ns_ = 0;
@@ -185,7 +171,7 @@ void Worker::take_query(StepIo& io, Frame& frame) noexcept {
   const wire::Endpoints::Service& service = settings_.endpoints().service[query.packet.service];
   query.pool = service.pool;
   Outcome outcome = wire::parse_query(frame.data + query.packet.dns_off, query.packet.dns_len,
-                                      query, key, options_.cookies(), options_.subnets());
+                                      query, key, replies_.cookies(), replies_.subnets());
   if (query.trailing) counters_.count(Event::rx_trailing);
   if (outcome == wire::kGoOn && !query.flag_rd && settings_.service().answer_rd0 == 0) {
     outcome = Outcome::refused_rd0;
@@ -217,19 +203,15 @@ void Worker::end_early(StepIo& io, Frame& frame, wire::Query& query, const Key& 
   if (response_limit_.active() && class_of(outcome) != abi::OutcomeClass::dropped) {
     outcome = limit_reply(frame, query, outcome);
   }
-  const uint8_t* const msg = frame.data + query.packet.dns_off;
-  AnswerView local;
-  if (outcome == Outcome::refused_class && local_.find_identity(msg, query, local)) {
-    answer_locally(io, frame, query, Outcome::local_identity, local);
-    return;
-  }
   if (outcome == Outcome::local_any) {
     answer_any(io, frame, query, key);
     return;
   }
-  if (outcome == Outcome::cookie_only &&
-      options_.judge(msg, query, asker_of(frame, query)) == CookieState::bad) {
-    outcome = Outcome::bad_cookie;
+  AnswerView local;
+  outcome = replies_.conclude(frame, query, outcome, local);
+  if (outcome == Outcome::local_identity) {
+    answer_locally(io, frame, query, outcome, local);
+    return;
   }
   counters_.count(outcome);
   reply_error(io, frame, query, outcome);
@@ -240,16 +222,16 @@ void Worker::end_early(StepIo& io, Frame& frame, wire::Query& query, const Key& 
 void Worker::answer_any(StepIo& io, Frame& frame, const wire::Query& query,
                         const Key& key) noexcept {
   AnswerView local;
-  if (local_.find(query, key, local)) {
+  if (replies_.local().find(query, key, local)) {
     answer_locally(io, frame, query, Outcome::local_zone, local);
   } else if (query.flag_do) {
     counters_.count(Outcome::local_any);
     counters_.count(Event::reply_truncated);
-    const wire::Reply reply =
-        wire::write_truncated(frame.data + query.packet.dns_off, query, limits_of(frame, query));
+    const wire::Reply reply = wire::write_truncated(frame.data + query.packet.dns_off, query,
+                                                    replies_.limits_of(frame, query));
     finish_reply(io, frame, query, reply);
   } else {
-    local_.answer_any(local);
+    replies_.local().answer_any(local);
     answer_locally(io, frame, query, Outcome::local_any, local);
   }
 }
@@ -401,7 +383,7 @@ void Worker::miss(StepIo& io, uint32_t i) noexcept {
     return;
   }
   AnswerView local;
-  if (local_.find(query, burst.key[i], local)) {
+  if (replies_.local().find(query, burst.key[i], local)) {
     answer_locally(io, frame, query, Outcome::local_zone, local);
     return;
   }
@@ -419,44 +401,16 @@ void Worker::miss(StepIo& io, uint32_t i) noexcept {
 void Worker::answer_locally(StepIo& io, Frame& frame, const wire::Query& query, Outcome outcome,
                             const AnswerView& answer) noexcept {
   counters_.count(outcome);
-  const wire::Reply reply = wire::write_reply(frame.data + query.packet.dns_off, query, answer, 0,
-                                              limits_of(frame, query));
-  finish_reply(io, frame, query, reply);
-}
-
-ReplyOptions::Asker Worker::asker_of(const Frame& frame, const wire::Query& query) const noexcept {
-  const uint64_t now_s = now_ns_ / 1'000'000'000;
-  return {client_of(frame, query),
-          to_.wall == nullptr ? static_cast<uint32_t>(now_s) : to_.wall->unix_s(now_s),
-          settings_.by_subnet(query.pool)};
-}
-
-wire::ReplyLimits Worker::limits_of(const Frame& frame, const wire::Query& query,
-                                    uint8_t scope) noexcept {
-  wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes,
-                           .room = static_cast<uint16_t>(frame.room - query.packet.dns_off),
-                           .stream = is_slow(frame)};
-  if (query.options_at != 0) [[unlikely]] {
-    ReplyOptions::Asker asker = asker_of(frame, query);
-    asker.scope = scope;
-    count_cookie(counters_,
-                 options_.add(frame.data + query.packet.dns_off, query, asker, limits));
-  }
-  return limits;
+  finish_reply(io, frame, query, replies_.write_local(frame, query, answer));
 }
 
 void Worker::reply_error(StepIo& io, Frame& frame, const wire::Query& query,
                          Outcome outcome) noexcept {
-  if (!gets_a_reply(outcome)) {
+  if (!DirectReplies::gets_a_reply(outcome)) {
     give_back(io, frame);
     return;
   }
-  uint8_t* const msg = frame.data + query.packet.dns_off;
-  const wire::ReplyLimits limits = limits_of(frame, query);
-  const wire::Reply reply = outcome == Outcome::rrl_slip
-                                ? wire::write_truncated(msg, query, limits)
-                                : wire::write_error(msg, query, outcome, limits);
-  finish_reply(io, frame, query, reply);
+  finish_reply(io, frame, query, replies_.write_error(frame, query, outcome));
 }
 
 void Worker::finish_reply(StepIo& io, Frame& frame, const wire::Query& query,

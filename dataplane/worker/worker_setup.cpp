@@ -50,6 +50,7 @@ Worker::Worker(const Connections& to)
       backends_(to.worker, to.workers, to.stats->backends),
       guards_(*to.secret),
       policy_(to.flows, *to.secret),
+      replies_(settings_, to.wall, now_ns_, counters_),
       burst_(new Burst),
       scratch_(new wire::AnswerScratch),
       backlog_(new Frame[to.waiters]),

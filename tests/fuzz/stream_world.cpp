@@ -4,10 +4,6 @@
 #include "tests/fuzz/reply_oracle.hpp"
 
 #include <algorithm>
-#include <cerrno>
-
-#include <sys/socket.h>
-#include <unistd.h>
 
 namespace millrace::test {
 
@@ -40,47 +36,6 @@ Bytes framed(const Bytes& message) {
 }
 
 }  // namespace
-
-Wire::Wire() {
-  const int made = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds_);
-  demand(made == 0, "fuzzer", "no more descriptors");
-}
-
-Wire::~Wire() {
-  hang_up();
-  if (fds_[1] >= 0) close(fds_[1]);
-}
-
-int Wire::give_end() {
-  const int fd = fds_[1];
-  fds_[1] = -1;
-  return fd;
-}
-
-void Wire::send(const Bytes& bytes) {
-  if (gone || shut || bytes.empty()) return;
-  const ssize_t cnt = ::send(fds_[0], bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (cnt > 0) sent.insert(sent.end(), bytes.begin(), bytes.begin() + cnt);
-}
-
-void Wire::read() {
-  if (gone) return;
-  uint8_t buffer[4096];
-  ssize_t got;
-  while ((got = recv(fds_[0], buffer, sizeof buffer, MSG_DONTWAIT)) > 0)
-    come.insert(come.end(), buffer, buffer + got);
-  closed |= got == 0 || (got < 0 && errno != EAGAIN);
-}
-
-void Wire::shut_down() {
-  if (!gone) shutdown(fds_[0], SHUT_WR);
-  shut = true;
-}
-
-void Wire::hang_up() {
-  if (!gone) close(fds_[0]);
-  gone = true;
-}
 
 StreamWorld::StreamWorld(Choices& from)
     : from_(from), bench_(1, 1, [this](const abi::Address&) { return dial(); }) {

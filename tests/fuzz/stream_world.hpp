@@ -5,35 +5,12 @@
 #include "tests/fuzz/bench.hpp"
 #include "tests/fuzz/stream_oracle.hpp"
 #include "tests/support/packet_reader.hpp"
+#include "tests/support/wire.hpp"
 
 #include <memory>
 #include <vector>
 
 namespace millrace::test {
-
-// One end of a socket pair; the product has the other.
-class Wire {
- public:
-  Wire();
-  ~Wire();
-  Wire(const Wire&) = delete;
-  Wire& operator=(const Wire&) = delete;
-
-  int give_end();
-  void send(const Bytes& bytes);  // what there is room for, or nothing if the other side is closed
-  void read();                    // all that has come
-  void shut_down();
-  void hang_up();
-
-  Bytes sent;
-  Bytes come;
-  bool closed = false;  // by the other side
-  bool shut = false;    // by us, for sending
-  bool gone = false;    // by us, altogether
-
- private:
-  int fds_[2];
-};
 
 class StreamWorld {
  public:

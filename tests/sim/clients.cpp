@@ -91,7 +91,7 @@ Query Clients::good_for(const Bytes& name, uint16_t type, uint8_t bind) {
   return query;
 }
 
-Bytes Clients::payload_of(const Query& query) {
+Bytes Clients::payload_of(Query& query) {
   DnsBuilder dns;
   dns.id(static_cast<uint16_t>(random_.below(65536)));
   if (query.flag_rd) dns.rd();
@@ -103,7 +103,8 @@ Bytes Clients::payload_of(const Query& query) {
     OptFields opt{.udp_bytes = query.udp_bytes, .flag_do = query.flag_do};
     if (random_.chance(100)) opt.other_flags = 0x4000;
     if (random_.chance(100)) opt.options.push_back({65001, Bytes(random_.below(40), 'o')});
-    if (random_.chance(100)) opt.options.push_back({10, Bytes(random_.chance(500) ? 8 : 24, 'c')});
+    query.cookie_bytes = random_.chance(100) ? (random_.chance(500) ? 8 : 24) : 0;
+    if (query.cookie_bytes != 0) opt.options.push_back({10, Bytes(query.cookie_bytes, 'c')});
     dns.opt(opt);
   }
   if (random_.chance(20)) dns.raw(Bytes(1 + random_.below(20), 0));  // spare octets: ignored

@@ -23,6 +23,7 @@ class Clients {
 
   const std::vector<Bytes>& popular() const { return popular_; }
   Bytes fresh_name(Shape shape);
+  Shape draw_shape();
   // A new port and id for a query whose own are taken.
   void retarget(Query& query);
 
@@ -31,11 +32,10 @@ class Clients {
     uint32_t client;
     uint16_t port;
   };
-  Shape draw_shape();
   Query begin(uint8_t bind);
   test::FrameBuilder frame_for(const Query& query);
   void finish(Query& query);
-  Bytes payload_of(const Query& query);
+  Bytes payload_of(Query& query);
   bool spoil_message(Query& query);
   bool spoil_packet(Query& query);
   void mutate(Query& query);

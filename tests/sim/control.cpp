@@ -155,9 +155,7 @@ void Control::write_service(abi::ServiceSection& service) {
   service.upstream_give_up_ms = plan_.give_up_ms;
   service.upstream_tries_max = plan_.tries_max;
   service.probe_interval_ms = plan_.probe_interval_ms;
-  service.tcp = {1000, 100, 100, 10'000};
   service.down_after = plan_.down_after;
-  service.tcp = {0, 1, 1, 100};
   service.prefetch = {plan_.prefetch_percent, 1, 1000};
   service.stale = {plan_.stale_kept_s, plan_.stale_timer_ms, 2, kStaleTtlS};
   service.limits = {.domain_misses_max = plan_.domain_misses_max,
@@ -171,7 +169,7 @@ void Control::write_service(abi::ServiceSection& service) {
   service.upstream_cookies = plan_.cookies ? 1 : 0;
   for (const uint16_t tag : kClientTag)
     if (tag != 0) service.vlan[tag % 4096 / 32] |= 1u << tag % 32;
-  service.tcp = {1000, 100, 100, 10'000};
+  service.tcp = {1000, 100, plan_.tcp_queries_max, kTcpIdleMs};
 }
 
 std::unique_ptr<abi::ConfigImage> Control::compile() {

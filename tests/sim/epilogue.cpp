@@ -17,10 +17,7 @@ void World::epilogue() {
   const uint64_t until_ns = now_ns_ + (2ull * plan_.probe_interval_ms + 1500) * kMs;
   while (now_ns_ < until_ns) {
     advance_clock(2 * kMs);
-    deliver();
-    control_.collect(now_ns_);
-    for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
-      run_core(w);
+    run_all();
   }
   settle("recovery");
   for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {

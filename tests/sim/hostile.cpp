@@ -136,6 +136,7 @@ bool Clients::spoil_message(Query& query) {
   query.payload = dns.build();
   query.flag_rd = (query.payload[2] & 1) != 0;
   query.udp_bytes = 1232;
+  query.cookie_bytes = 0;
   query.frame = frame_for(query).build();
   return true;
 }

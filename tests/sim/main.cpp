@@ -93,6 +93,8 @@ void add(Summary& total, const Summary& one) {
   total.prefetched += one.prefetched;
   total.stale += one.stale;
   total.limited += one.limited;
+  total.streams += one.streams;
+  total.stream_asked += one.stream_asked;
   total.seconds += one.seconds;
 }
 
@@ -105,10 +107,11 @@ void print(const Arguments& arguments, const Summary& total) {
               n(total.sent));
   std::printf(
       "  evicted %llu, ring full %llu, in-flight full %llu, no frame %llu, flushed %llu, "
-      "probes %llu, prefetched %llu, stale %llu, limited %llu\n",
+      "probes %llu, prefetched %llu, stale %llu, limited %llu\n"
+      "  over TCP: queries %llu, asked %llu\n",
       n(total.evicted), n(total.ring_full), n(total.inflight_full), n(total.no_frame),
       n(total.flushed), n(total.probes), n(total.prefetched), n(total.stale),
-      n(total.limited));
+      n(total.limited), n(total.streams), n(total.stream_asked));
 }
 
 }  // namespace

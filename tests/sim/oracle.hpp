@@ -7,6 +7,7 @@
 //
 //   oracle_client.cpp    replies: A1, A2, A130, laws 4 and 6, headers and sizes, silence
 //   oracle_upstream.cpp  queries that we send: A57, A62, A129, probes, tuples, next hops
+//   oracle_stream.cpp    what differs over TCP
 //   oracle_counts.cpp    law 3, law 5, gauges; flushes (A125)
 
 #include "tests/sim/geography.hpp"
@@ -35,12 +36,13 @@ enum class Expect : uint8_t {
   anything,  // mutated: any answer that is well-formed, or none
 };
 
-// One packet of a client; the network may bring it more than once.
+// One packet of a client, which the network may bring more than once; or a message over TCP.
 struct Query {
   Expect expect = Expect::data;
   uint8_t bind = 0;
   uint8_t port = 0;
   uint16_t tag = 0;
+  uint64_t stream = 0;  // number of the TCP connection; 0: UDP
   abi::Address client{};
   abi::Address service{};
   Bytes payload;
@@ -50,6 +52,7 @@ struct Query {
   uint16_t type = 0;
   bool has_opt = false, flag_do = false, flag_cd = false, flag_rd = true;
   uint16_t udp_bytes = 512;
+  uint32_t cookie_bytes = 0;  // 8: only its own, to which the reply adds 16; 0: none
   std::string key;
 
   uint32_t seen_cnt = 0;
@@ -82,11 +85,22 @@ class Oracle {
   void check_silence(uint64_t now_ns);
   // Cores stopped or the clock jumped: what was due before is due later.
   void time_was_lost(uint64_t now_ns) { awake_ns_ = now_ns; }
-  uint32_t unanswered() const { return static_cast<uint32_t>(waiting_.size()); }
+  uint32_t unanswered() const {
+    return static_cast<uint32_t>(waiting_.size() + stream_waiting_.size());
+  }
 
   // --- upstreams
   Sent sent(uint32_t worker, const Bytes& frame, const test::ReadFrame& read, uint64_t now_ns);
   void answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns);
+
+  // --- over TCP
+  void stream_seen(uint32_t index, uint64_t now_ns);
+  void stream_reply(uint32_t index, const Bytes& message, uint64_t now_ns);
+  void stream_abandoned(uint32_t index);  // its client has hung up
+  Ask stream_asked(uint32_t backend, const Bytes& message, uint64_t now_ns);
+  void stream_answer_passed(uint32_t number);
+  void take_stream_answers(uint32_t worker, uint64_t now_ns);
+  void after_slow_turn();
 
   // --- any frame that came back without being sent
   void given_back(uint32_t worker, const Cargo& cargo, uint64_t now_ns);
@@ -113,6 +127,7 @@ class Oracle {
     uint64_t seen_ns;
     bool overdue = false;
     std::array<uint64_t, 4> steps{};
+    uint64_t slow_steps = 0;
   };
   struct KeyState {
     std::vector<uint32_t> open;  // queries that wait
@@ -125,6 +140,7 @@ class Oracle {
     uint64_t opened_ns = 0;    // 0: surely no question is outstanding
     uint64_t failed_then = 0;  // the sender's failures at the last packet
     uint64_t alarms_then = 0;  // likewise its up_spoof_alarm
+    uint64_t streams_then = 0;  // likewise how often TCP had come to an end
     uint64_t alarmed_ns = 0;   // the last time that this had risen between two packets
     uint64_t progress_ns = 0;  // a true answer was looked at
     uint64_t bare_ns = 0;      // ... one without any number
@@ -145,7 +161,10 @@ class Oracle {
   };
 
   // oracle_client.cpp
-  Query& asked_by(const Bytes& frame, const test::ReadFrame& read);
+  uint32_t asked_by(const Bytes& frame, const test::ReadFrame& read) const;
+  void check_message(uint32_t index, const Bytes& message, const Bytes& packet, uint64_t now_ns);
+  std::size_t limit_of(const Query& query) const;
+  void check_waiting(std::deque<Waiting>& waiting, uint64_t time_ms, uint64_t now_ns);
   void check_frame(const Query& query, const Bytes& frame, const test::ReadFrame& read,
                    uint8_t port) const;
   void check_header(const Query& query, const test::ReadMessage& message, const Bytes& frame) const;
@@ -155,8 +174,9 @@ class Oracle {
   void check_data(Query& query, const test::ReadMessage& message, const Bytes& frame,
                   uint64_t now_ns);
   void check_empty(const Query& query, const test::ReadMessage& message, const Bytes& frame);
-  bool is_slip(const test::ReadMessage& message) const;
-  bool is_stale(const Answer& answer, const test::ReadMessage& message, uint64_t now_ns) const;
+  bool is_slip(const Query& query, const test::ReadMessage& message) const;
+  bool is_stale(const Query& query, const Answer& answer, const test::ReadMessage& message,
+                uint64_t now_ns) const;
   void check_stale(const Query& query, uint32_t number, const test::ReadMessage& message,
                    const Bytes& frame, uint64_t now_ns);
   void check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns,
@@ -168,6 +188,7 @@ class Oracle {
   std::vector<std::string> may_ask(const Query& query) const;
 
   // oracle_upstream.cpp
+  void note_answer(uint32_t worker, uint32_t number, uint64_t now_ns);
   uint32_t backend_at(uint32_t worker, const test::ReadFrame& read, const Bytes& frame) const;
   void check_question(const test::ReadMessage& message, const Sent& sent, const Bytes& frame) const;
   void check_cookie(const Sent& sent, const Bytes& frame);
@@ -193,6 +214,10 @@ class Oracle {
   std::unordered_map<std::string, uint32_t> by_tuple_;
   std::unordered_map<std::string, KeyState> keys_;
   std::deque<Waiting> waiting_;
+  std::deque<Waiting> stream_waiting_;
+  std::vector<uint32_t> stream_answers_;  // by number, on their way to a worker
+  std::array<uint64_t, 4> received_{};    // from rings, by worker
+  uint64_t slow_steps_ = 0;
   uint64_t awake_ns_ = 0;
   uint64_t delivered_ = 0;
   uint64_t data_cnt_ = 0;

@@ -63,7 +63,8 @@ uint32_t Oracle::add(Query query) {
   const uint16_t id = query.payload.size() < 2
                           ? 0
                           : static_cast<uint16_t>(query.payload[0] << 8 | query.payload[1]);
-  const bool is_new = by_tuple_.emplace(tuple_of(query.client, query.service, id), index).second;
+  const bool is_new = query.stream != 0 ||
+                      by_tuple_.emplace(tuple_of(query.client, query.service, id), index).second;
   if (!is_new) return kNoNumber;  // taken: the caller chooses another port or id
   queries_.push_back(std::move(query));
   return index;
@@ -113,25 +114,30 @@ void Oracle::close(Query& query, uint32_t index) {
 
 void Oracle::reply(uint32_t worker, const Bytes& frame, const ReadFrame& read, uint8_t port,
                    uint64_t now_ns) {
-  Query& query = asked_by(frame, read);
-  const auto index = by_tuple_.at(tuple_of(
-      query.client, query.service, static_cast<uint16_t>(read.payload[0] << 8 | read.payload[1])));
+  const uint32_t index = asked_by(frame, read);
   trace_.event("reply", index, [&] {
     return "to query " + std::to_string(index) + " from worker " + std::to_string(worker) +
            ", RCODE " + std::to_string(read.payload[3] & 0xf);
   });
+  demand(queries_[index].expect != Expect::silence, "table B",
+         "an answer to what is dropped in silence", frame);
+  check_frame(queries_[index], frame, read, port);
+  check_message(index, read.payload, frame, now_ns);
+}
+
+// What holds over UDP and TCP alike; `packet`: where the message stands at the end.
+void Oracle::check_message(uint32_t index, const Bytes& payload, const Bytes& packet,
+                           uint64_t now_ns) {
+  Query& query = queries_[index];
   close(query, index);
-  demand(query.reply_cnt <= query.seen_cnt, "A130", "two answers to one query", frame);
-  demand(query.expect != Expect::silence, "table B", "an answer to what is dropped in silence",
-         frame);
-  check_frame(query, frame, read, port);
+  demand(query.reply_cnt <= query.seen_cnt, "A130", "two answers to one query", packet);
   std::string why;
-  const auto message = read_message(read.payload, &why);
-  if (!message.has_value()) violate("reply", "malformed: " + why, frame);
-  demand(message->end == read.payload.size(), "reply", "octets behind the message", frame);
-  check_header(query, *message, frame);
-  check_opt(query, *message, frame);
-  if (is_slip(*message)) {
+  const auto message = read_message(payload, &why);
+  if (!message.has_value()) violate("reply", "malformed: " + why, packet);
+  demand(message->end == payload.size(), "reply", "octets behind the message", packet);
+  check_header(query, *message, packet);
+  check_opt(query, *message, packet);
+  if (is_slip(query, *message)) {
     slip_cnt_ += 1;
     return;
   }
@@ -139,20 +145,27 @@ void Oracle::reply(uint32_t worker, const Bytes& frame, const ReadFrame& read, u
   const bool with_data = rcode == 0 || rcode == 3;
   const bool badvers = message->opt() != nullptr && message->opt()->ttl >> 24 != 0;
   if (with_data && !badvers) {
-    check_data(query, *message, frame, now_ns);
+    check_data(query, *message, packet, now_ns);
   } else {
-    check_error(query, *message, read.payload.size(), frame);
+    check_error(query, *message, payload.size(), packet);
     if (query.expect == Expect::data) keys_[query.key].failed_ns = now_ns;
   }
 }
 
-Query& Oracle::asked_by(const Bytes& frame, const ReadFrame& read) {
+uint32_t Oracle::asked_by(const Bytes& frame, const ReadFrame& read) const {
   demand(read.payload.size() >= 12, "reply", "shorter than a header", frame);
   const auto id = static_cast<uint16_t>(read.payload[0] << 8 | read.payload[1]);
   // From our service address to the client that asked, with its id: A1.
   const auto found = by_tuple_.find(tuple_of(read.target, read.source, id));
   demand(found != by_tuple_.end(), "A1", "a reply to nobody's query", frame);
-  return queries_[found->second];
+  return found->second;
+}
+
+// How large a reply may be.
+std::size_t Oracle::limit_of(const Query& query) const {
+  return query.stream != 0 ? 65'535
+                           : std::min<std::size_t>(std::max<uint16_t>(query.udp_bytes, 512),
+                                                   plan_.edns_udp_bytes);
 }
 
 void Oracle::check_frame(const Query& query, const Bytes& frame, const ReadFrame& read,
@@ -168,9 +181,7 @@ void Oracle::check_frame(const Query& query, const Bytes& frame, const ReadFrame
   const bool tag_kept =
       query.tag == 0 ? read.tags.empty() : read.tags.size() == 1 && read.tags[0] == query.tag;
   demand(tag_kept, "A99", "VLAN tag", frame);
-  const std::size_t limit =
-      std::min<std::size_t>(std::max<uint16_t>(query.udp_bytes, 512), plan_.edns_udp_bytes);
-  demand(read.payload.size() <= limit, "A90", "larger than the client takes", frame);
+  demand(read.payload.size() <= limit_of(query), "A90", "larger than the client takes", frame);
 }
 
 void Oracle::check_header(const Query& query, const ReadMessage& message,
@@ -211,8 +222,10 @@ void Oracle::check_error(const Query& query, const ReadMessage& message, std::si
                          const Bytes& frame) const {
   demand(message.count(Section::answer) == 0 && message.count(Section::authority) == 0, "table B",
          "an error with records", frame);
-  // 6 for an EXTENDED-DNS-ERROR, 16 for what a server adds to the cookie of a client.
-  demand(bytes <= query.payload.size() + 6 + 16, "table B", "an error larger than its query",
+  // 6 for an EXTENDED-DNS-ERROR, and what a server adds to the cookie of a client.
+  const bool is_short = query.cookie_bytes == 8 || query.expect == Expect::anything;
+  const std::size_t added = query.cookie_bytes != 0 && is_short ? 16 : 0;
+  demand(bytes <= query.payload.size() + 6 + added, "table B", "an error larger than its query",
          frame);
   demand(!message.has(kFlagTc), "A9", "an error with TC", frame);
   const bool badvers = message.opt() != nullptr && message.opt()->ttl >> 24 == 1;
@@ -274,7 +287,7 @@ void Oracle::check_data(Query& query, const ReadMessage& message, const Bytes& f
     return;
   }
   demand(!message.has(kFlagTc), "A90", "TC with records", frame);
-  const bool stale = is_stale(zone_.at(number), message, now_ns);
+  const bool stale = is_stale(query, zone_.at(number), message, now_ns);
   check_origin(query, number, frame, now_ns, stale);
   if (stale) check_stale(query, number, message, frame, now_ns);
   check_sections(query, zone_.at(number), message, frame, now_ns, stale);
@@ -286,10 +299,16 @@ void Oracle::check_data(Query& query, const ReadMessage& message, const Bytes& f
 void Oracle::check_empty(const Query& query, const ReadMessage& message, const Bytes& frame) {
   const KeyState& state = keys_[query.key];
   if (message.has(kFlagTc)) {
-    const std::size_t limit =
-        std::min<std::size_t>(std::max<uint16_t>(query.udp_bytes, 512), plan_.edns_udp_bytes);
-    const bool too_large = state.bytes_max + 11 + 28 > limit;  // with an OPT that has a cookie
-    const bool was_truncated = state.truncated_ns >= query.first_seen_ns && state.truncated_ns != 0;
+    demand(query.stream == 0, "A92", "TC over TCP", frame);
+    const std::size_t opt = (query.has_opt ? 11 : 0) + (query.cookie_bytes == 0 ? 0 : 28);
+    const bool too_large = state.bytes_max + opt > limit_of(query);
+    const bool is_had = plan_.calm && plan_.tcp && plane_.event(Event::up_stream_full) == 0;
+    // While it is asked over TCP others join the question.
+    const uint64_t until_ns =
+        plan_.tcp ? std::max(state.truncated_ns + plan_.give_up_ms * kMs + kSlackNs, awake_ns_)
+                  : state.truncated_ns;
+    const bool was_truncated =
+        !is_had && state.truncated_ns != 0 && until_ns >= query.first_seen_ns;
     demand(too_large || was_truncated, "A92", "TC without need", frame);
     demand(records_of(message, Section::answer).empty() &&
                records_of(message, Section::authority).empty(),
@@ -301,18 +320,21 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
 }
 
 // Is it, or may it be, what a client is told whose prefix gets too much (B44)?
-bool Oracle::is_slip(const ReadMessage& message) const {
-  return plan_.responses_per_second != 0 && message.has(kFlagTc) && message.rcode() == 0 &&
-         message.count(Section::answer) == 0 && message.count(Section::authority) == 0;
+bool Oracle::is_slip(const Query& query, const ReadMessage& message) const {
+  return plan_.responses_per_second != 0 && query.stream == 0 && message.has(kFlagTc) &&
+         message.rcode() == 0 && message.count(Section::answer) == 0 &&
+         message.count(Section::authority) == 0;
 }
 
 // Is it meant as an answer past its time (A122)? It is over, and it says so.
-bool Oracle::is_stale(const Answer& answer, const ReadMessage& message, uint64_t now_ns) const {
+bool Oracle::is_stale(const Query& query, const Answer& answer, const ReadMessage& message,
+                      uint64_t now_ns) const {
   const Times times = times_of(answer, answer.limits);
-  if (plan_.stale_kept_s == 0 || times.lifetime_s == 0 ||
-      ms(now_ns) < ms(answer.seen_ns) + uint64_t{times.lifetime_s} * 1000) {
-    return false;
-  }
+  const uint64_t end_ms = ms(answer.seen_ns) + uint64_t{times.lifetime_s} * 1000;
+  if (plan_.stale_kept_s == 0 || times.lifetime_s == 0 || ms(now_ns) < end_ms) return false;
+  // A reply over TCP may be older than now, and of its time.
+  const bool is_marked = !query.has_opt || !message.extended_errors().empty();
+  if (query.stream != 0 && ms(query.first_seen_ns) < end_ms && !is_marked) return false;
   return std::all_of(message.records.begin(), message.records.end(), [](const ReadRecord& record) {
     return record.type == kTypeOpt || record.ttl == kStaleTtlS;
   });
@@ -324,15 +346,13 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
   const Answer& answer = zone_.at(number);
   demand(query.flag_rd, "A122", "stale without RD", frame);
   // From the moment it was written it may have waited for room to be sent.
-  const uint64_t end_ms = ms(answer.seen_ns) + 1000 * (uint64_t{plan_.stale_kept_s} +
+  const uint64_t end_ms = ms(answer.seen_by_ns) + 1000 * (uint64_t{plan_.stale_kept_s} +
                                                        times_of(answer, answer.limits).lifetime_s);
   demand(ms(std::max(query.last_seen_ns, awake_ns_)) < end_ms + 2 * plan_.give_up_ms, "A122",
          "staler than allowed", frame);
   const std::vector<uint16_t> errors = message.extended_errors();
   const std::vector<uint16_t> wanted{static_cast<uint16_t>(message.rcode() == 3 ? 19 : 3)};
-  const std::size_t limit =
-      std::min<std::size_t>(std::max<uint16_t>(query.udp_bytes, 512), plan_.edns_udp_bytes);
-  const bool no_room = errors.empty() && (!query.has_opt || message.end + 6 > limit);
+  const bool no_room = errors.empty() && (!query.has_opt || message.end + 6 > limit_of(query));
   demand(errors == wanted || no_room, "A122", "EXTENDED-DNS-ERROR", frame);
   // What came later and was served was stored in its place, or took it away.
   const KeyState& state = keys_[query.key];
@@ -340,8 +360,10 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
                           plane_.event(Event::cache_no_memory) == 0 &&
                           plane_.event(Event::adm_reject) == 0 &&
                           plane_.event(Event::ins_skip_size) == 0;
+  // A reply over TCP may have waited for its reader.
+  const uint64_t written_ns = query.stream != 0 ? query.first_seen_ns : now_ns;
   demand(!all_stored || state.newest == number || !zone_.at(state.newest).served ||
-             zone_.at(state.newest).seen_ns > now_ns,
+             zone_.at(state.newest).seen_by_ns > written_ns,
          "A122", "stale data, but there is newer", frame);
 }
 
@@ -355,10 +377,10 @@ void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& fram
   if (answer.failure || answer.truncated) violate("A23", "data of a refusal: " + what, frame);
   if (answer.seen_ns == 0) violate("law 6", "data that never arrived: " + what, frame);
   if (flushed(query, answer, keys_[query.key])) violate("A125", "flushed data: " + what, frame);
-  if (stale || query.first_seen_ns <= answer.seen_ns) return;  // it waited
+  if (stale || query.first_seen_ns <= answer.seen_by_ns) return;  // it waited
   const Times times = times_of(answer, answer.limits);
   if (times.lifetime_s == 0) violate("A21", "served from the cache: " + what, frame);
-  if (ms(query.first_seen_ns) >= ms(answer.seen_ns) + uint64_t{times.lifetime_s} * 1000) {
+  if (ms(query.first_seen_ns) >= ms(answer.seen_by_ns) + uint64_t{times.lifetime_s} * 1000) {
     violate("law 4", "served past its time: " + what + ", now " + std::to_string(now_ns), frame);
   }
 }
@@ -368,8 +390,8 @@ void Oracle::check_sections(const Query& query, const Answer& answer, const Read
   demand(message.rcode() == answer.message.rcode(), "A16", "RCODE", frame);
   // A client that waited may be told the TTLs of the moment the answer came, if its reply had to
   // wait for room; a hit is written and sent in one turn.
-  const bool waited = query.first_seen_ns <= answer.seen_ns;
-  const uint64_t youngest_s = waited ? 0 : (ms(query.first_seen_ns) - ms(answer.seen_ns)) / 1000;
+  const bool waited = query.first_seen_ns <= answer.seen_by_ns;
+  const uint64_t youngest_s = waited ? 0 : (ms(query.first_seen_ns) - ms(answer.seen_by_ns)) / 1000;
   const uint64_t oldest_s = (ms(now_ns) - ms(answer.seen_ns)) / 1000;
   const Times times = times_of(answer, answer.limits);
   for (const Section section : {Section::answer, Section::authority, Section::additional}) {
@@ -396,16 +418,21 @@ void Oracle::check_sections(const Query& query, const Answer& answer, const Read
 }
 
 void Oracle::check_silence(uint64_t now_ns) {
-  uint64_t give_up_ms = plan_.give_up_ms;
-  while (!waiting_.empty()) {
-    Waiting& first = waiting_.front();
+  check_waiting(waiting_, plan_.give_up_ms, now_ns);
+  // To be read, for a place, for an answer; and for a client that reads late.
+  check_waiting(stream_waiting_, 4ull * plan_.give_up_ms, now_ns);
+}
+
+void Oracle::check_waiting(std::deque<Waiting>& waiting, uint64_t time_ms, uint64_t now_ns) {
+  while (!waiting.empty()) {
+    Waiting& first = waiting.front();
     const Query& query = queries_[first.query];
     if (query.reply_cnt >= first.nth) {
-      waiting_.pop_front();
+      waiting.pop_front();
       continue;
     }
     const uint64_t from_ns = std::max(first.seen_ns, awake_ns_);
-    if (now_ns < from_ns + give_up_ms * kMs + kSlackNs) {
+    if (now_ns < from_ns + time_ms * kMs + kSlackNs) {
       first.overdue = false;
       return;
     }
@@ -413,7 +440,9 @@ void Oracle::check_silence(uint64_t now_ns) {
       first.overdue = true;
       for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
         first.steps[w] = plane_.core(w).steps;
+      first.slow_steps = slow_steps_;
     }
+    if (query.stream != 0 && slow_steps_ < first.slow_steps + kStepsToAnswer) return;
     for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
       if (plane_.core(w).steps < first.steps[w] + kStepsToAnswer) return;
     }

@@ -139,6 +139,8 @@ void Oracle::check_edns(const KeyState& state, const Sent& sent, const Bytes& fr
 void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns) {
   const stats::CoreCounters& counters = plane_.core(sent.worker).worker->counters();
   const uint64_t alarms = counters.of(Event::up_spoof_alarm);
+  const uint64_t streams =
+      counters.of(Event::up_stream_failed) + counters.of(Event::up_stream_answered);
   const uint64_t failed = counters.of(Event::waiter_failed) + counters.of(Event::up_gave_up);
   if (state.sent_ns != 0) {
     demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
@@ -152,7 +154,8 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     // A burst of guesses may raise more than one alarm in a turn.
     if (alarms != state.alarms_then) state.alarmed_ns = now_ns;
     const bool alarmed = state.alarmed_ns == now_ns;
-    demand(ended || answered || waited || beside || alarmed, "A57",
+    const bool streamed = streams != state.streams_then;
+    demand(ended || answered || waited || beside || alarmed || streamed, "A57",
            "asked again while the question is outstanding", frame);
     if (ended || beside) {
       state.sent_in_row = 0;
@@ -163,6 +166,7 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   state.sent_ns = now_ns;
   state.failed_then = failed;
   state.alarms_then = alarms;
+  state.streams_then = streams;
   state.sent_in_row += 1;
   state.sent_to[sent.backend] += 1;
   if (state.opened_ns == 0) state.opened_ns = now_ns;
@@ -212,8 +216,14 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   Answer& answer = zone_.at(cargo.index);
   if (answer.forged) return;
   trace_.event("answer", cargo.index, [&] { return "number " + std::to_string(cargo.index); });
+  note_answer(worker, cargo.index, now_ns);
+}
+
+// The worker whose question it answers has looked at it, just now.
+void Oracle::note_answer(uint32_t worker, uint32_t number, uint64_t now_ns) {
+  Answer& answer = zone_.at(number);
   if (answer.seen_ns == 0) {
-    answer.seen_ns = now_ns;
+    answer.seen_ns = answer.seen_by_ns = now_ns;
     const abi::ServiceSection& service = configs_.at(plane_.core(worker).worker->generation());
     answer.limits = service.packet_cache[static_cast<uint8_t>(answer.key.back())];
   }
@@ -224,7 +234,7 @@ void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   if (answer.failure) return;
   state.sent_to = {};
   state.sent_in_row = 0;  // perhaps: it may have come too late for its question
-  state.newest = cargo.index;
+  state.newest = number;
   state.ageing_ms = std::min(state.ageing_ms, ageing_ms_of(answer));
   state.bytes_max = std::max(state.bytes_max, answer.body_bytes);
   if (answer.truncated) state.truncated_ns = now_ns;

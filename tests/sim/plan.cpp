@@ -104,11 +104,18 @@ void choose_more(Plan& plan, Random random) {
   plan.stale_timer_ms = random.pick(kTimer);
   plan.randomize_case = random.chance(600);
   plan.cookies = random.chance(600);
-  // Without TCP, which is not here, nobody is found out who changes the case.
+  // Without TCP nobody is found out who changes the case.
   const bool changed = random.chance(300);
   plan.changes_case = !plan.randomize_case ? 100 : changed && !plan.calm ? 30 : 0;
   plan.wants_cookie = random.chance(300) && plan.tries_max < abi::kTriesMax ? 300 : 0;
   choose_limits(plan, random);
+  plan.tcp = random.chance(400);
+  static constexpr uint32_t kQueries[] = {1, 4, 100};
+  if (!plan.calm) plan.tcp_queries_max = random.pick(kQueries);
+  // A forged answer may take a question for signatures to TCP, to one without EDNS; and it is not
+  // asked again with a new cookie then.
+  if (plan.calm && plan.tcp && plan.old_backends) plan.wants_cookie = 0;
+  if (!plan.calm) plan.tcp_trouble = random.chance(600) ? 1 + random.below(200) : 0;
 }
 
 }  // namespace

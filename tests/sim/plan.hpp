@@ -10,6 +10,7 @@ namespace millrace::sim {
 
 inline constexpr uint64_t kMs = 1'000'000;  // in ns
 inline constexpr uint32_t kStaleTtlS = 29;  // of no fresh answer
+inline constexpr uint32_t kTcpIdleMs = 10'000;
 
 struct Plan {
   // --- the data plane
@@ -48,6 +49,7 @@ struct Plan {
   uint32_t reconfigure = 0;      // per 100000 turns
   uint32_t reroute = 0;          // per 100000 turns
   uint32_t mail = 0;             // per 100000 turns: cache flush or lookup
+  uint32_t tcp_trouble = 0;      // per mille of connections and questions to upstreams
 
   // --- config
   uint16_t edns_udp_bytes = 1232;
@@ -69,6 +71,8 @@ struct Plan {
   uint32_t client_misses_max = 0;
   uint32_t responses_per_second = 0;  // until the drain
   uint32_t slip = 2;
+  bool tcp = false;         // there is a slow path
+  uint32_t tcp_queries_max = 100;  // in work, of a connection
   bool late_start = false;  // traffic before there is a config, and before there are routes
 };
 

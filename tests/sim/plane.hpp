@@ -60,7 +60,7 @@ class Plane {
   uint64_t rx_packets() const;
   uint64_t evicted() const;
   uint64_t in_rings() const {
-    return event(abi::Event::ring_sent) - event(abi::Event::ring_received);
+    return both(abi::Event::ring_sent) - both(abi::Event::ring_received);
   }
   stats::CoreSnapshot page(uint32_t w) const;
 
@@ -70,6 +70,10 @@ class Plane {
   };
   using Region = std::unique_ptr<RegionBlock[]>;  // as it comes: format() takes any
 
+  // Of the cores and the slow path.
+  uint64_t both(abi::Event which) const {
+    return event(which) + (slow_ == nullptr ? 0 : slow_->counters().of(which));
+  }
   void make_shards(const Plan& plan);
   void make_slow_path(const Plan& plan, Random& random, slow::TcpUpstreams::Dial dial);
   dp::WorkRing* make_ring(Random& random);

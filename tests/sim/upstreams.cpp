@@ -97,7 +97,7 @@ void Upstreams::arrived(const Sent& sent, uint64_t now_ns) {
                  .knows_cookies = has_cookies(sent.backend),
                  .wants_cookie = plan_.wants_cookie,
                  .changes_case = plan_.changes_case,
-                 .case_must_keep = plan_.randomize_case});
+                 .case_must_keep = plan_.randomize_case && guarded_});
   const Place& place = kBackend[sent.backend];
   const Cargo cargo{Cargo::Kind::answer, made.number, port_of(sent.source)};
   const uint32_t copies = random_.chance(plan_.upstream_duplicate) ? 2 : 1;
@@ -119,7 +119,8 @@ void Upstreams::deliver(uint64_t at_ns, Cargo cargo, const abi::Address& from,
 void Upstreams::forge(const Sent& sent, uint64_t now_ns) {
   const Place& place = kBackend[sent.backend];
   for (uint32_t i = random_.below(3) + 1; i-- > 0;) {
-    const Fault fault = pick_fault(plan_, sent, random_);
+    Fault fault = pick_fault(plan_, sent, random_);
+    if (!guarded_ && (fault == Fault::spelling || fault == Fault::cookie)) fault = Fault::id;
     abi::Address from = address_of(place.text, place.port);
     abi::Address to = sent.source;
     uint8_t in_by = port_to(sent.backend);

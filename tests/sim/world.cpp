@@ -19,7 +19,10 @@ World::World(uint64_t seed, uint32_t steps, bool verbose)
       random_(seed * 0x2545'f491'4f6c'dd1dULL + 1),
       plan_(make_plan(random_)),
       trace_(verbose),
-      plane_(plan_, random_),
+      plane_(plan_, random_,
+             plan_.tcp ? slow::TcpUpstreams::Dial(
+                             [this](const abi::Address& to) { return streams_->dial(to); })
+                       : nullptr),
       zone_(random_.fork()),
       oracle_(plan_, plane_, zone_, trace_),
       clients_(plan_, random_.fork()),
@@ -27,7 +30,11 @@ World::World(uint64_t seed, uint32_t steps, bool verbose)
       control_(plan_, plane_, oracle_, trace_, random_.fork()),
       frames_(plan_.frames),
       now_ns_(kFirstBootNs + random_.between(0, 1000 * kMs)),
-      tempo_ns_(plan_.turn_ns) {}
+      tempo_ns_(plan_.turn_ns) {
+  if (!plan_.tcp) return;
+  streams_ = std::make_unique<Streams>(plan_, plane_, oracle_, zone_, upstreams_, trace_,
+                                       random_.fork());
+}
 
 Summary World::run() {
   const uint64_t started_ns = now_ns_;
@@ -64,6 +71,8 @@ Summary World::run() {
   }
   summary.limited +=
       plane_.event(Event::waiter_limit_zone) + plane_.event(Event::waiter_limit_src);
+  if (plan_.tcp) summary.streams = plane_.slow().counters().rx_packets;
+  summary.stream_asked = plane_.event(Event::up_stream_sent);
   summary.prefetched = plane_.event(Event::prefetch_sent);
   summary.seconds = static_cast<double>(now_ns_ - started_ns) / 1e9;
   return summary;
@@ -81,6 +90,7 @@ void World::turn() {
   control_.act(now_ns_, clients_.popular());
   stall_somebody();
   run_core(random_.below(plane_.worker_cnt()));
+  if (streams_ != nullptr) streams_->act(now_ns_, clients_.popular());
   if (step_ % 64 == 0) oracle_.check_silence(now_ns_);
 }
 
@@ -175,6 +185,8 @@ void World::run_core(uint32_t w) {
   fill(core);
   core.io.unix_now_s = unix_s_at(now_ns_);
   plane_.step(w, now_ns_);
+  if (streams_ != nullptr) oracle_.take_stream_answers(w, now_ns_);
+  if (plane_.core(w).worker->counters().of(Event::up_guard_off) != 0) upstreams_.disarm_guards();
   collect(w);
   oracle_.after_step(w, now_ns_);
   if (random_.chance(100)) plane_.sleep(w);
@@ -233,6 +245,7 @@ void World::sent_by(uint32_t w, const Frame& frame) {
 
 bool World::at_rest() {
   if (!network_.empty() || oracle_.unanswered() != 0 || control_.mail_pending()) return false;
+  if (streams_ != nullptr && !streams_->at_rest()) return false;
   for (uint32_t w = 0; w < plane_.worker_cnt(); ++w) {
     const stats::CoreSnapshot page = plane_.page(w);
     if (!plane_.core(w).queue.empty() || page.inflight != 0 || page.waiters != 0) return false;
@@ -240,15 +253,21 @@ bool World::at_rest() {
   return plane_.in_rings() == 0;
 }
 
+// Everybody has a turn.
+void World::run_all() {
+  deliver();
+  control_.collect(now_ns_);
+  for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
+    run_core(w);
+  if (streams_ != nullptr) streams_->settle(now_ns_);
+}
+
 // Turns until nothing is left to do.
 void World::settle(const char* what) {
   const uint64_t limit_ns = now_ns_ + (20ull * plan_.give_up_ms + 10'000) * kMs;
   while (now_ns_ < limit_ns) {
     advance_clock(1 * kMs);
-    deliver();
-    control_.collect(now_ns_);
-    for (uint32_t w = 0; w < plane_.worker_cnt(); ++w)
-      run_core(w);
+    run_all();
     step_ += 1;
     if (step_ % 16 != 0) continue;
     oracle_.check_silence(now_ns_);
@@ -280,12 +299,13 @@ void World::finish() {
       frames_.give_back(io.stock[--io.stock_cnt]);
   }
   demand(frames_.free_cnt() == frames_.frame_cnt(), "frames", "frames were lost");
+  if (streams_ != nullptr) streams_->check_quiet();
   trace_.event("end", plane_.rx_packets());
 }
 
 std::string World::describe() const {
   return std::to_string(plan_.workers) + " workers, " + std::to_string(plan_.shards) + " shards" +
-         (plan_.calm ? ", calm" : "");
+         (plan_.tcp ? ", slow path" : "") + (plan_.calm ? ", calm" : "");
 }
 
 std::string World::counters() const {

@@ -4,7 +4,7 @@
 //
 //   turn:   clock on ─▶ what has arrived goes into the cores' queues ─▶ clients, backends and the
 //           control plane act ─▶ one core takes a burst and makes a step ─▶ its frames are checked
-//           and go on their way
+//           and go on their way; now and then, in some of the worlds, the slow path has a turn
 //   drain:  nothing new is asked, every fault ends; until all is answered
 //   epilogue: with everything healthy, every name is answered and every backend gets its share
 
@@ -13,6 +13,7 @@
 #include "tests/sim/network.hpp"
 #include "tests/sim/oracle.hpp"
 #include "tests/sim/plane.hpp"
+#include "tests/sim/streams.hpp"
 #include "tests/sim/upstreams.hpp"
 
 #include <cstdint>
@@ -37,6 +38,8 @@ struct Summary {
   uint64_t prefetched = 0;
   uint64_t stale = 0;
   uint64_t limited = 0;
+  uint64_t streams = 0;
+  uint64_t stream_asked = 0;
   double seconds = 0;
 };
 
@@ -62,6 +65,7 @@ class World {
   void storm();
   void stall_somebody();
   void run_core(uint32_t w);
+  void run_all();
   void fill(Core& core);
   void collect(uint32_t w);
   void sent_by(uint32_t w, const Frame& frame);
@@ -88,6 +92,7 @@ class World {
   Clients clients_;
   Upstreams upstreams_;
   Control control_;
+  std::unique_ptr<Streams> streams_;  // null: no slow path
   FramePool frames_;
 
   uint64_t step_ = 0;

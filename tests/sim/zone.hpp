@@ -55,6 +55,7 @@ struct Answer {
 
   // Filled in by the oracle when the core that asked has looked at it for the first time.
   uint64_t seen_ns = 0;
+  uint64_t seen_by_ns = 0;  // or between then and now: of what came over TCP it is not always known
   bool served = false;
   abi::PacketCacheConfig limits{};
 };
@@ -73,6 +74,7 @@ struct Manners {
   uint32_t wants_cookie = 0;    // per mille of queries without a good cookie that get BADCOOKIE
   uint32_t changes_case = 0;    // per mille
   bool case_must_keep = false;  // or the answer is worth nothing
+  bool stream = false;          // it is asked over TCP
 };
 
 // The cookie of an upstream for who has sent `cookie`: his part of it and 16 octets more, for the
