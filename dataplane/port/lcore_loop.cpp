@@ -6,7 +6,6 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
-#include <ctime>
 
 namespace millrace::dp {
 namespace {
@@ -66,7 +65,6 @@ void LcoreLoop::run() noexcept {
     if (now_ns >= missed_due_ns_) {
       missed_due_ns_ = now_ns + kMissedPeriodNs;
       count_missed();
-      io_->unix_now_s = static_cast<uint32_t>(std::time(nullptr));
     }
     readers_.quiescent(worker_);
     if (clock_.held() != nullptr) [[unlikely]] report_turn(now_ns, work);

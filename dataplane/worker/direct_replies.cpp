@@ -12,10 +12,12 @@ void DirectReplies::load(const abi::ServiceSection& service, const HashSecret& s
 
 ReplyOptions::Asker DirectReplies::asker_of(const Frame& frame,
                                             const wire::Query& query) const noexcept {
+  return {client_of(frame, query), unix_s(), settings_.by_subnet(query.pool)};
+}
+
+uint32_t DirectReplies::unix_s() const noexcept {
   const uint64_t now_s = now_ns_ / 1'000'000'000;
-  return {client_of(frame, query),
-          wall_ == nullptr ? static_cast<uint32_t>(now_s) : wall_->unix_s(now_s),
-          settings_.by_subnet(query.pool)};
+  return wall_ == nullptr ? static_cast<uint32_t>(now_s) : wall_->unix_s(now_s);
 }
 
 CookieState DirectReplies::cookie_of(const Frame& frame, const wire::Query& query) const noexcept {

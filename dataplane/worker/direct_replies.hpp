@@ -43,6 +43,9 @@ class DirectReplies {
   bool subnets() const noexcept { return options_.subnets(); }
   LocalAnswers& local() noexcept { return local_; }
 
+  // The time that cookies are of, and that signatures are held against.
+  uint32_t unix_s() const noexcept;
+
   // Of a query whose options_at is not 0.
   CookieState cookie_of(const Frame& frame, const wire::Query& query) const noexcept;
 

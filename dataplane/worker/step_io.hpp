@@ -31,7 +31,6 @@ struct StepIo {
   uint32_t tx_cnt = 0;
   uint32_t done_cnt = 0;
   uint32_t stock_cnt = 0;
-  uint32_t unix_now_s = 0;  // wall clock, for signatures alone, and so not exact; 0: not known
   Frame rx[kBurstMax];
   Frame tx[kTxMax];
   Frame done[kDoneMax];

@@ -287,8 +287,7 @@ class Worker {
   abi::Outcome matched(StepIo& io, uint32_t pending, uint32_t try_idx, const uint8_t* msg,
                        uint16_t len) noexcept;
   void note_stray(StepIo& io, uint16_t port) noexcept;
-  void answered(const StepIo& io, uint32_t pending, uint32_t try_idx,
-                wire::ParsedAnswer& parsed) noexcept;
+  void answered(uint32_t pending, uint32_t try_idx, wire::ParsedAnswer& parsed) noexcept;
   void failed(StepIo& io, uint32_t pending, uint32_t try_idx,
               const wire::ParsedAnswer& parsed) noexcept;
   bool ask_without_edns(StepIo& io, uint32_t pending, uint32_t try_idx,

@@ -105,7 +105,7 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
   }
   switch (verdict) {
     case wire::Verdict::answer:
-      answered(io, idx, try_idx, parsed);
+      answered(idx, try_idx, parsed);
       return Outcome::up_accepted;
     case wire::Verdict::truncated:
       if (!pending.probe) counters_.count(Event::ins_skip_tc);
@@ -117,13 +117,12 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
   }
 }
 
-void Worker::answered(const StepIo& io, uint32_t idx, uint32_t try_idx,
-                      wire::ParsedAnswer& parsed) noexcept {
+void Worker::answered(uint32_t idx, uint32_t try_idx, wire::ParsedAnswer& parsed) noexcept {
   const Pending& pending = inflight_.at(idx);
   const Try& entry = pending.tries[try_idx];
   keep_trusted_ad(entry, parsed.view);
   if (entry.edns_refused && entry.backend != kNoBackend) backends_.on_edns_refused(entry.backend);
-  if (io.unix_now_s != 0) wire::cap_lifetime_by_signatures(parsed, io.unix_now_s);
+  wire::cap_lifetime_by_signatures(parsed, replies_.unix_s());
   failures_.on_answer(pending.key.hash);
   store(pending, parsed);
   answer_waiters(

@@ -85,7 +85,7 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
   }
   switch (verdict) {
     case wire::Verdict::answer:
-      answered(io, idx, pending.stream_try, parsed);
+      answered(idx, pending.stream_try, parsed);
       return true;
     case wire::Verdict::failure:
       pending.on_stream = false;

@@ -59,7 +59,6 @@ void Bench::step(uint32_t worker) {
   dp::StepIo& io = plane.core(worker).io;
   while (io.stock_cnt < stock && frames_.has(1))
     io.stock[io.stock_cnt++] = frames_.take({}, {}, 0);
-  io.unix_now_s = unix_now_s;
   plane.step(worker, now_ns);
   const stats::CoreCounters& counters = plane.core(worker).worker->counters();
   demand(counters.rx_packets == counters.outcome_sum(), "law 3", "rx is not the sum of outcomes");

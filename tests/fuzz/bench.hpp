@@ -45,7 +45,6 @@ class Bench {
   sim::Plane plane;
   std::unique_ptr<abi::ConfigImage> config;
   uint64_t now_ns = 100'000 * kMs;
-  uint32_t unix_now_s = 1'800'000'000;
   uint32_t stock = 8;  // spare frames that a worker is given for a turn
 
  private:

@@ -310,7 +310,7 @@ void FrameWorld::pass_time() {
   bench_.turn();
   const uint64_t ms = from_.pick(kMost);
   bench_.pass_ms(ms * (1 + from_.below(4)));
-  if (from_.below(8) == 7) bench_.unix_now_s = static_cast<uint32_t>(from_.word()) << 16;
+  if (from_.below(8) == 7) bench_.plane.wall().set(int64_t{from_.word()} << 16, 0);
 }
 
 void FrameWorld::flush() {

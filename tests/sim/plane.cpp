@@ -42,6 +42,7 @@ Plane::Plane(const Plan& plan, Random& random, slow::TcpUpstreams::Dial dial)
     to.routes = &routes_;
     to.stats = stats_.get();
     to.mailbox = &cores_[w]->mailbox;
+    to.wall = &wall_;
     to.seed = seed;
     to.pendings = plan.pendings;
     to.waiters = plan.waiters;
@@ -72,6 +73,7 @@ void Plane::make_slow_path(const Plan& plan, Random& random, slow::TcpUpstreams:
   to.config = &config_;
   to.page = &stats_->cores[plan.workers];
   to.seed = seed;
+  to.wall = &wall_;
   to.dial = std::move(dial);
   slow_ = std::make_unique<slow::SlowPath>(to);
 }

@@ -47,6 +47,7 @@ class Plane {
   dp::ConfigBoard& config() { return config_; }
   dp::RoutesBoard& routes() { return routes_; }
   GracePeriod grace() { return qsbr_.grace(); }
+  WallClock& wall() { return wall_; }
 
   // One turn between reporting online and quiescent.
   void step(uint32_t w, uint64_t now_ns);
@@ -80,6 +81,7 @@ class Plane {
 
   Qsbr<5> qsbr_;  // the workers, and behind them the slow path
   HashSecret secret_;
+  WallClock wall_;
   std::vector<Region> regions_;
   std::vector<std::unique_ptr<cache::Shard>> shards_;
   std::vector<cache::Shard*> shard_list_;

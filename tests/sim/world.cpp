@@ -31,6 +31,7 @@ World::World(uint64_t seed, uint32_t steps, bool verbose)
       frames_(plan_.frames),
       now_ns_(kFirstBootNs + random_.between(0, 1000 * kMs)),
       tempo_ns_(plan_.turn_ns) {
+  plane_.wall().set(unix_s_at(0), 0);
   if (!plan_.tcp) return;
   streams_ = std::make_unique<Streams>(plan_, plane_, oracle_, zone_, upstreams_, trace_,
                                        random_.fork());
@@ -183,7 +184,6 @@ void World::run_core(uint32_t w) {
     return;
   }
   fill(core);
-  core.io.unix_now_s = unix_s_at(now_ns_);
   plane_.step(w, now_ns_);
   if (streams_ != nullptr) oracle_.take_stream_answers(w, now_ns_);
   if (plane_.core(w).worker->counters().of(Event::up_guard_off) != 0) upstreams_.disarm_guards();

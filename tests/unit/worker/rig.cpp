@@ -133,7 +133,6 @@ void Rig::step(uint32_t worker) {
   while (stocked && io.stock_cnt < dp::kStockNeed) {
     io.stock[io.stock_cnt++] = frames.take({}, {}, 0);
   }
-  io.unix_now_s = unix_now_s;
   plane.step(worker, now_ns);
   for (uint32_t i = 0; i < io.done_cnt; ++i)
     frames.give_back(io.done[i]);

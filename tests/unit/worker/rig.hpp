@@ -85,7 +85,6 @@ class Rig {
   std::unique_ptr<abi::RoutesImage> routes;
   std::vector<Out> out;
   uint64_t now_ns = 100'000 * kMs;
-  uint32_t unix_now_s = 1'800'000'000;
   bool has_slow_path;
   bool stocked = true;  // whether steps get spare frames
 

@@ -177,7 +177,7 @@ class WorkerSignatures : public testing::Test {
   // An answer whose signature ends that many seconds from now; asked again, whether it was kept.
   bool kept(int32_t ends_in_s, uint64_t asked_after_s) {
     Rig rig(1, 1);
-    rig.unix_now_s = clock_s;
+    rig.plane.wall().set(clock_s, static_cast<int64_t>(rig.now_ns / 1'000'000'000));
     const DnsBuilder query = rig.query("www.example").opt({.flag_do = true});
     rig.ask(query, 4000);
     rig.step();
