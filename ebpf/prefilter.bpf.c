@@ -30,11 +30,8 @@ int MR_XDP_PROGRAM(struct xdp_md *ctx) {
       reason = judge_fault(ctx, reason);
   }
 
-  if (reason == MR_XDP_dropped_stray || reason == MR_XDP_drop_iphdr ||
-      reason == MR_XDP_drop_udplen || reason == MR_XDP_drop_frag) {
-    action = XDP_DROP;
-  } else if (reason == MR_XDP_redirected_query || reason == MR_XDP_redirected_upstream ||
-             reason == MR_XDP_redirected_icmp) {
+  if (reason == MR_XDP_redirected_query || reason == MR_XDP_redirected_upstream ||
+      reason == MR_XDP_redirected_icmp) {
     if (frame_bytes > MR_XDP_FRAME_BYTES_MAX) {
       reason = MR_XDP_passed_too_long;
     } else {
@@ -42,6 +39,9 @@ int MR_XDP_PROGRAM(struct xdp_md *ctx) {
       action = (int)bpf_redirect_map(&MR_XDP_XSKS, ctx->rx_queue_index, XDP_PASS);
       if (action != XDP_REDIRECT) reason = MR_XDP_passed_no_socket;
     }
+  } else if (reason == MR_XDP_dropped_stray || reason == MR_XDP_drop_iphdr ||
+             reason == MR_XDP_drop_udplen || reason == MR_XDP_drop_frag) {
+    action = XDP_DROP;
   }
 
   count(reason);
