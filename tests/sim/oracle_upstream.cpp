@@ -212,7 +212,7 @@ void Oracle::check_probe(const Sent& sent, const Bytes& frame, uint64_t now_ns) 
 
 void Oracle::answer_seen(uint32_t worker, const Cargo& cargo, uint64_t now_ns) {
   // A core that only passes the packet on does not look into it.
-  if ((cargo.port - kUpstreamPortFirst) % plane_.worker_cnt() != worker) return;
+  if (cargo.port % plane_.worker_cnt() != worker) return;
   Answer& answer = zone_.at(cargo.index);
   if (answer.forged) return;
   trace_.event("answer", cargo.index, [&] { return "number " + std::to_string(cargo.index); });
