@@ -166,7 +166,8 @@ void Daemon::on_up(const DataplaneInfo& info) {
     const Status& why = pending_->failure;
     settle({why.code(), why.message() + "\ngeneration " +
                             std::to_string(current_->generation()) + " runs again"});
-  } else if (info.config_generation != current_->generation()) {
+  } else if ((first && info.adopted) || info.config_generation != current_->generation()) {
+    // What was adopted may run another config under our number: one that was not recorded any more.
     return reinstall_current();
   } else if (first) {
     commit();

@@ -147,6 +147,7 @@ void TcpClients::close(uint32_t slot) {
   const auto own = sources_.find(connection.source);
   remove(own->second, kOfSource, slot);
   if (own->second.cnt == 0) sources_.erase(own);
+  bytes_ -= connection.bytes;
   const uint32_t serial = connection.serial;
   connection = Connection{};
   connection.serial = serial;
@@ -168,7 +169,7 @@ void TcpClients::close_idle(uint64_t now_ns) {
       touch(slot, now_ns);
       continue;
     }
-    counters_.count(Event::tcp_closed_idle);
+    if (!connection.lingers) counters_.count(Event::tcp_closed_idle);
     close(slot);
   }
 }
@@ -198,9 +199,11 @@ void TcpClients::on_event(uint64_t data, uint32_t events, uint64_t now_ns) {
 
 void TcpClients::read(uint32_t slot, uint64_t now_ns) {
   Connection& connection = *connections_[slot];
-  if (connection.held || connection.ended) return;
+  if (connection.held || (connection.ended && !connection.lingers)) return;
   const ssize_t got = recv(connection.fd, buffer_.get(), kReadBytes, MSG_DONTWAIT);
-  if (got > 0) {
+  if (connection.lingers) {
+    connection.broken = got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+  } else if (got > 0) {
     take_messages(slot, {buffer_.get(), static_cast<std::size_t>(got)}, now_ns);
   } else if (got == 0) {
     connection.ended = true;
@@ -232,7 +235,7 @@ void TcpClients::take_messages(uint32_t slot, std::span<const uint8_t> bytes, ui
     counted = false;
     if (took == Took::close) {
       counters_.count(Event::tcp_closed_error);
-      connection.ended = true;
+      connection.ended = connection.refused = true;
       return false;
     }
     touch(slot, now_ns);
@@ -280,10 +283,6 @@ void TcpClients::reply(ClientId id, std::span<const uint8_t> message) {
                                         static_cast<uint8_t>(message.size())};
   connection.unsent.insert(connection.unsent.end(), length, length + kLengthBytes);
   connection.unsent.insert(connection.unsent.end(), message.begin(), message.end());
-  if (connection.unsent.size() - connection.unsent_at > kUnsentMax && !connection.broken) {
-    counters_.count(Event::tcp_closed_error);
-    connection.broken = true;
-  }
 }
 
 void TcpClients::end_work(ClientId id, std::span<const uint8_t> message) {
@@ -309,20 +308,47 @@ void TcpClients::flush(Connection& connection) noexcept {
   connection.unsent_at = 0;
 }
 
+// What it has in memory counts from here on.
+void TcpClients::weigh(Connection& connection) noexcept {
+  const std::size_t bytes = connection.reader.kept_bytes() + connection.unsent.size();
+  bytes_ += bytes - connection.bytes;
+  connection.bytes = bytes;
+}
+
+void TcpClients::close_largest() {
+  const auto largest = std::max_element(
+      connections_.begin(), connections_.end(),
+      [](const auto& one, const auto& other) { return one->bytes < other->bytes; });
+  counters_.count(Event::tcp_closed_error);
+  close(static_cast<uint32_t>(largest - connections_.begin()));
+}
+
 void TcpClients::settle(uint32_t slot) {
   Connection& connection = *connections_[slot];
   if (!connection.broken) flush(connection);
+  if (connection.refused) connection.reader = StreamReader();
+  weigh(connection);
   const bool unsent = !connection.unsent.empty();
   const bool finished =
       connection.ended && !connection.held && connection.in_work == 0 && !unsent;
-  if (connection.broken || finished) {
+  if (connection.broken || (finished && !connection.refused)) {
     close(slot);
     return;
   }
+  if (finished && !connection.lingers) {
+    shutdown(connection.fd, SHUT_WR);
+    connection.lingers = true;
+  }
+  watch(slot);
+  while (bytes_ > kBytesMax) close_largest();
+}
+
+void TcpClients::watch(uint32_t slot) {
+  Connection& connection = *connections_[slot];
   const bool room = may_take(connection);
-  const uint32_t wanted =
-      (!connection.ended && !connection.held && room ? uint32_t{EPOLLIN} : 0) |
-      (unsent ? uint32_t{EPOLLOUT} : 0);
+  const bool reads = connection.lingers || (!connection.ended && !connection.held && room);
+  const uint32_t wanted = (reads ? uint32_t{EPOLLIN} : 0) |
+                          (connection.unsent.empty() ? 0 : uint32_t{EPOLLOUT});
   if (wanted != connection.watched) {
     epoll_event event{wanted, {.u64 = id_of(slot)}};
     epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.fd, &event);

@@ -13,9 +13,14 @@
 // (RFC 9210 section 4.2).
 //
 // Back-pressure: nothing more is read from a connection whose replies wait for their reader
-// (kUnsentStopBytes), or whose next message waits for a place among those in work; one that lets
-// kUnsentMax bytes of replies pile up is closed. A message that has waited for a place for too long
-// is late: it gets a reply all the same, but nothing is begun for it.
+// (kUnsentStopBytes), or whose next message waits for a place among those in work. A message that
+// has waited for a place for too long is late: it gets a reply all the same, but nothing is begun
+// for it. Messages that are not whole and replies that are not sent have kBytesMax bytes for all
+// connections together; beyond it the one that has most of them is closed.
+//
+// Whoever sends what is no DNS gets the replies to what came before; then he is told the end, and
+// what else comes is thrown away until he closes or is idle for too long, since a close with octets
+// unread would take from him what he has not read yet (RFC 1122 section 4.2.2.13).
 //
 // Threads: one. Memory: about 300 bytes for an idle connection, and bounded for a busy one by the
 // numbers here. Failure: of a connection, which is then closed; the descriptor is ours from adopt
@@ -57,7 +62,7 @@ struct ClientInfo {
 class TcpClients {
  public:
   static constexpr std::size_t kUnsentStopBytes = 64 * 1024;
-  static constexpr std::size_t kUnsentMax = 1024 * 1024;
+  static constexpr std::size_t kBytesMax = std::size_t{64} << 20;
   static constexpr std::size_t kReadBytes = 64 * 1024;
 
   using Take = std::function<Took(const ClientInfo&, std::span<const uint8_t> message)>;
@@ -129,11 +134,14 @@ class TcpClients {
     StreamReader reader;
     std::vector<uint8_t> unsent;  // from unsent_at on
     std::size_t unsent_at = 0;
+    std::size_t bytes = 0;   // that were counted in bytes_
     uint64_t active_ns = 0;  // when it came, or its last whole message
     uint64_t held_ns = 0;    // since when messages wait; nothing is read meanwhile
     uint32_t in_work = 0;
     uint32_t watched = 0;     // epoll events
     bool ended = false;       // nothing more is read; closed when all that came is answered
+    bool refused = false;     // ended for what came
+    bool lingers = false;     // its sender has been told the end
     bool held = false;        // a whole message waits in `reader`
     bool in_waiting = false;  // stands in waiting_
     bool broken = false;      // to be closed as soon as nobody is using it
@@ -149,6 +157,9 @@ class TcpClients {
   void take_messages(uint32_t slot, std::span<const uint8_t> bytes, uint64_t now_ns);
   void hold(uint32_t slot, bool counted);
   void settle(uint32_t slot);  // send what there is to send; close it or watch it for what is next
+  void watch(uint32_t slot);
+  void weigh(Connection& connection) noexcept;
+  void close_largest();
   static bool may_take(const Connection& connection) noexcept;
   void flush(Connection& connection) noexcept;
   void close(uint32_t slot);
@@ -165,6 +176,7 @@ class TcpClients {
   abi::TcpConfig limits_{};
   uint64_t patience_ns_ = 0;
   uint32_t cnt_ = 0;
+  std::size_t bytes_ = 0;  // of all connections: not yet whole, or not yet sent
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot; never shrinks below its peak
   std::vector<uint32_t> free_slots_;
   List all_;

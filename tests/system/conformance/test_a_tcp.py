@@ -84,6 +84,26 @@ def test_A102_answers_as_they_come(world, way):
 
 
 @over_tcp
+def test_A102_large_answers_that_wait_for_their_reader(world, way):
+    names = [world.name() for _ in range(30)]
+    for name in names:
+        texts = [f"{i:03}" + "x" * 240 for i in range(200)]
+        world.serve(name, w.truncated_over_udp(w.says(answer=[rrset(name, "TXT", *texts)])))
+    with w.client(way) as asker:
+        messages = [w.query(name, "TXT").to_wire() for name in names]
+        asker.socket.sendall(b"".join(map(framed, messages)))
+        for name in names:
+            w.appliance.wait_until(
+                lambda name=name: any(asked.connection is not None for asked in world.asked(name)),
+                10,
+                "the questions over TCP",
+            )
+        w.appliance.settled_stats()
+        replies = {asker.receive()[:2] for _ in names}
+        assert replies == {one[:2] for one in messages}
+
+
+@over_tcp
 def test_A102_half_closed(world, way):
     with w.client(way) as asker:
         asker.send(w.query(world.name()).to_wire())

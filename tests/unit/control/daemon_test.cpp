@@ -57,6 +57,18 @@ TEST_F(DaemonFixture, SuccessorAdoptsTheRunningDataPlane) {
   EXPECT_EQ(log().find("start 2"), std::string::npos) << log();
 }
 
+TEST_F(DaemonFixture, SuccessorOfOneThatDiedBeforeItRecordedAConfigInstallsItsOwn) {
+  start_and_wait();
+  ASSERT_TRUE(ask({{"verb", "config-apply"}, {"yaml", config_yaml(kLiveChange)}}).status.ok());
+  abandon_daemon();
+  ASSERT_TRUE(std::filesystem::remove(dir / "state/history/00000000000000000002.yaml"));
+  start_and_wait();
+  EXPECT_TRUE(daemon->supervisor().info()->adopted);
+  ASSERT_TRUE(wait([&] { return log().find("config 3\n") != std::string::npos; })) << log();
+  ASSERT_TRUE(wait([&] { return daemon->current().generation() == 3; }));
+  EXPECT_NE(daemon->current().config.upstream.tries, 2u);
+}
+
 TEST_F(DaemonFixture, DataPlaneWithOtherMemoryIsReplaced) {
   start_and_wait();
   const pid_t pid = data_plane_pid();

@@ -137,6 +137,61 @@ TEST_F(TcpClientsTest, A104_what_is_in_work_is_answered_before_the_end) {
   EXPECT_EQ(rig.event(Event::tcp_closed_error), 1u);
 }
 
+// A close with octets unread would take back what was sent (RFC 1122 section 4.2.2.13).
+TEST_F(TcpClientsTest, A104_what_comes_behind_the_end_is_thrown_away) {
+  limit({100, 100, 100, 1000});
+  auto client = rig.client();
+  auto other = rig.client();
+  for (Peer* const peer : {client.get(), other.get()}) {
+    peer->send_message(Bytes(11, 0));
+    rig.run(1);
+    EXPECT_TRUE(peer->closed());
+    peer->send_message(rig.query("behind.example", 2));
+    rig.run();
+  }
+  EXPECT_EQ(rig.rig.asked().size(), 0u);
+  EXPECT_EQ(rig.slow().client_cnt(), 2u);
+  client->hang_up();
+  rig.run();
+  EXPECT_EQ(rig.slow().client_cnt(), 1u);
+  pass_ms(1100);
+  EXPECT_EQ(rig.slow().client_cnt(), 0u) << "nor for ever";
+  EXPECT_EQ(rig.event(Event::tcp_closed_error), 2u);
+  EXPECT_EQ(rig.event(Event::tcp_closed_idle), 0u);
+}
+
+TEST_F(TcpClientsTest, A103_what_waits_in_memory_is_bounded_for_all_together) {
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit more{std::min<rlim_t>(before.rlim_max, 8192), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &more), 0);
+  limit({65'536, 65'536, 100, 60'000});
+  Bytes part(60'002, 0);
+  part[0] = part[1] = 0xff;
+  auto small = rig.client();
+  small->send_bytes({0, 20, 1});
+  constexpr std::size_t kTooMany = 20;
+  const std::size_t cnt = slow::TcpClients::kBytesMax / part.size() + kTooMany;
+  std::vector<std::unique_ptr<Peer>> clients;
+  for (std::size_t i = 0; i < cnt; ++i) {
+    clients.push_back(rig.client());
+    clients.back()->send_bytes(part);
+    rig.run(1);
+  }
+  EXPECT_EQ(rig.event(Event::tcp_closed_error), kTooMany);
+  EXPECT_EQ(rig.slow().client_cnt(), cnt + 1 - kTooMany);
+  EXPECT_FALSE(small->closed());
+  // What goes makes room.
+  for (auto& client : clients)
+    client->hang_up();
+  rig.run(200);
+  clients[0] = rig.client();
+  clients[0]->send_bytes(part);
+  rig.run(1);
+  EXPECT_FALSE(clients[0]->closed());
+  setrlimit(RLIMIT_NOFILE, &before);
+}
+
 TEST_F(TcpClientsTest, NoServiceOverTcp) {
   limit({0, 2, 100, 60'000});
   auto client = rig.client();
