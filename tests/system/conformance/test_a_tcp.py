@@ -89,7 +89,7 @@ def test_A102_large_answers_that_wait_for_their_reader(world, way):
     for name in names:
         texts = [f"{i:03}" + "x" * 240 for i in range(200)]
         world.serve(name, w.truncated_over_udp(w.says(answer=[rrset(name, "TXT", *texts)])))
-    with w.client(way) as asker:
+    with w.TcpClient(w.SERVICE_OF[way[-1]], receive_bytes=4096) as asker:
         messages = [w.query(name, "TXT").to_wire() for name in names]
         asker.socket.sendall(b"".join(map(framed, messages)))
         for name in names:

@@ -108,8 +108,10 @@ def silent(_asked):
 
 
 class TcpClient:
-    def __init__(self, address: str, port: int = 53):
+    def __init__(self, address: str, port: int = 53, *, receive_bytes: int | None = None):
         self.socket = namespace.tcp_socket(namespace.CLIENT, namespace.family_of(address))
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.connect((address, port))
 
     def __enter__(self):
