@@ -183,7 +183,7 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 39, "packet_caches[0].size", "without a space"}}},
         Case{"SizeTooSmall",
              with("packet_caches: [{name: default, size: 1B}]\n"),
-             {{4, 39, "packet_caches[0].size", "1B is out of range: allowed 1MiB to 1TiB"}}},
+             {{4, 39, "packet_caches[0].size", "\"1B\" is out of range: allowed 1MiB to 1TiB"}}},
         Case{"SizeOverflow",
              with("packet_caches: [{name: default, size: 99999999999999999999TiB}]\n"),
              {{4, 39, "packet_caches[0].size", "is out of range"}}},
@@ -207,7 +207,7 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 42, "packet_caches[0].max_ttl", "whole seconds"}}},
         Case{"TtlTooLong",
              with("packet_caches: [{name: default, max_ttl: 8d}]\n"),
-             {{4, 42, "packet_caches[0].max_ttl", "8d is out of range: allowed 1s to 7d"}}},
+             {{4, 42, "packet_caches[0].max_ttl", "\"8d\" is out of range: allowed 1s to 7d"}}},
         Case{"TtlOverflow",
              with("packet_caches: [{name: default, max_ttl: 99999999999999999d}]\n"),
              {{4, 42, "packet_caches[0].max_ttl", "out of range: allowed 1s to 7d"}}},
@@ -237,7 +237,7 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 22, "dataplane.workers", "found a list"}}},
         Case{"NumberTooLarge",
              with("dataplane: {workers: 17}\n"),
-             {{4, 22, "dataplane.workers", "17 is out of range: allowed 1 to 16"}}},
+             {{4, 22, "dataplane.workers", "\"17\" is out of range: allowed 1 to 16"}}},
         Case{"PayloadBeyond16Bits",
              with("edns: {udp_payload_size: 65536}\n"),
              {{4, 26, "edns.udp_payload_size", "allowed 512 to 1400"}}},
@@ -330,10 +330,10 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 24, "upstream.port_range", "at least 1024 ports"}}},
         Case{"RangeLow",
              with("upstream: {port_range: [53, 9000]}\n"),
-             {{4, 24, "upstream.port_range", "53 is out of range"}}},
+             {{4, 24, "upstream.port_range", "\"53\" is out of range"}}},
         Case{"RangeHigh",
              with("upstream: {port_range: [1024, 65535]}\n"),
-             {{4, 24, "upstream.port_range", "65535 is out of range"}}},
+             {{4, 24, "upstream.port_range", "\"65535\" is out of range"}}},
         Case{"RangeOfOne",
              with("upstream: {port_range: [20000]}\n"),
              {{4, 24, "upstream.port_range", "expects [10000, 32000] or 10000-32000"}}}),
@@ -348,10 +348,11 @@ TEST(PortRange, IsWrittenInTwoWays) {
   constexpr const char* kForm = "expects [10000, 32000] or 10000-32000, say (1024 to 65534, at";
   const std::pair<const char*, const char*> wrong[] = {
       {"32000-10000", "the last port is below the first: allowed 1024 to 65534"},
-      {"0-20000", "0 is out of range: allowed 1024 to 65534"},
-      {"20000-65535", "65535 is out of range: allowed 1024 to 65534"},
+      {"0-20000", "\"0\" is out of range: allowed 1024 to 65534"},
+      {"20000-65535", "\"65535\" is out of range: allowed 1024 to 65534"},
       {"20000-99999999999999999999", "is out of range: allowed 1024 to 65534"},
-      {"20000-20100", "[20000, 20100] is out of range: allowed 1024 to 65534, at least 1024 ports"},
+      {"20000-20100",
+       "\"20000-20100\" is out of range: allowed 1024 to 65534, at least 1024 ports"},
       {"10000 - 32000", kForm}, {"10000- 32000", kForm}, {"10000-", kForm}, {"-32000", kForm},
       {"10000", kForm}, {"1-2-3", kForm}, {"10000-x", kForm}, {"10000..32000", kForm},
       {"[10000-32000]", kForm}, {"[10000, 20000, 32000]", kForm}, {"", kForm}};
@@ -419,7 +420,7 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 21, "dataplane.shards", "a power of two"}}},
         Case{"ShardsZero",
              with("dataplane: {shards: 0}\n"),
-             {{4, 21, "dataplane.shards", "0 is out of range"}}},
+             {{4, 21, "dataplane.shards", "\"0\" is out of range"}}},
         Case{"ShardsTooFew",
              with("dataplane: {workers: 4, shards: 2}\n"),
              {{4, 33, "dataplane.shards", "too few for 4 workers"}}},
@@ -554,7 +555,7 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 25, "dataplane.vlans[1]", "a whole number"}}},
         Case{"ReservedVlan",
              with("dataplane: {vlans: [10, 4095]}\n"),
-             {{4, 25, "dataplane.vlans[1]", "4095 is out of range: allowed 0 to 4094 each"}}},
+             {{4, 25, "dataplane.vlans[1]", "\"4095\" is out of range: allowed 0 to 4094 each"}}},
         Case{"VlanBeyondSixteenBits",
              with("dataplane: {vlans: [65546]}\n"),
              {{4, 21, "dataplane.vlans[0]", "65546"}}}),
@@ -652,7 +653,7 @@ TEST(BrokenFile, NeverReportsMoreThanTheMaximum) {
 
 TEST(Diagnostics, ReadAsEditorsExpect) {
   EXPECT_EQ(load(with("upstream: {tries: 99}\n")).text(),
-            "t.yaml:4:19: upstream.tries: 99 is out of range: allowed 1 to 4");
+            "t.yaml:4:19: upstream.tries: \"99\" is out of range: allowed 1 to 4");
 }
 
 TEST(Nearest, CountsSlips) {
