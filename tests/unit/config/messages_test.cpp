@@ -46,5 +46,17 @@ TEST(Messages, QuoteValuesAsTheyWereWritten) {
   }
 }
 
+TEST(Messages, AFileThatIsNoTextGetsOne) {
+  const std::string little("\xff\xfep\0o\0r\0t\0s\0:\0\n\0", 16);
+  EXPECT_EQ(only(little),
+            "t.yaml:1:1: the file is UTF-16, not UTF-8 text: save the file as UTF-8");
+  const std::string big("\xfe\xff\0p\0o\0r\0t\0s\0:\0\n", 16);
+  EXPECT_THAT(only(big), HasSubstr("t.yaml:1:1: the file is UTF-16"));
+  EXPECT_EQ(only(little.substr(2)), "t.yaml:1:2: not UTF-8 text: save the file as UTF-8");
+  EXPECT_EQ(only("a: 1\nb: \x80\x01\x02\xfe\n\xff\x03\n"),
+            "t.yaml:2:4: not UTF-8 text: save the file as UTF-8");
+  EXPECT_EQ(only("a: 1\n\x02\x80\n"), "t.yaml:2:2: not UTF-8 text: save the file as UTF-8");
+}
+
 }  // namespace
 }  // namespace millrace::ctl::testing
