@@ -430,7 +430,7 @@ INSTANTIATE_TEST_SUITE_P(
              {{4, 22, "dataplane.workers", "4 CPUs available (0, 1, 2, 3)"}}},
         Case{"CoresForOtherWorkers",
              with("dataplane: {workers: 2, cores: [1]}\n"),
-             {{4, 32, "dataplane.cores", "names 1 CPUs for 2 workers"}}},
+             {{4, 32, "dataplane.cores", "names 1 CPU for 2 workers"}}},
         Case{"CoreNotHere",
              with("dataplane: {workers: 2, cores: [1, 9]}\n"),
              {{4, 36, "dataplane.cores[1]", "CPU 9 is not available here"}}},

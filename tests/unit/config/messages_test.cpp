@@ -58,5 +58,49 @@ TEST(Messages, AFileThatIsNoTextGetsOne) {
   EXPECT_EQ(only("a: 1\n\x02\x80\n"), "t.yaml:2:2: not UTF-8 text: save the file as UTF-8");
 }
 
+// The pool would be served if its name were spelt right: only the slip is told.
+TEST(Messages, LeaveOutWhatFollowsFromAMisspeltPool) {
+  const std::string text =
+      "ports: [{name: p, interface: eth0}]\n"
+      "binds: [{name: b, listen_address: 198.18.0.53}]\n"
+      "backends: [{name: r, address: 198.18.1.1, pools: [defualt]}]\n";
+  EXPECT_THAT(only(text), HasSubstr("t.yaml:3:51: backends[0].pools[0]: no pool is named "
+                                    "\"defualt\"; did you mean \"default\"?"));
+  EXPECT_THAT(only(kGood + "pools: [{name: default}, {name: other}]\n"
+                           "forward: [{name: f, suffixes: [a], pool: other}]\n"),
+              HasSubstr("no backend serves pool \"other\""));
+}
+
+TEST(Messages, CountCpusAndWorkers) {
+  EXPECT_THAT(only(kGood + "dataplane: {workers: 2, cores: [1]}\n"),
+              HasSubstr("names 1 CPU for 2 workers: give one for each"));
+  EXPECT_THAT(only(kGood + "dataplane: {workers: 1, cores: [1, 2]}\n"),
+              HasSubstr("names 2 CPUs for 1 worker: give one for each"));
+}
+
+TEST(Messages, TheColonThatIsMissingInBraces) {
+  EXPECT_EQ(only(kGood + "upstream: {tries 2}\n"),
+            "t.yaml:4:12: upstream.tries: a colon is missing behind \"tries\": a key is written "
+            "`key: value`");
+  EXPECT_THAT(only(kGood + "upstream: {zebra 2}\n"), HasSubstr("unknown key"));
+}
+
+TEST(Messages, ANoBreakSpaceCannotIndent) {
+  EXPECT_EQ(only("ports:\n\xc2\xa0\xc2\xa0- name: p\n"),
+            "t.yaml:2:1: a no-break space cannot indent in YAML: use plain spaces");
+  EXPECT_EQ(only("ports:\n \xc2\xa0- name: p\n"),
+            "t.yaml:2:2: a no-break space cannot indent in YAML: use plain spaces");
+}
+
+TEST(Messages, ADashWithNothingBehindIt) {
+  EXPECT_EQ(only("-\n"), "t.yaml:1:1: expects a map of sections such as `ports:`, found a list: a "
+                         "`-` begins an entry of a list");
+  EXPECT_THAT(only(kGood + "access:\n  -\n"),
+              HasSubstr("access[0]: expects a map of keys and values, found nothing: write it "
+                        "behind its `-`, or remove the `-`"));
+  EXPECT_THAT(only(kGood + "-\n"), HasSubstr("t.yaml:4:1: not valid YAML: a `-` with nothing "
+                                             "behind it: write the entry of the list behind it"));
+}
+
 }  // namespace
 }  // namespace millrace::ctl::testing
