@@ -639,7 +639,10 @@ TEST(BrokenFile, ThatIsTooLargeIsRefused) {
   EXPECT_TRUE(load(comment).ok());
   const LoadResult result = load(comment + "x");
   ASSERT_EQ(result.diagnostics.size(), 1u);
-  EXPECT_EQ(result.text(), "t.yaml: is larger than 1048576 bytes, the limit for a config");
+  const std::string column = std::to_string(kConfigBytesMax - kGood.size() + 1);
+  EXPECT_EQ(result.text(), "t.yaml:4:" + column +
+                               ": the file goes on beyond 1048576 bytes (1MiB), the limit for a "
+                               "config");
 }
 
 TEST(BrokenFile, NeverReportsMoreThanTheMaximum) {
