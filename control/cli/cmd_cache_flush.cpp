@@ -22,6 +22,9 @@ void flush(Session& session, const FlushOptions& options) {
                                                           ? "--suffix needs a NAME"
                                                           : "NAME, or --all for every name"));
   }
+  if (auto good = check_question(options.name, options.type); !good.ok()) {
+    return session.fail(good);
+  }
   Json request{{"verb", "cache-flush"}};
   if (!options.name.empty()) request["name"] = options.name;
   if (!options.type.empty()) request["type"] = options.type;

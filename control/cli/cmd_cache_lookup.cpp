@@ -52,6 +52,9 @@ struct LookupOptions {
 };
 
 void lookup(Session& session, const LookupOptions& options) {
+  if (auto good = check_question(options.name, options.type); !good.ok()) {
+    return session.fail(good);
+  }
   Json request{{"verb", "cache-lookup"}, {"name", options.name}};
   if (!options.type.empty()) request["type"] = options.type;
   if (options.suffix) request["suffix"] = true;

@@ -9,7 +9,10 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace millrace::cli {
 namespace {
@@ -36,6 +39,32 @@ std::string usage_problem(const CLI::App& app, const CLI::ParseError& error) {
 // Also where the command line was given up before it came to --json.
 bool wants_json(int argc, char** argv) {
   return std::find(argv, argv + argc, std::string_view("--json")) != argv + argc;
+}
+
+// `millrace help VERB` is `millrace VERB --help`.
+void help(const CLI::App& app, const std::vector<std::string>& words, Session& session) {
+  const CLI::App* found = &app;
+  std::string path = app.get_name();
+  for (const std::string& word : words) {
+    const auto named = found->get_subcommands(
+        [&](const CLI::App* verb) { return verb->get_name() == word; });
+    if (named.empty()) {
+      return session.fail(
+          ctl::Status(ctl::Code::usage, "unknown verb '" + word + "'; see --help"));
+    }
+    found = named.front();
+    path += " " + word;
+  }
+  const auto text = app.get_formatter()->make_help(found, path, CLI::AppFormatMode::Normal);
+  std::printf("%s", text.c_str());
+}
+
+void add_help(CLI::App& app, Session& session) {
+  auto* verb = app.add_subcommand("help", "describe a verb, as VERB --help does");
+  verb->fallthrough();
+  auto words = std::make_shared<std::vector<std::string>>();
+  verb->add_option("VERB", *words, "the verb; without one, all of them");
+  verb->callback([&app, &session, words] { help(app, *words, session); });
 }
 
 // What was asked for and did not get out is no success.
@@ -73,6 +102,7 @@ int main(int argc, char** argv) {
   testing->require_subcommand(1)->fallthrough();
   add_testing_advance(*testing, session);
   add_version(app, session);
+  add_help(app, session);
   app.footer(
       "Exit codes:\n"
       "  0  done: every core has acknowledged\n"

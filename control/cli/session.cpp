@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "control/daemon/diagnostics_json.hpp"
+#include "control/daemon/dns_text.hpp"
 #include "control/daemon/unix_socket.hpp"
 
 namespace millrace::cli {
@@ -145,6 +146,16 @@ void Session::fail(const ctl::LoadResult& refused) {
 void Session::print_json(const Json& value) const {
   const std::string text = value.dump(2, ' ', false, Json::error_handler_t::replace);
   std::fprintf(stdout, "%s\n", text.c_str());
+}
+
+Status check_question(const std::string& name, const std::string& type) {
+  if (!type.empty()) {
+    const auto known = ctl::record_type(type);
+    if (!known.ok()) return {Code::usage, known.status().message()};
+  }
+  if (name.empty()) return {};
+  const auto wire = ctl::wire_name(name);
+  return wire.ok() ? Status() : Status(Code::usage, wire.status().message());
 }
 
 CLI::Validator seconds_in(double lo, double hi) {

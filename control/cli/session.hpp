@@ -58,6 +58,10 @@ void add_cache_lookup(CLI::App& cache, Session& session);
 void add_cache_flush(CLI::App& cache, Session& session);
 void add_testing_advance(CLI::App& testing, Session& session);
 
+// Whether NAME and --type are what they should be; empty ones are not given. For before a call:
+// a slip is an error of usage, whether millraced runs or not.
+ctl::Status check_question(const std::string& name, const std::string& type);
+
 // For an option that takes seconds: a decimal number of that range, and nothing else; other texts
 // are an error of usage that names the range.
 CLI::Validator seconds_in(double lo, double hi);

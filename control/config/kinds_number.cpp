@@ -85,22 +85,24 @@ std::string parse_quantity(const yaml::Node& node, const Measure& measure, uint6
          "; a whole number, then the unit, without a space)";
 }
 
-// A value that does not fit its member is out of every range that a key can have.
+// The range is looked at here, too, and not in check() alone: here the value is as it was written.
 template <class Narrow>
-std::string narrow(uint64_t wide, const std::string& text, const std::string& allowed,
-                   Narrow& value) {
-  if (wide > std::numeric_limits<Narrow>::max()) return out_of_range(shown(text), allowed);
+std::string narrow(uint64_t wide, const std::string& text, const FieldInfo& info,
+                   const std::string& allowed, Narrow& value) {
+  const bool fits = wide <= std::numeric_limits<Narrow>::max();
+  if (!fits || wide < info.lo || wide > info.hi) return out_of_range(shown(text), allowed);
   value = static_cast<Narrow>(wide);
   return "";
 }
 
 template <class Narrow>
-std::string read_count(const yaml::Node& node, const std::string& allowed, Narrow& value) {
+std::string read_count(const yaml::Node& node, const FieldInfo& info, const std::string& allowed,
+                       Narrow& value) {
   uint64_t wide = 0;
   if (!node.is_plain() || !parse_digits(node.text, wide)) {
     return expected("a whole number", allowed, node);
   }
-  return narrow(wide, node.text, allowed, value);
+  return narrow(wide, node.text, info, allowed, value);
 }
 
 std::string in_range(uint64_t value, const FieldInfo& info, const std::string& text,
@@ -123,11 +125,11 @@ std::string Count::allowed(const FieldInfo& info) {
 }
 
 std::string Count::read(const yaml::Node& node, const FieldInfo& info, uint32_t& value) {
-  return read_count(node, allowed(info), value);
+  return read_count(node, info, allowed(info), value);
 }
 
 std::string Count::read(const yaml::Node& node, const FieldInfo& info, uint16_t& value) {
-  return read_count(node, allowed(info), value);
+  return read_count(node, info, allowed(info), value);
 }
 
 std::string Count::check(uint64_t value, const FieldInfo& info) {
@@ -141,13 +143,13 @@ std::string Bytes::allowed(const FieldInfo& info) {
 std::string Bytes::read(const yaml::Node& node, const FieldInfo& info, uint64_t& value) {
   uint64_t wide = 0;
   std::string problem = parse_quantity(node, kSize, wide);
-  return problem.empty() ? narrow(wide, node.text, allowed(info), value) : problem;
+  return problem.empty() ? narrow(wide, node.text, info, allowed(info), value) : problem;
 }
 
 std::string Bytes::read(const yaml::Node& node, const FieldInfo& info, uint32_t& value) {
   uint64_t wide = 0;
   std::string problem = parse_quantity(node, kSize, wide);
-  return problem.empty() ? narrow(wide, node.text, allowed(info), value) : problem;
+  return problem.empty() ? narrow(wide, node.text, info, allowed(info), value) : problem;
 }
 
 std::string Bytes::check(uint64_t value, const FieldInfo& info) {
@@ -165,7 +167,7 @@ std::string Milliseconds::allowed(const FieldInfo& info) {
 std::string Milliseconds::read(const yaml::Node& node, const FieldInfo& info, uint32_t& value) {
   uint64_t wide = 0;
   std::string problem = parse_quantity(node, kDurationMs, wide);
-  return problem.empty() ? narrow(wide, node.text, allowed(info), value) : problem;
+  return problem.empty() ? narrow(wide, node.text, info, allowed(info), value) : problem;
 }
 
 std::string Milliseconds::check(uint64_t value, const FieldInfo& info) {
@@ -188,7 +190,7 @@ std::string Seconds::read(const yaml::Node& node, const FieldInfo& info, uint32_
     return out_of_range(shown(node.text), allowed(info));
   }
   if (wide % 1000 != 0) return "must be whole seconds: allowed " + allowed(info);
-  return narrow(wide / 1000, node.text, allowed(info), value);
+  return narrow(wide / 1000, node.text, info, allowed(info), value);
 }
 
 std::string Seconds::check(uint64_t value, const FieldInfo& info) {
@@ -207,24 +209,30 @@ std::string Ports::allowed(const FieldInfo& info) {
 }
 
 std::string Ports::read(const yaml::Node& node, const FieldInfo& info, PortRange& value) {
-  std::array<uint64_t, 2> ends{};
-  bool is_range = false;
+  std::array<std::string_view, 2> texts;  // empty: no range
   if (node.kind == yaml::Node::Kind::list && node.items.size() == 2) {
-    is_range = node.items[0].is_plain() && parse_digits(node.items[0].text, ends[0]) &&
-               node.items[1].is_plain() && parse_digits(node.items[1].text, ends[1]);
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (node.items[i].is_plain()) texts[i] = node.items[i].text;
+    }
   } else if (node.kind == yaml::Node::Kind::scalar) {
     const std::string_view text = node.text;
-    const std::size_t dash = std::min(text.find('-'), text.size());
-    is_range = dash < text.size() && parse_digits(text.substr(0, dash), ends[0]) &&
-               parse_digits(text.substr(dash + 1), ends[1]);
+    const std::size_t dash = text.find('-');
+    if (dash != text.npos) texts = {text.substr(0, dash), text.substr(dash + 1)};
   }
-  if (!is_range) return expected("[10000, 32000] or 10000-32000, say", allowed(info), node);
-  for (const uint64_t end : ends) {
-    if (end < info.lo || end > info.hi) return out_of_range(std::to_string(end), allowed(info));
+  std::array<uint64_t, 2> ends{};
+  if (!parse_digits(texts[0], ends[0]) || !parse_digits(texts[1], ends[1])) {
+    return expected("[10000, 32000] or 10000-32000, say", allowed(info), node);
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (ends[i] < info.lo || ends[i] > info.hi) return out_of_range(shown(texts[i]), allowed(info));
   }
   if (ends[1] < ends[0]) return "the last port is below the first: allowed " + allowed(info);
-  value.first = static_cast<uint16_t>(ends[0]);
-  value.end = static_cast<uint16_t>(ends[1] + 1);
+  const PortRange range{static_cast<uint16_t>(ends[0]), static_cast<uint16_t>(ends[1] + 1)};
+  if (!check(range, info).empty()) {
+    const bool is_text = node.kind == yaml::Node::Kind::scalar;
+    return out_of_range(is_text ? shown(node.text) : format(range), allowed(info));
+  }
+  value = range;
   return "";
 }
 
@@ -251,7 +259,7 @@ std::string Vlans::read(const yaml::Node& node, const FieldInfo& info,
   }
   std::vector<uint16_t> vlans(node.items.size());
   for (std::size_t i = 0; i < vlans.size(); ++i) {
-    std::string problem = read_count(node.items[i], allowed(info), vlans[i]);
+    std::string problem = read_count(node.items[i], info, allowed(info), vlans[i]);
     if (!problem.empty()) return problem;
   }
   value = std::move(vlans);
@@ -260,8 +268,7 @@ std::string Vlans::read(const yaml::Node& node, const FieldInfo& info,
 
 std::string Vlans::item_problem(const yaml::Node& item, const FieldInfo& info) {
   uint16_t vlan = 0;
-  std::string problem = read_count(item, allowed(info), vlan);
-  return problem.empty() ? check({vlan}, info) : problem;
+  return read_count(item, info, allowed(info), vlan);
 }
 
 std::string Vlans::check(const std::vector<uint16_t>& value, const FieldInfo& info) {
@@ -334,8 +341,8 @@ std::string Core::read(const yaml::Node& node, const FieldInfo& info, int& value
     return "";
   }
   uint32_t core = 0;
-  if (std::string problem = read_count(node, allowed(info), core); !problem.empty()) return problem;
-  if (core > info.hi) return out_of_range(std::to_string(core), allowed(info));
+  std::string problem = read_count(node, info, allowed(info), core);
+  if (!problem.empty()) return problem;
   value = static_cast<int>(core);
   return "";
 }
@@ -359,10 +366,11 @@ std::string Shards::read(const yaml::Node& node, const FieldInfo& info, uint32_t
     return "";
   }
   uint32_t shards = 0;
-  if (std::string problem = read_count(node, allowed(info), shards); !problem.empty()) {
+  if (std::string problem = read_count(node, info, allowed(info), shards); !problem.empty()) {
     return problem;
   }
-  if (shards == kAutoShards) return out_of_range("0", allowed(info));
+  const bool fits = shards != kAutoShards && check(shards, info).empty();
+  if (!fits) return out_of_range(shown(node.text), allowed(info));
   value = shards;
   return "";
 }

@@ -5,6 +5,7 @@
 #include "control/config/validate.hpp"
 #include "control/config/yaml_tree.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -17,12 +18,20 @@ LoadResult failed(const std::string& file, const std::string& message) {
   return result;
 }
 
-std::string size_message() {
-  return "is larger than " + std::to_string(kConfigBytesMax) + " bytes, the limit for a config";
+// At the first byte beyond the limit.
+LoadResult too_large(std::string_view text, const std::string& name) {
+  const std::string_view fits = text.substr(0, kConfigBytesMax);
+  const auto lines = std::count(fits.begin(), fits.end(), '\n');
+  const std::size_t begin = fits.rfind('\n') + 1;  // of the last line; npos + 1 is 0
+  LoadResult result = failed(name, "the file goes on beyond " + std::to_string(kConfigBytesMax) +
+                                       " bytes (1MiB), the limit for a config");
+  result.diagnostics.front().line = static_cast<int>(lines) + 1;
+  result.diagnostics.front().column = static_cast<int>(fits.size() - begin) + 1;
+  return result;
 }
 
 LoadResult load(std::string_view text, const std::string& name, const Host& host) {
-  if (text.size() > kConfigBytesMax) return failed(name, size_message());
+  if (text.size() > kConfigBytesMax) return too_large(text, name);
   Report report(name, kDiagnosticsMax);
   yaml::Node root;
   const std::vector<yaml::Error> errors = yaml::parse(text, root);

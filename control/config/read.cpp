@@ -84,6 +84,19 @@ void report_unknown(const yaml::Member& member, const Keys& known, const std::st
   report.error(member.key_at, inner(path, clip(member.key)), message);
 }
 
+// `{tries 2}` is a key without a value to YAML. False: this is something else.
+bool report_lost_colon(const yaml::Member& member, const Keys& known, const std::string& path,
+                       Report& report) {
+  const std::string word = member.key.substr(0, member.key.find(' '));
+  const bool is_one = member.value.kind == yaml::Node::Kind::null && word != member.key &&
+                      std::find(known.begin(), known.end(), word) != known.end();
+  if (!is_one) return false;
+  report.error(member.key_at, inner(path, word),
+               "a colon is missing behind \"" + word + "\": a key is written `key: value`");
+  report.mark_broken(inner(path, word));
+  return true;
+}
+
 void check_keys(const yaml::Node& map, const Keys& known, const std::string& path, Report& report) {
   std::unordered_map<std::string_view, yaml::Mark> seen;
   for (const yaml::Member& member : map.members) {
@@ -93,7 +106,9 @@ void check_keys(const yaml::Node& map, const Keys& known, const std::string& pat
       report.error(member.key_at, inner(path, clip(member.key)),
                    "given twice; first in line " + std::to_string(first->second.line));
     } else if (std::find(known.begin(), known.end(), member.key) == known.end()) {
-      report_unknown(member, known, path, report);
+      if (!report_lost_colon(member, known, path, report)) {
+        report_unknown(member, known, path, report);
+      }
     }
   }
 }
@@ -124,7 +139,10 @@ template <class Object>
 void read_object(const yaml::Node& node, const std::string& path, Object& object, Report& report) {
   report.place(path, node.at);
   if (node.kind != yaml::Node::Kind::map) {
-    report.error(node.at, path, "expects a map of keys and values, found " + describe(node));
+    const bool is_nothing = node.kind == yaml::Node::Kind::null;
+    report.error(node.at, path,
+                 "expects a map of keys and values, found " + describe(node) +
+                     (is_nothing ? ": write it behind its `-`, or remove the `-`" : ""));
     report.mark_broken(path);
     return;
   }
@@ -201,8 +219,10 @@ std::vector<Diagnostic> Report::take_sorted() && {
 
 void read_config(const yaml::Node& root, Config& config, Report& report) {
   if (root.kind != yaml::Node::Kind::map && root.kind != yaml::Node::Kind::null) {
+    const bool is_list = root.kind == yaml::Node::Kind::list;
     report.error(root.at, "",
-                 "expects a map of sections such as `ports:`, found " + describe(root));
+                 "expects a map of sections such as `ports:`, found " + describe(root) +
+                     (is_list ? ": a `-` begins an entry of a list" : ""));
     for (const std::string_view key : section_keys())
       report.mark_broken(std::string(key));
     return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/config/validate.hpp"
 
+#include "control/base/counted.hpp"
 #include "control/config/fields.hpp"
 #include "control/config/key_set.hpp"
 #include "control/config/local_zones.hpp"
@@ -44,8 +45,7 @@ void check_fields(const Object& object, const std::string& path, Problems& probl
 template <class Object>
 void check_section(const SectionInfo& info, const std::vector<Object>& list, Problems& problems) {
   const std::string path(info.key);
-  const bool may_be_empty = info.presence == Presence::optional;
-  if (list.empty() && !may_be_empty) {
+  if (list.empty() && info.presence != Presence::optional) {
     problems.push_back({path, "the list is empty: at least one is needed", ""});
   }
   if (list.size() > info.count_max) {
@@ -94,17 +94,19 @@ void check_reference(const std::string& key, const std::string& name, std::strin
   if (std::find(known.begin(), known.end(), name) != known.end()) return;
   std::string message = "no " + std::string(what) + " is named \"" + clip(name) + "\"";
   const std::string_view near = nearest(name, known);
-  if (!near.empty()) {
-    message += "; did you mean \"" + std::string(near) + "\"?";
-  } else {
-    message += " (there are: " + listed(known) + ")";
-  }
+  message += near.empty() ? " (there are: " + listed(known) + ")"
+                          : "; did you mean \"" + std::string(near) + "\"?";
   problems.push_back({key, message, std::string(section)});
 }
 
+// Or may be meant to be: a name that no pool has is reported where it stands.
 bool is_served(const Config& config, const std::string& pool) {
+  const auto known = names_of(config.pools);
+  const auto is_meant = [&](const std::string& name) {
+    return name == pool || std::find(known.begin(), known.end(), name) == known.end();
+  };
   return std::any_of(config.backends.begin(), config.backends.end(), [&](const Backend& backend) {
-    return std::find(backend.pools.begin(), backend.pools.end(), pool) != backend.pools.end();
+    return std::any_of(backend.pools.begin(), backend.pools.end(), is_meant);
   });
 }
 
@@ -298,10 +300,9 @@ void check_backends(const Config& config, Problems& problems) {
     if (address.family == 0) continue;
     const std::string key = element("backends", i) + ".address";
     if (address.is_loopback()) {
-      problems.push_back({key,
-                          address.text() + " is a loopback address: backends are reached "
-                                           "through the ports",
-                          ""});
+      problems.push_back(
+          {key, address.text() + " is a loopback address: backends are reached through the ports",
+           ""});
     }
     for (std::size_t j = 0; j < i; ++j) {
       if (address != config.backends[j].address) continue;
@@ -426,16 +427,16 @@ void check_cores(const Dataplane& dataplane, const Host& host, Problems& problem
   };
   if (dataplane.cores.empty()) {
     problems.push_back({"dataplane.workers",
-                        std::to_string(dataplane.workers) + " workers, but " +
-                            std::to_string(host.cpus.size()) + " CPUs available (" + available +
+                        counted(dataplane.workers, "worker", "workers") + ", but " +
+                            counted(host.cpus.size(), "CPU", "CPUs") + " available (" + available +
                             "): take fewer, or say in `cores` which share a CPU",
                         "dataplane.cores"});
     return;
   }
   if (dataplane.cores.size() != dataplane.workers) {
     problems.push_back({"dataplane.cores",
-                        "names " + std::to_string(dataplane.cores.size()) + " CPUs for " +
-                            std::to_string(dataplane.workers) + " workers: give one for each",
+                        "names " + counted(dataplane.cores.size(), "CPU", "CPUs") + " for " +
+                            counted(dataplane.workers, "worker", "workers") + ": give one for each",
                         "dataplane.workers"});
   }
   for (std::size_t i = 0; i < dataplane.cores.size(); ++i) {

@@ -150,6 +150,10 @@ std::optional<Error> problem_of_key(const Lines& lines, int number) {
   const Seen seen = look_at(line);
   if (seen.empty) return {};
   const std::string_view text = trimmed(line.substr(seen.key));
+  if (text == "-") {
+    return Error{mark_at(number, seen.key), "a `-` with nothing behind it: write the entry of the "
+                                            "list behind it, or remove it"};
+  }
   if (text.size() > 1 && text[0] == '-' && text[1] != '-' && !is_blank(text[1])) {
     return Error{mark_at(number, seen.key), "a space is missing behind the dash"};
   }

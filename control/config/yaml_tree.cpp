@@ -15,6 +15,7 @@ namespace millrace::ctl::yaml {
 namespace {
 
 constexpr std::size_t kTextErrorsMax = 20;
+constexpr std::string_view kNoBreakSpace = "\xc2\xa0";
 
 struct Refused : std::exception {
   Refused(Mark where, std::string why) : error{where, std::move(why)} {}
@@ -169,20 +170,26 @@ std::size_t utf8_sequence(std::string_view text, std::size_t at) {
   return 0;
 }
 
-// What must not be in the text at all, wherever it stands.
+std::string not_utf8(std::string_view text) {
+  const bool is_utf16 = text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+  return std::string(is_utf16 ? "the file is UTF-16, not UTF-8 text" : "not UTF-8 text") +
+         ": save the file as UTF-8";
+}
+
+// What must not be in the text at all, wherever it stands. Of a file that is no text, one place.
 std::vector<Error> scan_text(std::string_view text) {
   std::vector<Error> errors;
   Mark at{1, 1};
   bool indenting = true;
   for (std::size_t i = 0; i < text.size() && errors.size() < kTextErrorsMax;) {
     const unsigned char c = static_cast<unsigned char>(text[i]);
-    std::size_t length = utf8_sequence(text, i);
-    if (length == 0) {
-      errors.push_back({at, "not UTF-8 here: save the file as UTF-8"});
-      length = 1;
-    } else if (c == '\t' && indenting) {
+    const std::size_t length = utf8_sequence(text, i);
+    if (length == 0 || c == '\0') return {Error{at, not_utf8(text)}};
+    if (c == '\t' && indenting) {
       errors.push_back({at, "a tab cannot indent in YAML: use spaces"});
       indenting = false;
+    } else if (indenting && text.substr(i).starts_with(kNoBreakSpace)) {
+      errors.push_back({at, "a no-break space cannot indent in YAML: use plain spaces"});
     } else if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
       errors.push_back({at, "a control character: remove it"});
     }

@@ -45,7 +45,9 @@ Status write_synced(const std::string& path, const std::string& text) {
 Status History::open() {
   std::error_code error;
   fs::create_directories(dir_, error);
-  if (error) return {Code::error, "cannot create " + dir_ + ": " + error.message()};
+  if (error) return {Code::error, "cannot create " + dir_ + ": " + error.message() +
+                                       ", for the history of configs: choose a folder that can "
+                                       "be written with --state-dir"};
   return {};
 }
 

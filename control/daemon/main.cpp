@@ -172,7 +172,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(Code::usage);
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return fail({Code::usage, std::string(error.what()) + "; see --help"});
   }
   return start(line);
 }

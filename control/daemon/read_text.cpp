@@ -30,7 +30,8 @@ bool opened_by_caller(const std::string& path) {
 
 }  // namespace
 
-Result<std::string> read_text(const std::string& path) {
+Result<std::string> read_text(const std::string& given) {
+  const std::string path = given == "-" ? "/dev/stdin" : given;
   // Without O_NONBLOCK, opening a named pipe waits for somebody who writes into it.
   const int flags = opened_by_caller(path) ? O_RDONLY : O_RDONLY | O_NONBLOCK;
   const UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));

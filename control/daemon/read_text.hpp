@@ -8,9 +8,9 @@
 
 namespace millrace::ctl {
 
-// Regular files only, and /dev/stdin and /dev/fd/N, whatever they are. Ends one byte beyond what a
-// config may have, where load_config_text() says so. A failure is of Code::error: nothing is known
-// about the content.
+// Regular files only, and /dev/stdin and /dev/fd/N, whatever they are; "-" is /dev/stdin. Ends one
+// byte beyond what a config may have, where load_config_text() says so. A failure is of
+// Code::error: nothing is known about the content.
 Result<std::string> read_text(const std::string& path);
 
 }  // namespace millrace::ctl

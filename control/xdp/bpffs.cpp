@@ -64,14 +64,14 @@ bool has_pins(const fs::path& mount) {
 Status PinFolder::make() const {
   const fs::path path(root_);
   if (!path.is_absolute() || path != path.lexically_normal() || !path.has_filename())
-    return Status(Code::rejected, "pin folder '" + root_ +
-                                      "': must be an absolute path without '.' and '..', such as "
-                                      "/sys/fs/bpf/millrace");
+    return Status(Code::error, "pin folder '" + root_ +
+                                   "': must be an absolute path without '.' and '..', such as "
+                                   "/sys/fs/bpf/millrace");
   if (!on_bpffs(path)) {
     if (!is_below(path, kStandardMount) || path == kStandardMount)
-      return Status(Code::rejected, "pin folder '" + root_ +
-                                        "' is not on a bpffs: use a folder below /sys/fs/bpf, or "
-                                        "mount one (mount -t bpf bpf DIR)");
+      return Status(Code::error, "pin folder '" + root_ +
+                                     "' is not on a bpffs: use a folder below /sys/fs/bpf, or "
+                                     "mount one (mount -t bpf bpf DIR)");
     if (::mount("bpf", kStandardMount, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0)
       return file_error("mount a bpffs at", kStandardMount, {errno, std::generic_category()});
     mounted_here = true;

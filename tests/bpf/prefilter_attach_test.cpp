@@ -372,7 +372,7 @@ TEST(PinFolder, IsCheckedBeforeAnythingIsDone) {
   const auto message = [](const char* path) {
     auto opened = ctl::Prefilter::open(path);
     EXPECT_FALSE(opened.ok()) << path;
-    EXPECT_EQ(opened.status().code(), ctl::Code::rejected) << path;
+    EXPECT_EQ(opened.status().code(), ctl::Code::error) << path;
     return opened.status().message();
   };
   EXPECT_THAT(message("millrace"), HasSubstr("absolute path"));

@@ -21,7 +21,8 @@ TEST(BrokenLists, EachItemIsReportedAtItsPlace) {
            Wrong{"dataplane: {vlans: [10, office, 4095, 65546, [1]]}\n",
                  "t.yaml:4:25: dataplane.vlans[1]: expects a whole number (0 to 4094 each), found "
                  "\"office\"\n"
-                 "t.yaml:4:33: dataplane.vlans[2]: 4095 is out of range: allowed 0 to 4094 each\n"
+                 "t.yaml:4:33: dataplane.vlans[2]: \"4095\" is out of range: allowed 0 to 4094 "
+                 "each\n"
                  "t.yaml:4:39: dataplane.vlans[3]: \"65546\" is out of range: allowed 0 to 4094 "
                  "each\n"
                  "t.yaml:4:46: dataplane.vlans[4]: expects a whole number (0 to 4094 each), found "

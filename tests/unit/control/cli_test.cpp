@@ -26,12 +26,12 @@ TEST_F(CliTest, UsageIsTwo) {
 TEST_F(CliTest, UnknownVerbIsNamedWithThoseThatThereAre) {
   EXPECT_EQ(run("fly high").err,
             "millrace: unknown verb 'fly'; there are status, stats, config, cache, testing, "
-            "version; see --help\n");
+            "version, help; see --help\n");
   EXPECT_EQ(run("config chek").err,
             "millrace: unknown verb 'config chek'; there are check, show, apply; see --help\n");
   EXPECT_EQ(run("").err,
             "millrace: a verb is missing; there are status, stats, config, cache, testing, "
-            "version; see --help\n");
+            "version, help; see --help\n");
   EXPECT_EQ(run("--frob").err.find("millrace: unknown option '--frob'"), 0u) << "no verb at all";
 }
 

@@ -138,6 +138,31 @@ TEST_F(CliTest, AnEntryIsShownWithTheClientsThatItIsFor) {
             std::string::npos);
 }
 
+// No daemon runs here: a slip is told before anybody is asked.
+TEST_F(CliTest, ArgumentsAreLookedAtFirst) {
+  for (const char* verb : {"flush", "lookup"}) {
+    const std::string cache = std::string("cache ") + verb;
+    const Ran type = run(cache + " x --type BOGUS");
+    EXPECT_EQ(type.code, 2) << type.err;
+    EXPECT_NE(type.err.find("BOGUS"), std::string::npos) << type.err;
+    EXPECT_EQ(run(cache + " a..b").code, 2);
+    EXPECT_EQ(run(cache + " x --type AAAA").code, 3);
+  }
+}
+
+TEST_F(CliTest, HelpIsAVerbToo) {
+  const Ran ran = run("help config");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, run("config --help").out);
+  EXPECT_EQ(run("help").out, run("--help").out);
+}
+
+TEST_F(CliTest, AConfigIsReadFromStandardInput) {
+  const Ran ran = run("config check - </dev/null");
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_EQ(ran.err.find("-:1:1: ports: is missing"), 0u) << ran.err;
+}
+
 TEST_F(CliTest, AnEntryIsShownWithTheNameOfItsPacketCache) {
   start_and_wait(config_yaml("packet_caches:\n  - {name: one, size: 32MiB}\n"
                              "pools:\n  - {name: default, packet_cache: one}\n"));

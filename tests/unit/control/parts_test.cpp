@@ -35,6 +35,12 @@ TEST(HistoryTest, KeepsTheLastTextsAndCountsOn) {
   EXPECT_FALSE(again.text(50).has_value()) << "the oldest have gone";
 }
 
+TEST(HistoryTest, NamesTheOptionThatMovesItWhenItCannotBeMade) {
+  const auto opened = History("/proc/x").open();
+  EXPECT_EQ(opened.code(), Code::error);
+  EXPECT_NE(opened.message().find("--state-dir"), std::string::npos) << opened.message();
+}
+
 TEST(HistoryTest, SameTextMovesToTheNewGeneration) {
   TempDir dir;
   History history(dir.path());
