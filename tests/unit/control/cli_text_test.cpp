@@ -138,6 +138,16 @@ TEST_F(CliTest, AnEntryIsShownWithTheClientsThatItIsFor) {
             std::string::npos);
 }
 
+TEST_F(CliTest, AnEntryPastItsTimeIsShownAsSuch) {
+  start_and_wait();
+  EXPECT_EQ(run_json("cache lookup a.test")["rows"][0]["stale"], nullptr);
+  tell_fake("stale");
+  EXPECT_EQ(run("cache lookup a.test").out,
+            "; a.test. IN A NOERROR, past its time of 300 s, may be served for 86390 s more do\n"
+            "a.test.\t0\tIN\tA\t198.18.1.1\n");
+  EXPECT_EQ(run_json("cache lookup a.test")["rows"][0]["stale"], 86390);
+}
+
 TEST_F(CliTest, AnEntryIsShownWithTheNameOfItsPacketCache) {
   start_and_wait(config_yaml("packet_caches:\n  - {name: one, size: 32MiB}\n"
                              "pools:\n  - {name: default, packet_cache: one}\n"));
