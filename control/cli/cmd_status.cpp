@@ -106,9 +106,11 @@ void status(Session& session) {
   print_generations(data);
   if (data.contains("cache")) print_cache(data["cache"]);
   print_tables(data);
-  for (const auto& port : data.value("ports", Json::array())) {
-    const std::string name = port.value("name", ""), why = port.value("why", "");
-    if (!why.empty()) std::printf("\nwarning: port %s: %s\n", name.c_str(), why.c_str());
+  for (const auto& [kind, rows] : {std::pair{"port", "ports"}, std::pair{"bind", "binds"}}) {
+    for (const auto& row : data.value(rows, Json::array())) {
+      const std::string name = row.value("name", ""), why = row.value("why", "");
+      if (!why.empty()) std::printf("\nwarning: %s %s: %s\n", kind, name.c_str(), why.c_str());
+    }
   }
   for (const auto& fault : data.value("socket_faults", Json::array())) {
     std::printf("\nwarning: %s\n", fault.get<std::string>().c_str());

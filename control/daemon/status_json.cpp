@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "control/config/load.hpp"
+#include "control/daemon/bind_interface.hpp"
 #include "control/daemon/daemon.hpp"
 #include "control/daemon/link_state.hpp"
 #include "control/daemon/read_text.hpp"
@@ -169,8 +170,12 @@ Json status_json(Daemon& daemon) {
            {"ports", ports_json(daemon)},
            {"binds", Json::array()},
            {"backends", backends_json(daemon)}};
-  for (const auto& bind : current.config.binds) {
-    out["binds"].push_back({{"name", bind.name}, {"listen_address", bind.listen_address.text()}});
+  const auto faults = bind_faults(current.config);
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    const Bind& bind = current.config.binds[i];
+    out["binds"].push_back({{"name", bind.name},
+                            {"listen_address", bind.listen_address.text()},
+                            {"why", faults[i]}});
   }
   out["socket_faults"] = daemon.socket_faults();
   add_data_plane(daemon, out);

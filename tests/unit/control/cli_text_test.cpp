@@ -1,34 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `millrace` tells an operator who has no source at hand.
 
-#include <fcntl.h>
-#include <sched.h>
-
 #include <algorithm>
 #include <array>
 #include <set>
 
-#include "control/daemon/unique_fd.hpp"
 #include "tests/unit/control/cli_fixture.hpp"
+#include "tests/unit/control/network_namespace.hpp"
 
 namespace millrace::ctl {
 namespace {
-
-// For the thread that makes it, and those that it starts.
-class NewNetworkNamespace {
- public:
-  NewNetworkNamespace()
-      : before_(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)),
-        made_(before_.valid() && ::unshare(CLONE_NEWNET) == 0) {}
-  ~NewNetworkNamespace() {
-    if (made_ && ::setns(before_.get(), CLONE_NEWNET) != 0) std::abort();
-  }
-  bool made() const { return made_; }
-
- private:
-  UniqueFd before_;
-  bool made_;
-};
 
 TEST_F(CliTest, EveryFigureOfStatsIsExplained) {
   start_and_wait();
