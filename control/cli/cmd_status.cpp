@@ -38,9 +38,13 @@ void print_config(const Json& data) {
   const Json& running = data.at("running");
   std::printf("config      %s, generation %s since %s\n", running.value("source", "?").c_str(),
               number(data, "generation").c_str(), running.value("since", "?").c_str());
-  if (running.value("in_config", true)) return;
-  std::printf("            not in %s: lost when millraced starts again\n",
-              data.at("millraced").value("config", "?").c_str());
+  if (!running.value("in_config", true)) {
+    std::printf("            not in %s: lost when millraced starts again\n",
+                data.at("millraced").value("config", "?").c_str());
+  }
+  const Json kept = data.value("history", Json::array());
+  std::printf("history     %s in %s\n", ctl::counted(kept.size(), "config", "configs").c_str(),
+              data.value("history_folder", "?").c_str());
 }
 
 void print_generations(const Json& data) {

@@ -167,6 +167,7 @@ Json status_json(Daemon& daemon) {
              {"since", utc_text(current.since)},
              {"in_config", !file_differs(daemon)}}},
            {"history", daemon.history().generations()},
+           {"history_folder", std::filesystem::absolute(daemon.history().folder()).string()},
            {"ports", ports_json(daemon)},
            {"binds", Json::array()},
            {"backends", backends_json(daemon)}};

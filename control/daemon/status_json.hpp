@@ -3,7 +3,7 @@
 // `status`: is everything as it should be, and if not, what is not.
 //
 //     {"millraced":{"pid","uptime_s","version","config"},
-//      "generation":G, "history":[..],
+//      "generation":G, "history":[..], "history_folder",
 //      "running":{"source","since","in_config"},
 //      "dataplane":{"state":"up"|"starting"|"waiting"|"stopping","pid","adopted","uptime_s",
 //                   "restarts","cores":[{"core","generation"}], "routes_generation"},
