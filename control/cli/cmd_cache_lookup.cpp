@@ -16,6 +16,17 @@ std::string flags_text(const Json& row) {
   return flags;
 }
 
+// Fresh, or past its time and kept for when no new answer can be had (serve_stale).
+std::string time_text(const Json& row) {
+  const std::string lifetime = std::to_string(row.value("lifetime", 0u));
+  const Json stale = row.value("stale", Json());
+  if (!stale.is_number_unsigned()) {
+    return "ttl " + std::to_string(row.value("ttl", 0u)) + " of " + lifetime + " s";
+  }
+  return "past its time of " + lifetime + " s, may be served for " +
+         std::to_string(stale.get<uint32_t>()) + " s more";
+}
+
 // For whom it is, where that is not everybody.
 std::string clients_text(const Json& row) {
   const Json subnet = row.value("client_subnet", Json());
@@ -33,9 +44,9 @@ std::string cache_text(const Json& row) {
 }
 
 void print_row(const Json& row) {
-  std::printf("; %s %s %s %s, ttl %u of %u s%s%s%s\n", row.value("name", "?").c_str(),
+  std::printf("; %s %s %s %s, %s%s%s%s\n", row.value("name", "?").c_str(),
               row.value("class", "?").c_str(), row.value("type", "?").c_str(),
-              row.value("rcode", "?").c_str(), row.value("ttl", 0u), row.value("lifetime", 0u),
+              row.value("rcode", "?").c_str(), time_text(row).c_str(),
               flags_text(row).c_str(), clients_text(row).c_str(), cache_text(row).c_str());
   for (const auto& record : row.value("records", Json::array())) {
     std::printf("%s\t%u\t%s\t%s\t%s\n", record.value("name", "").c_str(), record.value("ttl", 0u),
@@ -80,7 +91,8 @@ void lookup(Session& session, const LookupOptions& options) {
 void add_cache_lookup(CLI::App& cache, Session& session) {
   auto* verb = cache.add_subcommand(
       "lookup", "show what the cache holds for a name: one entry per type, DO/CD bit and client "
-                "subnet, with the seconds left to live");
+                "subnet, with the seconds left to live, or, past its time, those for which "
+                "`serve_stale` still may serve it");
   verb->fallthrough();
   auto options = std::make_shared<LookupOptions>();
   verb->add_option("NAME", options->name, "domain name")->required();

@@ -38,9 +38,13 @@ void print_config(const Json& data) {
   const Json& running = data.at("running");
   std::printf("config      %s, generation %s since %s\n", running.value("source", "?").c_str(),
               number(data, "generation").c_str(), running.value("since", "?").c_str());
-  if (running.value("in_config", true)) return;
-  std::printf("            not in %s: lost when millraced starts again\n",
-              data.at("millraced").value("config", "?").c_str());
+  if (!running.value("in_config", true)) {
+    std::printf("            not in %s: lost when millraced starts again\n",
+                data.at("millraced").value("config", "?").c_str());
+  }
+  const Json kept = data.value("history", Json::array());
+  std::printf("history     %s in %s\n", ctl::counted(kept.size(), "config", "configs").c_str(),
+              data.value("history_folder", "?").c_str());
 }
 
 void print_generations(const Json& data) {
@@ -106,9 +110,11 @@ void status(Session& session) {
   print_generations(data);
   if (data.contains("cache")) print_cache(data["cache"]);
   print_tables(data);
-  for (const auto& port : data.value("ports", Json::array())) {
-    const std::string name = port.value("name", ""), why = port.value("why", "");
-    if (!why.empty()) std::printf("\nwarning: port %s: %s\n", name.c_str(), why.c_str());
+  for (const auto& [kind, rows] : {std::pair{"port", "ports"}, std::pair{"bind", "binds"}}) {
+    for (const auto& row : data.value(rows, Json::array())) {
+      const std::string name = row.value("name", ""), why = row.value("why", "");
+      if (!why.empty()) std::printf("\nwarning: %s %s: %s\n", kind, name.c_str(), why.c_str());
+    }
   }
   for (const auto& fault : data.value("socket_faults", Json::array())) {
     std::printf("\nwarning: %s\n", fault.get<std::string>().c_str());

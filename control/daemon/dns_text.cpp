@@ -63,7 +63,9 @@ Json records_json(const abi::CacheRow& row, std::span<const uint8_t> qname) {
   Json records = Json::array();
   const auto message = message_around(row, qname);
   std::size_t at = kHeaderBytes + qname.size() + kQuestionTailBytes;
-  const uint32_t age_s = row.lifetime_s > row.ttl_s ? row.lifetime_s - row.ttl_s : 0;
+  const uint32_t own_age_s = row.lifetime_s > row.ttl_s ? row.lifetime_s - row.ttl_s : 0;
+  // Past its time none of the records has any left, whatever the TTL that it came with.
+  const uint32_t age_s = row.stale_s != 0 ? UINT32_MAX : own_age_s;
   const std::array<std::pair<const char*, uint16_t>, 3> sections{
       {{"answer", row.an_cnt}, {"authority", row.ns_cnt}, {"additional", row.ar_cnt}}};
   for (const auto& [section, count] : sections) {
@@ -166,6 +168,7 @@ Json cache_row_json(const abi::CacheRow& row, std::span<const uint8_t> qname) {
           {"rcode", rcode_text(row.rcode)},
           {"ttl", row.ttl_s},
           {"lifetime", row.lifetime_s},
+          {"stale", row.stale_s != 0 ? Json(row.stale_s) : Json()},
           {"do", row.flag_do != 0},
           {"cd", row.flag_cd != 0},
           {"ad", row.authentic_data != 0},

@@ -2,14 +2,12 @@
 #include "control/daemon/environment.hpp"
 
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
 #include <linux/magic.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
@@ -17,11 +15,11 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "control/base/counted.hpp"
+#include "control/daemon/bind_interface.hpp"
 #include "control/daemon/unique_fd.hpp"
 #include "control/snapshot/compile.hpp"
 
@@ -50,19 +48,6 @@ void check_af_xdp(const Config& config, std::vector<Finding>& findings) {
   UniqueFd probe(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (probe.valid() || (errno != EAFNOSUPPORT && errno != EPROTONOSUPPORT)) return;
   findings.push_back({true, "this kernel has no AF_XDP; it needs CONFIG_XDP_SOCKETS=y"});
-}
-
-bool same_ip(const sockaddr* have, const Endpoint& wanted) {
-  if (have == nullptr) return false;
-  if (wanted.family == 4 && have->sa_family == AF_INET) {
-    const auto* v4 = reinterpret_cast<const sockaddr_in*>(have);
-    return std::memcmp(&v4->sin_addr, wanted.bytes.data(), 4) == 0;
-  }
-  if (wanted.family == 6 && have->sa_family == AF_INET6) {
-    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(have);
-    return std::memcmp(&v6->sin6_addr, wanted.bytes.data(), 16) == 0;
-  }
-  return false;
 }
 
 uint64_t number_in(const std::string& path) {
@@ -153,20 +138,18 @@ std::vector<Finding> check_queues(const Config& config, const std::string& port,
 
 std::vector<Finding> check_binds(const Config& config) {
   std::vector<Finding> findings;
-  ifaddrs* all = nullptr;
-  if (::getifaddrs(&all) != 0) return findings;
-  for (const auto& bind : config.binds) {
-    bool present = false;
-    for (const ifaddrs* at = all; at != nullptr; at = at->ifa_next) {
-      present |= same_ip(at->ifa_addr, bind.listen_address);
+  const auto faults = bind_faults(config);
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    const Bind& bind = config.binds[i];
+    const std::string key = "binds[" + bind.name + "].listen_address: ";
+    if (!faults[i].empty()) {
+      findings.push_back({false, key + faults[i]});
+    } else if (interfaces_with(bind.listen_address).empty()) {
+      findings.push_back({false, key + bind.listen_address.text() +
+                                     " is on no interface of this host; packets to it must be "
+                                     "routed here, and the kernel does not answer for it"});
     }
-    if (present) continue;
-    findings.push_back({false, "binds[" + bind.name + "].listen_address: " +
-                                   bind.listen_address.text() +
-                                   " is on no interface of this host; packets to it must be routed "
-                                   "here, and the kernel does not answer for it"});
   }
-  ::freeifaddrs(all);
   return findings;
 }
 

@@ -28,6 +28,8 @@ class History {
 
   Status open();  // makes the directory
 
+  const std::string& folder() const { return dir_; }
+
   std::vector<uint64_t> generations() const;  // ascending
   uint64_t last_generation() const;           // 0: none
   std::optional<std::string> text(uint64_t generation) const;

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "control/config/load.hpp"
+#include "control/daemon/bind_interface.hpp"
 #include "control/daemon/daemon.hpp"
 #include "control/daemon/link_state.hpp"
 #include "control/daemon/read_text.hpp"
@@ -166,11 +167,16 @@ Json status_json(Daemon& daemon) {
              {"since", utc_text(current.since)},
              {"in_config", !file_differs(daemon)}}},
            {"history", daemon.history().generations()},
+           {"history_folder", std::filesystem::absolute(daemon.history().folder()).string()},
            {"ports", ports_json(daemon)},
            {"binds", Json::array()},
            {"backends", backends_json(daemon)}};
-  for (const auto& bind : current.config.binds) {
-    out["binds"].push_back({{"name", bind.name}, {"listen_address", bind.listen_address.text()}});
+  const auto faults = bind_faults(current.config);
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    const Bind& bind = current.config.binds[i];
+    out["binds"].push_back({{"name", bind.name},
+                            {"listen_address", bind.listen_address.text()},
+                            {"why", faults[i]}});
   }
   out["socket_faults"] = daemon.socket_faults();
   add_data_plane(daemon, out);

@@ -3,12 +3,12 @@
 // `status`: is everything as it should be, and if not, what is not.
 //
 //     {"millraced":{"pid","uptime_s","version","config"},
-//      "generation":G, "history":[..],
+//      "generation":G, "history":[..], "history_folder",
 //      "running":{"source","since","in_config"},
 //      "dataplane":{"state":"up"|"starting"|"waiting"|"stopping","pid","adopted","uptime_s",
 //                   "restarts","cores":[{"core","generation"}], "routes_generation"},
 //      "ports":[{"name","interface"|"device","xdp"}],
-//      "binds":[{"name","listen_address"}], "socket_faults":[text of an address without TCP],
+//      "binds":[{"name","listen_address","why"}], "socket_faults":[text of an address without TCP],
 //      "backends":[{"name","address","up","usable","why","next_hop":{"interface","gateway","mac",
 //                   "source","mtu","vlan"}}],
 //      "cache":{"entries","memory_used","memory_total"}}

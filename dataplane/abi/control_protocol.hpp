@@ -100,8 +100,9 @@ struct CacheRow {
   uint8_t negative;
   uint8_t packet_cache;
   uint8_t authentic_data;
-  uint32_t ttl_s;       // left
+  uint32_t ttl_s;       // left; 0: past its time
   uint32_t lifetime_s;  // when stored
+  uint32_t stale_s;     // past its time: for how long it may still be served (serve_stale); else 0
   uint16_t an_cnt, ns_cnt, ar_cnt;
   uint16_t body_bytes;
   uint8_t name_bytes;   // wire length, root label included

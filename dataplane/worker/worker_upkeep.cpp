@@ -36,7 +36,16 @@ bool matches(const abi::CacheQuery& query, cache::KeyView key) noexcept {
   return len - at == query.name_bytes && std::memcmp(name + at, query.name, len - at) == 0;
 }
 
-void fill_row(abi::CacheRow& row, const cache::Entry& entry, uint32_t age_s) noexcept {
+// For how long an entry past its time may still be served; 0: it may not. As stale_of() decides.
+uint32_t stale_left_s(const cache::Entry& entry, uint64_t now_ms, uint32_t kept_s) noexcept {
+  if (cache::kind_of(entry) == cache::Kind::failure) return 0;
+  const uint32_t stale_s = cache::stale_s_of(entry, now_ms);
+  return stale_s < kept_s ? kept_s - stale_s : 0;
+}
+
+// `stale_s`: 0 for one that is fresh.
+void fill_row(abi::CacheRow& row, const cache::Entry& entry, uint32_t age_s,
+              uint32_t stale_s) noexcept {
   const cache::KeyView key = cache::key_of(entry);
   const AnswerView view = cache::view_of(entry);
   row.qtype = load_be16(key.bytes);
@@ -47,7 +56,8 @@ void fill_row(abi::CacheRow& row, const cache::Entry& entry, uint32_t age_s) noe
   row.packet_cache = key.bytes[3];
   row.authentic_data = view.authentic_data;
   row.lifetime_s = view.lifetime_s;
-  row.ttl_s = view.lifetime_s - age_s;
+  row.ttl_s = stale_s != 0 ? 0 : view.lifetime_s - age_s;
+  row.stale_s = stale_s;
   row.an_cnt = view.an_cnt;
   row.ns_cnt = view.ns_cnt;
   row.ar_cnt = view.ar_cnt;
@@ -133,13 +143,17 @@ void Worker::walk_slice() noexcept {
     mail.removed += removed;
     counters_.count(Event::cache_flush, removed);
   } else {
-    const auto visit = [&mail, &query, now_ms = now_ms_](const cache::Entry& entry) noexcept {
-      if (!cache::is_fresh(entry, now_ms) || cache::is_directory(entry) ||
+    const uint32_t kept_s = settings_.service().stale.kept_s;
+    const auto visit = [&mail, &query, kept_s,
+                        now_ms = now_ms_](const cache::Entry& entry) noexcept {
+      const bool fresh = cache::is_fresh(entry, now_ms);
+      const uint32_t stale_s = fresh ? 0 : stale_left_s(entry, now_ms, kept_s);
+      if ((!fresh && stale_s == 0) || cache::is_directory(entry) ||
           !matches(query, cache::key_of(entry))) {
         return;
       }
       if (mail.rows < abi::kCacheRowsMax) {
-        fill_row(mail.row[mail.rows++], entry, cache::age_s_of(entry, now_ms));
+        fill_row(mail.row[mail.rows++], entry, cache::age_s_of(entry, now_ms), stale_s);
       }
       mail.rows_total += 1;
     };

@@ -370,7 +370,8 @@ void Control::check_rows(const dp::Mailbox& mailbox) const {
          "more rows than there are");
   for (uint32_t i = 0; i < mailbox.rows; ++i) {
     const abi::CacheRow& row = mailbox.row[i];
-    demand(row.ttl_s <= row.lifetime_s && row.ttl_s != 0, "lookup", "a row past its time");
+    demand(row.ttl_s <= row.lifetime_s && (row.ttl_s != 0) == (row.stale_s == 0), "lookup",
+           "a row past its time");
     demand(mail_.qtype == 0 || row.qtype == mail_.qtype, "lookup", "a row of another type");
     demand(mail_.packet_cache == 0xff || row.packet_cache == mail_.packet_cache, "lookup",
            "a row of another cache");

@@ -288,6 +288,9 @@ TEST_F(CliTest, ApplyShowsAndRefusesAndApplies) {
                             ": lost when millraced starts again"),
             std::string::npos)
       << status.out;
+  EXPECT_NE(status.out.find("\nhistory     2 configs in " + (dir / "state/history") + "\n"),
+            std::string::npos)
+      << status.out;
   const std::string kept = (dir / "millrace.yaml") + " is not changed";
   EXPECT_NE(live.out.find(kept), std::string::npos) << live.out;
   EXPECT_NE(run("config apply " + (dir / "live.yaml")).out.find(kept), std::string::npos)

@@ -1,34 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `millrace` tells an operator who has no source at hand.
 
-#include <fcntl.h>
-#include <sched.h>
-
 #include <algorithm>
 #include <array>
 #include <set>
 
-#include "control/daemon/unique_fd.hpp"
 #include "tests/unit/control/cli_fixture.hpp"
+#include "tests/unit/control/network_namespace.hpp"
 
 namespace millrace::ctl {
 namespace {
-
-// For the thread that makes it, and those that it starts.
-class NewNetworkNamespace {
- public:
-  NewNetworkNamespace()
-      : before_(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)),
-        made_(before_.valid() && ::unshare(CLONE_NEWNET) == 0) {}
-  ~NewNetworkNamespace() {
-    if (made_ && ::setns(before_.get(), CLONE_NEWNET) != 0) std::abort();
-  }
-  bool made() const { return made_; }
-
- private:
-  UniqueFd before_;
-  bool made_;
-};
 
 TEST_F(CliTest, EveryFigureOfStatsIsExplained) {
   start_and_wait();
@@ -161,6 +142,16 @@ TEST_F(CliTest, AConfigIsReadFromStandardInput) {
   const Ran ran = run("config check - </dev/null");
   EXPECT_EQ(ran.code, 4);
   EXPECT_EQ(ran.err.find("-:1:1: ports: is missing"), 0u) << ran.err;
+}
+
+TEST_F(CliTest, AnEntryPastItsTimeIsShownAsSuch) {
+  start_and_wait();
+  EXPECT_EQ(run_json("cache lookup a.test")["rows"][0]["stale"], nullptr);
+  tell_fake("stale");
+  EXPECT_EQ(run("cache lookup a.test").out,
+            "; a.test. IN A NOERROR, past its time of 300 s, may be served for 86390 s more do\n"
+            "a.test.\t0\tIN\tA\t198.18.1.1\n");
+  EXPECT_EQ(run_json("cache lookup a.test")["rows"][0]["stale"], 86390);
 }
 
 TEST_F(CliTest, AnEntryIsShownWithTheNameOfItsPacketCache) {

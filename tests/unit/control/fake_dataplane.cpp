@@ -12,6 +12,7 @@
 //     mute            does not answer install_config at all
 //     silent-core-0   answers, but that core publishes no more
 //     stuck-core-0    says that this core does not turn, and that memory waits for it
+//     stale           has the time of a row over
 //     nameless        leaves the name out of a row
 // What it was asked is appended to <run-dir>/fake.log, one line a request.
 
@@ -201,6 +202,10 @@ void cache(Fake& fake, const abi::CacheQuery& query) {
   } else if (!fake.told("nothing")) {
     reply.rows = reply.rows_total = query.match == abi::NameMatch::suffix ? 2 : 1;
     fill_row(reply.row[0], {query.name, query.name_bytes});
+    if (fake.told("stale")) {
+      reply.row[0].ttl_s = 0;
+      reply.row[0].stale_s = 86'390;
+    }
     if (fake.told("subnet")) {
       abi::CacheRow& row = reply.row[0];
       row.subnet_family = 1;

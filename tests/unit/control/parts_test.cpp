@@ -228,6 +228,16 @@ TEST(DnsTextTest, RecordsOfARow) {
   EXPECT_EQ(row["records"][1]["type"], "TYPE65280");
   EXPECT_EQ(row["records"][1]["rdata"], "\\# 2 0708");
   EXPECT_EQ(row["complete"], true);
+  EXPECT_EQ(row["stale"], nullptr);
+}
+
+TEST(DnsTextTest, RecordsOfARowPastItsTimeHaveNoneLeft) {
+  auto past = row_of({0xc0, 12, 0, 16, 0, 1, 0, 0, 1, 44, 0, 3, 2, 'h', 'i'}, 1);
+  past.ttl_s = 0;
+  past.stale_s = 50;
+  const auto row = cache_row_json(past, wire_name("a.test").value());
+  EXPECT_EQ(row["records"].at(0)["ttl"], 0) << "though it came with more than the lifetime";
+  EXPECT_EQ(row["stale"], 50);
 }
 
 TEST(DnsTextTest, ClientsOfARow) {

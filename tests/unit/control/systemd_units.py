@@ -15,7 +15,7 @@ import tempfile
 
 # What the data plane relies on when millraced ends: see "Install as a service" in operations.md.
 NEEDED = ["KillMode=process", "Restart=on-failure", "RuntimeDirectoryPreserve=yes",
-          "RestartPreventExitStatus=2 4"]
+          "RestartPreventExitStatus=2 4", "AssertPathExists=/etc/millrace/millrace.yaml"]
 
 
 def complaints(analyze, texts):

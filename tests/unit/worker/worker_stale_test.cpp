@@ -287,6 +287,30 @@ TEST_F(ServeStale, A122_no_room_for_the_option) {
   EXPECT_TRUE(reply.message.extended_errors().empty());
 }
 
+// What an operator sees is what clients may get (RFC 8767): with the seconds that are left to it.
+TEST_F(ServeStale, A122_a_lookup_shows_it_with_the_time_that_is_left) {
+  uint64_t number = 0;
+  const auto look = [this, &number]() -> const dp::Mailbox& {
+    dp::Mailbox& mailbox = rig.plane.core(0).mailbox;
+    mailbox.query = {};
+    mailbox.query.packet_cache = 0xff;
+    mailbox.query.match = abi::NameMatch::all;
+    mailbox.asked.store(++number);
+    for (int i = 0; i < 100 && mailbox.answered.load() != number; ++i) rig.step();
+    return mailbox;
+  };
+  put();
+  ASSERT_EQ(look().rows, 1u);
+  EXPECT_EQ(look().row[0].ttl_s, 0u);
+  EXPECT_EQ(look().row[0].lifetime_s, 100u);
+  EXPECT_EQ(look().row[0].stale_s, 86'399u);
+  rig.jump_ms(86'398'500);
+  EXPECT_EQ(look().row[0].stale_s, 1u);
+  rig.service().stale.kept_s = 0;
+  rig.publish();
+  EXPECT_EQ(look().rows, 0u) << "what is no longer served is not shown";
+}
+
 class ServeStalePair : public ServeStale {
  protected:
   ServeStalePair() : ServeStale(2) {}
