@@ -70,9 +70,10 @@ bool is_secret(std::string_view text) {
 
 std::string clip(std::string_view text) {
   std::string out;
-  for (const char c : text.substr(0, kShownMax)) {
-    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    out += is_control ? '?' : c;
+  for (std::size_t i = 0; i < std::min(text.size(), kShownMax);) {
+    const std::size_t bytes = yaml::control_bytes(text, i);
+    out += bytes != 0 ? '?' : text[i];
+    i += std::max<std::size_t>(bytes, 1);
   }
   return text.size() > kShownMax ? out + "..." : out;
 }

@@ -190,7 +190,7 @@ std::vector<Error> scan_text(std::string_view text) {
       indenting = false;
     } else if (indenting && text.substr(i).starts_with(kNoBreakSpace)) {
       errors.push_back({at, "a no-break space cannot indent in YAML: use plain spaces"});
-    } else if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
+    } else if (c != '\t' && c != '\n' && c != '\r' && control_bytes(text, i) != 0) {
       errors.push_back({at, "a control character: remove it"});
     }
     if (c == '\n') {
@@ -206,6 +206,17 @@ std::vector<Error> scan_text(std::string_view text) {
 }
 
 }  // namespace
+
+std::size_t control_bytes(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
+  };
+  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+  if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) <= 0x9f) return 2;  // C1
+  const bool turns = (byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xae) ||
+                     (byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9);
+  return byte(0) == 0xe2 && turns ? 3 : 0;  // U+202A..E, U+2066..9
+}
 
 const Node* Node::find(std::string_view key) const {
   for (const Member& member : members) {

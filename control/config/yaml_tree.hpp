@@ -51,6 +51,10 @@ struct Member {
   Node value;
 };
 
+// How many bytes from there are one character that a terminal obeys instead of showing it: those of
+// ASCII, their like behind it (U+0080 to U+009F), and what turns the direction of writing; else 0.
+std::size_t control_bytes(std::string_view text, std::size_t at);
+
 inline Node::Node(Kind node_kind, Mark node_at) : kind(node_kind), at(node_at) {}
 
 struct Error {
