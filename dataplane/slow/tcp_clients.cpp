@@ -229,7 +229,8 @@ void TcpClients::take_messages(uint32_t slot, std::span<const uint8_t> bytes, ui
     const bool may = has_place && may_take(connection);
     const Took took = may ? take_(info_of(slot, late), message) : Took::later;
     if (took == Took::later) {
-      hold(slot, counted);
+      if (!counted) counters_.count(Event::tcp_waited);
+      connection.held = true;
       return false;
     }
     counted = false;
@@ -241,17 +242,6 @@ void TcpClients::take_messages(uint32_t slot, std::span<const uint8_t> bytes, ui
     touch(slot, now_ns);
     return true;
   });
-}
-
-// The message in front has to wait. It is tried again each turn, and so found to be late in time,
-// unless it is its sender who keeps it waiting.
-void TcpClients::hold(uint32_t slot, bool counted) {
-  Connection& connection = *connections_[slot];
-  if (!counted) counters_.count(Event::tcp_waited);
-  connection.held = true;
-  if (!may_take(connection) || connection.in_waiting) return;
-  connection.in_waiting = true;
-  waiting_.push_back(id_of(slot));
 }
 
 void TcpClients::resume(uint32_t connections, uint64_t now_ns) {
@@ -354,6 +344,8 @@ void TcpClients::watch(uint32_t slot) {
     epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.fd, &event);
     connection.watched = wanted;
   }
+  // A message that waits is tried again each turn, and so found to be late in time, unless it is
+  // its sender who keeps it waiting.
   if (connection.held && room && !connection.in_waiting) {
     connection.in_waiting = true;
     waiting_.push_back(id_of(slot));

@@ -155,7 +155,6 @@ class TcpClients {
   ClientInfo info_of(uint32_t slot, bool late) const noexcept;
   void read(uint32_t slot, uint64_t now_ns);
   void take_messages(uint32_t slot, std::span<const uint8_t> bytes, uint64_t now_ns);
-  void hold(uint32_t slot, bool counted);
   void settle(uint32_t slot);  // send what there is to send; close it or watch it for what is next
   void watch(uint32_t slot);
   void weigh(Connection& connection) noexcept;
