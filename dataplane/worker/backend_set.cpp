@@ -17,8 +17,8 @@ void add(std::atomic<uint64_t>& counter, uint64_t n = 1) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
-// In BackendCell::reserved: [0] what this worker found out as home: a number that grows with each
-// verdict, above one bit (1: alive); [1] whether it considers it suspect or down.
+// In BackendCell::reserved: [0] what this worker found out as home: since when (ns), above one bit
+// (1: alive, 0: silent); [1] whether it considers it suspect or down.
 constexpr uint32_t kVerdict = 0;
 constexpr uint32_t kWantsProbe = 1;
 
@@ -179,10 +179,11 @@ void BackendSet::on_sent(uint32_t backend) noexcept {
 void BackendSet::on_sign_of_life(uint32_t backend, bool probe) noexcept {
   State& state = state_[backend];
   state.timeouts_in_row = 0;
+  state.alive_ns = now_ns_;
   state.silent_since_ns = state.outstanding > 0 ? now_ns_ : 0;
   const bool news = probe || state.health != Health::up;
   if (state.health != Health::up) set_health(backend, Health::up);
-  if (news) tell(backend, true);
+  if (news) tell(backend, true, now_ns_);
 }
 
 void BackendSet::on_answer(uint32_t backend, uint64_t rtt_ns, bool probe) noexcept {
@@ -237,9 +238,9 @@ void BackendSet::note_silence(uint32_t backend, uint32_t down_after) noexcept {
 
 void BackendSet::on_silent_probe(uint32_t backend, uint64_t sent_ns) noexcept {
   add(cell(backend).timeouts);
-  if (state_[backend].silent_since_ns > sent_ns) return;  // the probe was lost, the backend was not
-  if (state_[backend].health == Health::suspect) set_health(backend, Health::down);
-  tell(backend, false);
+  if (state_[backend].alive_ns >= sent_ns) return;  // the probe was lost, the backend was not
+  set_health(backend, Health::down);
+  tell(backend, false, sent_ns);
 }
 
 void BackendSet::on_abandoned(uint32_t backend) noexcept {
@@ -254,11 +255,10 @@ void BackendSet::set_health(uint32_t backend, Health health) noexcept {
                                             std::memory_order_relaxed);
 }
 
-void BackendSet::tell(uint32_t backend, bool alive) noexcept {
+void BackendSet::tell(uint32_t backend, bool alive, uint64_t since_ns) noexcept {
   if (home_of(backend) != worker_) return;
-  std::atomic<uint64_t>& verdict = cell(backend).reserved[kVerdict];
-  const uint64_t last = verdict.load(std::memory_order_relaxed);
-  verdict.store(((last >> 1) + 1) << 1 | (alive ? 1 : 0), std::memory_order_relaxed);
+  cell(backend).reserved[kVerdict].store(since_ns << 1 | (alive ? 1 : 0),
+                                         std::memory_order_relaxed);
 }
 
 bool BackendSet::probe_wanted(uint32_t backend) const noexcept {
@@ -303,7 +303,7 @@ void BackendSet::share() noexcept {
     state_[i].verdict_seen = seen;
     const bool alive = (seen & 1) != 0;
     if (alive && state_[i].health != Health::up) set_health(i, Health::up);
-    if (!alive && state_[i].health == Health::suspect) set_health(i, Health::down);
+    if (!alive && state_[i].alive_ns < seen >> 1) set_health(i, Health::down);
   }
 }
 

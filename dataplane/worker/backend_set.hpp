@@ -5,13 +5,15 @@
 // Silence to questions is no proof of death: there are names that a healthy resolver cannot answer,
 // and a client may ask for nothing else. After `down_after` tries in a row without an answer, and
 // kSilenceNs without a sign of life, a backend is *suspect*: still in use, but probed at once, or
-// as soon as the interval since its last probe is over. It is out of use when the probe, too, finds
-// silence, and back with the first sign of life of any kind (an RCODE, or a datagram that cannot be
-// parsed: what it says is another matter).
+// as soon as the interval since its last probe is over. When the probe, too, finds silence it is
+// out of use, on every worker that has had no sign of life since the probe went out, and back with
+// the first sign of life of any kind (an RCODE, or a datagram that cannot be parsed: what it says
+// is another matter).
 //
 // Probes are sent by a backend's *home* worker (index modulo workers), which tells the others
-// through a word in its statistics cell what came of it. No matter how many cores, an upstream sees
-// one probe per interval at most, and a dead one sees nothing else (A64).
+// through a word in its statistics cell what came of it: a worker that has asked nothing need not
+// find out by a client's question. No matter how many cores, an upstream sees one probe per
+// interval at most, and a dead one sees nothing else (A64).
 //
 // Choice: among the backends offered that are reachable, up, below their limit of queries in flight
 // and not yet tried for this question, by the policy of the pool:
@@ -113,6 +115,7 @@ class BackendSet {
     uint32_t outstanding = 0;
     uint32_t timeouts_in_row = 0;
     Health health = Health::up;
+    uint64_t alive_ns = 0;  // the last sign of life
     uint64_t silent_since_ns =
         0;  // first packet since the last sign of life; 0: nothing asked since
     uint64_t rtt_ns = 0;          // smoothed, 7/8 old
@@ -132,7 +135,7 @@ class BackendSet {
   uint8_t pick_least_loaded(uint32_t from, Csprng& random) const noexcept;
   void note_silence(uint32_t backend, uint32_t down_after) noexcept;
   void set_health(uint32_t backend, Health health) noexcept;
-  void tell(uint32_t backend, bool alive) noexcept;
+  void tell(uint32_t backend, bool alive, uint64_t since_ns) noexcept;
 
   uint32_t worker_;
   uint32_t workers_;

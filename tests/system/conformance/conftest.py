@@ -51,5 +51,6 @@ def world(resolver):
         resolver.drain()
         resolver.automatic = made.answer
         appliance.wait_until(made.is_served, 20, "the resolver to be back", interval=0)
+        appliance.advance(0.2)  # what one core has heard, the others know after 100 ms
     while not resolver.asked.empty():
         resolver.asked.get_nowait()

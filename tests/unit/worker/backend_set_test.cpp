@@ -121,8 +121,6 @@ TEST_F(BackendSetTest, TimeoutsInARowMakeItSuspectAndItStaysInUse) {
 }
 
 TEST_F(BackendSetTest, ASilentProbeTakesTheSuspectDownAndAnAnswerBringsItBack) {
-  first_.on_silent_probe(1, kNow);
-  EXPECT_TRUE(first_.up(1)) << "not suspect";
   take_down(first_, 1);
   EXPECT_FALSE(first_.up(1));
   EXPECT_EQ(stats_->backends[0][1].up.load(), 0u);
@@ -141,7 +139,7 @@ TEST_F(BackendSetTest, AnAnsweredProbeClearsTheSuspicion) {
   first_.on_answer(0, kMs, true);
   EXPECT_EQ(first_.take_probe(settings_, kNow + 5000 * kMs), Remap::kGone);
   first_.on_silent_probe(0, kNow);
-  EXPECT_TRUE(first_.up(0)) << "not suspect any more";
+  EXPECT_TRUE(first_.up(0)) << "has answered";
 }
 
 TEST_F(BackendSetTest, ASignOfLifeSavesTheSuspectWhoseProbeIsLost) {
@@ -156,17 +154,46 @@ TEST_F(BackendSetTest, ASignOfLifeSavesTheSuspectWhoseProbeIsLost) {
 }
 
 // What the home finds out counts for the others, too.
-TEST_F(BackendSetTest, ASilentProbeTakesDownTheSuspectsOfOthers) {
+TEST_F(BackendSetTest, ASilentProbeTakesItDownOnAllWorkers) {
   first_.on_timeout(1, 2);
   first_.on_timeout(1, 2);
   ASSERT_EQ(second_.take_probe(settings_, kNow), 1);
   second_.on_sent(1);
   first_.share();
   EXPECT_TRUE(first_.up(1));
+  second_.begin_turn(kNow + 800 * kMs);
   second_.on_silent_probe(1, kNow);
-  EXPECT_TRUE(second_.up(1)) << "not suspect here";
+  EXPECT_FALSE(second_.up(1)) << "nothing else has come here, either";
   first_.share();
   EXPECT_FALSE(first_.up(1));
+}
+
+// One whose clients ask for other names need not find out by their questions.
+TEST_F(BackendSetTest, A64_a_worker_that_has_asked_nothing_learns_that_a_backend_is_down) {
+  first_.on_timeout(0, 2);
+  first_.on_timeout(0, 2);
+  ASSERT_EQ(first_.take_probe(settings_, kNow), 0);
+  first_.on_silent_probe(0, kNow);
+  second_.share();
+  EXPECT_FALSE(second_.up(0));
+  first_.on_answer(0, kMs, true);
+  second_.share();
+  EXPECT_TRUE(second_.up(0));
+}
+
+TEST_F(BackendSetTest, WhoHeardFromItSinceTheProbeWasSentKeepsIt) {
+  first_.on_timeout(0, 2);
+  first_.on_timeout(0, 2);
+  ASSERT_EQ(first_.take_probe(settings_, kNow), 0);
+  second_.begin_turn(kNow + kMs);
+  second_.on_sent(0);
+  second_.on_answer(0, kMs, false);
+  first_.begin_turn(kNow + 800 * kMs);
+  first_.on_silent_probe(0, kNow);
+  second_.begin_turn(kNow + 900 * kMs);
+  second_.share();
+  EXPECT_TRUE(second_.up(0));
+  EXPECT_FALSE(first_.up(0));
 }
 
 TEST_F(BackendSetTest, ABurstThatIsAnsweredLateIsNoOutage) {
