@@ -50,14 +50,16 @@ void Worker::note_breach(uint8_t backend, Guard guard) noexcept {
 }
 
 // BADCOOKIE: once more, with the cookie that came along; the second time over TCP, where none is
-// needed (RFC 7873, section 5.3). An upstream that answers FORMERR, and knows EDNS, may mean our
-// cookie by it.
+// needed (RFC 7873, section 5.3). Each try may be refused so once, wherever its question goes, so
+// there are no more of them than tries. An upstream that answers FORMERR, and knows EDNS, may mean
+// our cookie by it.
 bool Worker::ask_with_new_cookie(StepIo& io, uint32_t idx, uint32_t try_idx,
                                  const wire::ParsedAnswer& parsed) noexcept {
   Pending& pending = inflight_.at(idx);
   Try& entry = pending.tries[try_idx];
-  if (!entry.with_cookie || pending.alarmed) return false;
-  if (parsed.cookie == nullptr && parsed.has_opt && parsed.rcode == wire::rcode::formerr) {
+  if (!entry.with_cookie || entry.cookie_refused) return false;
+  if (!pending.alarmed && parsed.cookie == nullptr && parsed.has_opt &&
+      parsed.rcode == wire::rcode::formerr) {
     note_breach(entry.backend, Guard::cookie);
   }
   if (parsed.cookie == nullptr || parsed.rcode != wire::rcode::badcookie) return false;
@@ -68,8 +70,9 @@ bool Worker::ask_with_new_cookie(StepIo& io, uint32_t idx, uint32_t try_idx,
       });
   entry.cookie_refused = true;
   if (!again && ask_again(io, idx, entry.backend, true)) return true;
-  pending.alarmed = ask_stream(io, idx, try_idx);
-  return pending.alarmed;
+  if (!ask_stream(io, idx, try_idx)) return false;
+  pending.alarmed = true;
+  return true;
 }
 
 }  // namespace millrace::dp

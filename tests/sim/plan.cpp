@@ -112,9 +112,6 @@ void choose_more(Plan& plan, Random random) {
   plan.tcp = random.chance(400);
   static constexpr uint32_t kQueries[] = {1, 4, 100};
   if (!plan.calm) plan.tcp_queries_max = random.pick(kQueries);
-  // A forged answer may take a question for signatures to TCP, to one without EDNS; and it is not
-  // asked again with a new cookie then.
-  if (plan.calm && plan.tcp && plan.old_backends) plan.wants_cookie = 0;
   if (!plan.calm) plan.tcp_trouble = random.chance(600) ? 1 + random.below(200) : 0;
 }
 

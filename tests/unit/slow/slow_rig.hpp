@@ -14,8 +14,8 @@ namespace millrace::test {
 
 class SlowRig {
  public:
-  explicit SlowRig(uint32_t workers = 1)
-      : rig(workers, 1, 1024, 1024, [this](const abi::Address& to) { return dial(to); }) {
+  explicit SlowRig(uint32_t workers = 1, uint32_t backends = 1)
+      : rig(workers, backends, 1024, 1024, [this](const abi::Address& to) { return dial(to); }) {
     rig.plane.slow_turn(rig.now_ns);
   }
 

@@ -31,7 +31,7 @@ Bytes operator+(Bytes front, const Bytes& back) {
 
 class Guarded : public testing::Test {
  protected:
-  Guarded() {
+  explicit Guarded(uint32_t backends = 1) : slow(1, backends) {
     rig.service().upstream_randomize_case = 1;
     rig.service().upstream_cookies = 1;
     rig.publish();
@@ -391,6 +391,51 @@ TEST_F(Guarded, A70_badcookie_over_tcp_is_a_failure) {
                       .rcode(7)
                       .opt({.extended_rcode = 1, .options = {{10, cookie}}}));
   EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+  EXPECT_TRUE(over_tcp().empty());
+}
+
+struct GuardedByTwo : Guarded {
+  GuardedByTwo() : Guarded(2) {}
+};
+
+// Somebody's forged answer has taken the question to TCP before.
+TEST_F(Guarded, A68_badcookie_beside_a_forged_answer_is_asked_again) {
+  const Out first = ask();
+  const Bytes cookie = client_of(first) + Bytes(16, 'a');
+  reply(first, in_lower_case(first));
+  EXPECT_EQ(over_tcp().size(), 1u);
+  reply(first, bad_cookie(first, cookie));
+  ASSERT_EQ(rig.asked().size(), 2u);
+  const Out second = rig.asked()[1];
+  EXPECT_EQ(cookie_of(second.message), cookie);
+  reply(second, good(second, Bytes(16, 'b')));
+  EXPECT_TRUE(has_answer());
+}
+
+// The one whose answer was forged had none over TCP; the other wants another cookie, twice.
+TEST_F(GuardedByTwo, A62_badcookie_of_another_after_tcp_has_as_many_tries) {
+  const Out first = ask();
+  reply(first, in_lower_case(first));
+  auto streamed = over_tcp();
+  ASSERT_EQ(streamed.size(), 1u);
+  answer_over_tcp(rig.answer_to(first).id(streamed[0].id).rcode(5));
+  ASSERT_EQ(rig.asked().size(), 2u);
+  const Out second = rig.asked()[1];
+  EXPECT_NE(second.backend(), first.backend());
+  const Bytes cookie = client_of(second) + Bytes(16, 'a');
+  reply(second, bad_cookie(second, cookie));
+  ASSERT_EQ(rig.asked().size(), 3u);
+  const Out third = rig.asked()[2];
+  EXPECT_EQ(third.backend(), second.backend());
+  EXPECT_EQ(cookie_of(third.message), cookie);
+  reply(third, bad_cookie(third, cookie));
+  streamed = over_tcp();
+  ASSERT_EQ(streamed.size(), 1u);
+  answer_over_tcp(rig.answer_to(third).id(streamed[0].id).rcode(7).opt(
+      {.extended_rcode = 1, .options = {{10, cookie}}}));
+  rig.wait_ms(3000);  // for the first one's own answer
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2) << "there is no third time";
+  EXPECT_EQ(rig.asked().size(), 3u);
   EXPECT_TRUE(over_tcp().empty());
 }
 
