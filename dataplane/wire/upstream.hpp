@@ -114,7 +114,8 @@ inline void cap_lifetime_by_signatures(ParsedAnswer& parsed, uint32_t unix_now_s
 // Records off the chain are in the view if limits.unrelated is `relay`. With `strip` the view ends
 // in front of them: removing records from the middle would move what pointers point at. That needs
 // data for the question, and that nothing of it stands behind them; otherwise, and always with
-// `refuse`, the verdict is failure, and `skip` ins_skip_chain.
+// `refuse`, the verdict is failure, and `skip` ins_skip_chain. Where it can be done, `relay` does
+// as `strip` with a message behind which no OPT has room.
 //
 // Verdict::failure. RCODE other than NOERROR, NXDOMAIN, and YXDOMAIN with a DNAME; a referral; an
 // empty NOERROR without RA and AA; unrelated records, as above. `view` is SERVFAIL with an empty

@@ -21,6 +21,7 @@ using abi::Event;
 
 constexpr Event kNoSkip = Event::count_;
 constexpr uint32_t kNoTtl = 0xffff'ffff;
+constexpr uint32_t kMessageBytesMax = 65'535;
 
 // One parse. The arrays of the scratch are not cleared: what is read of them was written before.
 struct Work {
@@ -131,10 +132,14 @@ Event judge_content(const Work& work) noexcept {
 // May it be shown at all? `stripped`: but for the records off the chain and what is behind them.
 bool allows_strays(const Work& work, bool& stripped) noexcept {
   stripped = false;
-  if (!work.chain.broken || work.limits.unrelated == abi::UnrelatedRecords::relay) return true;
-  stripped = work.limits.unrelated == abi::UnrelatedRecords::strip && !work.negative &&
+  if (!work.chain.broken) return true;
+  const Records& records = work.records;
+  const bool relays = work.limits.unrelated == abi::UnrelatedRecords::relay;
+  const uint32_t end = records.cut_at != 0 ? records.cut_at : records.end;
+  if (relays && end + kOptBytes <= kMessageBytesMax) return true;
+  stripped = work.limits.unrelated != abi::UnrelatedRecords::refuse && !work.negative &&
              work.rcode == rcode::noerror && !work.chain.resumes;
-  return stripped;
+  return stripped || relays;
 }
 
 // Where the kept part ends: see the contract of parse_answer.

@@ -22,6 +22,17 @@ bool same_host(const abi::Address& a, const abi::Address& b) noexcept {
   return a.family == b.family && std::memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0;
 }
 
+// Over TCP nobody needs a cookie: where an answer leaves no room for it, it goes.
+wire::ReplyLimits with_answer_first(wire::ReplyLimits limits, const wire::Query& query,
+                                    const AnswerView& view) noexcept {
+  const uint32_t bytes = wire::kDnsHeaderBytes + query.qname_len + wire::kQuestionTailBytes +
+                         view.ns_end + wire::kOptBytes;
+  if (limits.stream && bytes <= limits.room && bytes + limits.cookie_bytes > limits.room) {
+    limits.options_bytes = limits.cookie_bytes = 0;
+  }
+  return limits;
+}
+
 bool any_live(const Pending& pending) noexcept {
   return std::any_of(pending.tries, pending.tries + pending.try_cnt,
                      [](const Try& entry) { return entry.live; });
@@ -128,7 +139,8 @@ void Worker::answered(uint32_t idx, uint32_t try_idx, wire::ParsedAnswer& parsed
   answer_waiters(
       idx, Event::waiter_answered,
       [&parsed](uint8_t* to, const wire::Query& query, const wire::ReplyLimits& room) noexcept {
-        return wire::write_reply(to, query, parsed.view, 0, room);
+        return wire::write_reply(to, query, parsed.view, 0,
+                                 with_answer_first(room, query, parsed.view));
       });
 }
 

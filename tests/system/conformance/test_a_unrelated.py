@@ -116,3 +116,26 @@ def test_A26_answers_without_such_records_are_kept(world, way, choice):
     world.serve(name, says(answer=chain))
     for answer in world.ask_twice(way, name):
         assert owners(answer) == [name, "b.example"]
+
+
+@over_tcp
+@pytest.mark.parametrize("edns", (True, False))
+@pytest.mark.parametrize("left", (11, 10, 0))
+def test_A26_A72_unrelated_records_where_an_opt_has_no_room(world, way, choice, left, edns):
+    """An OPT takes 11 octets; `left` are left of the 65535 that a message may have."""
+    name = world.name()
+    stray = rrset(EVIL, "A", "203.0.113.66")
+
+    def full(asked):
+        head = reply_to(asked, answer=[rrset(name, BLOB, "\\# 0"), stray], edns=False)
+        octets = 65535 - left - len(head.to_wire())
+        blob = rrset(name, BLOB, f"\\# {octets} {'ab' * octets}")
+        return reply_to(asked, answer=[blob, stray], edns=False)
+
+    world.serve(name, w.truncated_over_udp(full))
+    answer = world.ask(way, name, BLOB, edns=edns)
+    if choice == "refuse":
+        assert answer.rcode == "SERVFAIL" and not answer.records
+    else:
+        assert owners(answer) == [name, EVIL][: 2 if choice == "relay" and left == 11 else 1]
+    assert answer.message.edns == (0 if edns else -1)

@@ -130,6 +130,21 @@ TEST_F(UnrelatedTest, A26_answers_without_such_records) {
   }
 }
 
+// An OPT has 11 octets (A72).
+TEST_F(UnrelatedTest, A26_A72_relayed_only_where_an_opt_has_room_too) {
+  for (const std::size_t bytes : {65'524, 65'525, 65'535}) {
+    DnsBuilder large = DnsBuilder().response().question(kQname, kTypeTxt);
+    const std::size_t rest = bytes - large.offset() - 12 - 29;  // two heads and the stray's data
+    large.answer(Name::pointer(12), kTypeTxt, 300, Bytes(rest, 0));
+    large.answer("www.bank.test", kTypeA, 300, rdata_a("203.0.113.66"));
+    ASSERT_EQ(large.build().size(), bytes);
+    const ParsedUpstream relayed = parse_upstream(large.build(), key_for(kQname, kTypeTxt));
+    EXPECT_EQ(relayed.verdict, Verdict::answer);
+    EXPECT_EQ(relayed.view().an_cnt, bytes == 65'524 ? 2 : 1);
+    EXPECT_EQ(relayed.parsed.skip, Event::ins_skip_chain);
+  }
+}
+
 TEST_F(UnrelatedTest, A26_B51_in_a_large_answer) {
   DnsBuilder large = DnsBuilder().response().question(kQname, kTypeA);
   for (uint32_t i = 0; i < 2000; ++i) {
