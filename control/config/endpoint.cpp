@@ -35,10 +35,14 @@ bool parse_ip(std::string_view text, Endpoint& endpoint) {
 
 }  // namespace
 
-std::string Endpoint::text() const {
+std::string Endpoint::ip_text() const {
   char host[INET6_ADDRSTRLEN] = "";
   inet_ntop(family == 6 ? AF_INET6 : AF_INET, bytes.data(), host, sizeof host);
-  const std::string ip = host;
+  return host;
+}
+
+std::string Endpoint::text() const {
+  const std::string ip = ip_text();
   return (family == 6 ? "[" + ip + "]" : ip) + ":" + std::to_string(port);
 }
 
@@ -102,11 +106,23 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
     port = text.substr(colon + 1);
   }
   if (ip.find('%') != ip.npos) return refused("an address with a zone (%) is not supported");
-  if (!parse_ip(ip, endpoint)) return refused("not an IP address");
+  if (!parse_ip(ip, endpoint)) {
+    const std::string meant = has_port ? "" : with_brackets(ip);
+    return refused("not an IP address" + (meant.empty() ? "" : "; with a port: \"" + meant + "\""));
+  }
   if (has_port && !parse_port(port, endpoint.port)) {
     return refused("the port must be a number from 1 to 65535");
   }
   return endpoint;
+}
+
+std::string with_brackets(std::string_view ip) {
+  const std::size_t colon = std::min(ip.rfind(':'), ip.size());
+  const std::string_view host = ip.substr(0, colon);
+  Endpoint endpoint;
+  const bool is_meant = parse_ip(host, endpoint) && endpoint.family == 6 &&
+                        parse_port(ip.substr(colon + 1), endpoint.port);
+  return is_meant ? endpoint.text() : "";
 }
 
 }  // namespace millrace::ctl

@@ -27,6 +27,7 @@ struct Endpoint {
 
   // The canonical form, always with the port; parse_endpoint gives the same endpoint back.
   std::string text() const;
+  std::string ip_text() const;  // the address alone, without brackets
   abi::Address to_abi() const;
 
   bool is_unspecified() const;  // 0.0.0.0, ::
@@ -37,5 +38,9 @@ struct Endpoint {
 };
 
 Result<Endpoint> parse_endpoint(std::string_view text);
+
+// What was meant if the last group of an IPv6 address is its port: "[fd00::1]:53" for fd00::1:53.
+// Empty: it can be none.
+std::string with_brackets(std::string_view ip);
 
 }  // namespace millrace::ctl

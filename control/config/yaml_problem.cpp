@@ -12,6 +12,8 @@ constexpr std::string_view kQuoteAddress =
     "an address in brackets with a port stands in quotes: \"[fd00:18::53]:53\"";
 constexpr std::string_view kOneLine =
     "texts of several lines (| and >) are not supported: write the value on one line";
+constexpr std::string_view kNotYaml = "not valid YAML: ";
+constexpr std::string_view kNoDirectives = "directives (%) are not supported: remove the line";
 constexpr std::string_view kCloseQuote =
     "the quote that opens here is not closed in this line: close it";
 
@@ -273,7 +275,7 @@ bool says(std::string_view reason, std::string_view words) {
 
 Error explained(const Lines& lines, Mark at, bool at_end, std::string_view reason) {
   if (says(reason, "directive") || says(reason, "YAML")) {
-    return {at, "directives (%) are not supported: remove the line"};
+    return {at, std::string(kNoDirectives)};
   }
   if (says(reason, "block scalar")) return {at, std::string(kOneLine)};
   if (auto error = unclosed_quote(lines, at)) return *error;
@@ -334,9 +336,33 @@ std::optional<Error> problem_of_scalar(const Lines& lines, Mark at, std::string_
   return in_brackets(lines, mark_at(next, look_at(lines.at(next)).indent), false, open.back());
 }
 
+Mark place_of_nothing(const Lines& lines, Mark at) {
+  const std::size_t indent = look_at(lines.at(at.line)).indent;
+  const bool at_end = trimmed(lines.from(at)).empty() || index_of(at) < indent;
+  if (!at_end && index_of(at) > indent) return at;  // `- ~`
+  const int before = line_before(lines, at_end ? at.line + 1 : at.line);
+  const std::string_view line = lines.at(before);
+  const std::size_t key = look_at(line).key;
+  const std::string_view rest = trimmed(line.substr(key));
+  if (rest == "-") return mark_at(before, key);
+  const bool ends = key != 0 && (rest.empty() || rest.front() == '#');
+  const std::size_t dash = ends ? line.rfind('-', key - 1) : line.npos;
+  return dash == line.npos ? at : mark_at(before, dash);
+}
+
+std::optional<Error> problem_of_directive(const Lines& lines) {
+  for (int number = 1; number <= lines.count(); ++number) {
+    const std::string_view line = lines.at(number);
+    if (line.starts_with('%') && !line.starts_with("%YAML ")) {
+      return Error{{number, 1}, std::string(kNotYaml) + std::string(kNoDirectives)};
+    }
+  }
+  return {};
+}
+
 Error problem_of_text(const Lines& lines, Mark at, bool at_end, std::string_view reason) {
   Error error = explained(lines, at, at_end, reason);
-  error.message = "not valid YAML: " + error.message;
+  error.message.insert(0, kNotYaml);
   return error;
 }
 

@@ -36,6 +36,13 @@ class Lines {
 // one line. One that goes on in the next does so, nearly always, for want of a colon or a quote.
 std::optional<Error> problem_of_scalar(const Lines& lines, Mark at, std::string_view value);
 
+// The place of an entry behind a dash that is not there, for which the parser gives that of what
+// comes next: that dash.
+Mark place_of_nothing(const Lines& lines, Mark at);
+
+// The first directive but %YAML, most of which the parser takes without a word.
+std::optional<Error> problem_of_directive(const Lines& lines);
+
 // A parser stopped at `at`, saying `reason`. `at_end`: since the text was over.
 Error problem_of_text(const Lines& lines, Mark at, bool at_end, std::string_view reason);
 

@@ -41,7 +41,9 @@ class Builder : public YAML::EventHandler {
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     refuse_anchor(mark, anchor);
-    add(Node(Node::Kind::null, mark_of(mark)));
+    Node node(Node::Kind::null, mark_of(mark));
+    if (!stack_.empty() && stack_.back().has_dashes) node.at = place_of_nothing(lines_, node.at);
+    add(std::move(node));
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
@@ -62,8 +64,9 @@ class Builder : public YAML::EventHandler {
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
+                       YAML::EmitterStyle::value style) override {
     open(Node::Kind::list, mark, tag, anchor);
+    stack_.back().has_dashes = style == YAML::EmitterStyle::Block;
   }
   void OnSequenceEnd() override { close(); }
 
@@ -100,7 +103,7 @@ class Builder : public YAML::EventHandler {
       throw Refused(mark_of(mark),
                     "nested deeper than " + std::to_string(kYamlDepthMax) + " levels");
     }
-    stack_.push_back(Open{Node(kind, mark_of(mark)), false, {}, {}});
+    stack_.push_back(Open{Node(kind, mark_of(mark)), false, false, {}, {}});
   }
 
   void close() {
@@ -136,6 +139,7 @@ class Builder : public YAML::EventHandler {
 
   struct Open {
     Node node;
+    bool has_dashes;  // a list with an entry a line
     bool has_key;
     std::string key;
     Mark key_at;
@@ -238,6 +242,7 @@ std::vector<Error> parse(std::string_view text, Node& root) {
   if (!errors.empty()) return errors;
   root = Node(Node::Kind::null, {1, 1});
   const Lines lines(text);
+  if (auto error = problem_of_directive(lines)) return {*error};
   Builder builder(root, lines);
   try {
     std::istringstream stream{std::string(text)};

@@ -145,9 +145,11 @@ std::vector<Finding> check_binds(const Config& config) {
     if (!faults[i].empty()) {
       findings.push_back({false, key + faults[i]});
     } else if (interfaces_with(bind.listen_address).empty()) {
+      const std::string meant = with_brackets(bind.listen_address.ip_text());
       findings.push_back({false, key + bind.listen_address.text() +
                                      " is on no interface of this host; packets to it must be "
-                                     "routed here, and the kernel does not answer for it"});
+                                     "routed here, and the kernel does not answer for it" +
+                                     (meant.empty() ? "" : "; with a port: \"" + meant + "\"")});
     }
   }
   return findings;

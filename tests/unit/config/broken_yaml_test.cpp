@@ -65,6 +65,41 @@ TEST(YamlSlips, Lists) {
   });
 }
 
+// Nothing has no place of its own; the dash has.
+TEST(YamlSlips, LoneDashes) {
+  const std::string head = "binds: [{name: b, listen_address: 198.18.0.53}]\n"
+                           "backends: [{name: r, address: 198.18.1.1}]\n"
+                           "ports:\n  - {name: p, interface: eth0}\n";
+  for (const char* rest : {"  -", "  -\n", "  -\ndns: {}\n", "  - \n\n  # p\n\ndns: {}\n",
+                           "  - # p\n  - {name: q, interface: eth1}\n", "  - ~\n"}) {
+    const LoadResult result = load(head + rest);
+    EXPECT_EQ(result.diagnostics.size(), 1u) << rest << result.text();
+    const std::string at = std::string(rest) == "  - ~\n" ? "5:5" : "5:3";
+    EXPECT_THAT(result.text(), ::testing::StartsWith("t.yaml:" + at + ": ports[1]: expects a map"))
+        << rest;
+  }
+  const LoadResult both = load(head + "  -\n  -\n");
+  EXPECT_THAT(both.text(), ::testing::HasSubstr("t.yaml:5:3: ports[1]"));
+  EXPECT_THAT(both.text(), ::testing::HasSubstr("t.yaml:6:3: ports[2]"));
+}
+
+// The parser takes most of them without a word, and nothing comes of them.
+TEST(YamlSlips, Directives) {
+  expect_slips({
+      {"%TAG ! tag:example.org,2000:\n---\ndns: {}\n",
+       "1:1: not valid YAML: directives (%) are not supported: remove the line"},
+      {"\xef\xbb\xbf%OTHER a\n---\ndns: {}\n",
+       "1:1: not valid YAML: directives (%) are not supported: remove the line"},
+      {"%YAML 1.2\n# one\n%TAG ! x:\n---\ndns: {}\n",
+       "3:1: not valid YAML: directives (%) are not supported: remove the line"},
+      {"dns: {}\n%TAG ! x:\n",
+       "2:1: not valid YAML: directives (%) are not supported: remove the line"},
+      {"%YAML 3.2\n---\ndns: {}\n",
+       "1:1: not valid YAML: directives (%) are not supported: remove the line"},
+  });
+  EXPECT_TRUE(load("%YAML 1.2\n---\n" + kGood).diagnostics.empty()) << "which says nothing new";
+}
+
 TEST(YamlSlips, Quotes) {
   expect_slips({
       {"binds:\n  - name: \"b\n    listen_address: \"[::1]:53\"\n",

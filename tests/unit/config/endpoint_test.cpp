@@ -34,6 +34,20 @@ TEST(Endpoint, RefusesWhatIsNoAddress) {
   EXPECT_FALSE(parse_endpoint(std::string_view("1.2.3.4\0", 8)).ok());
 }
 
+TEST(Endpoint, HintsAtBracketsForAPort) {
+  EXPECT_EQ(canonical("fd00::1:10053"), "not an IP address; with a port: \"[fd00::1]:10053\"");
+  EXPECT_EQ(canonical("1:2:3:4:5:6:7:8:53"),
+            "not an IP address; with a port: \"[1:2:3:4:5:6:7:8]:53\"");
+  for (const char* text : {"fd00::1:65536", "fd00::1::53", "1:2:3:4:5:6:7:8:5a", "fd00::g:53"})
+    EXPECT_EQ(canonical(text), "not an IP address") << text;
+  // Which is an address, too.
+  EXPECT_EQ(canonical("fd00::1:53"), "[fd00::1:53]:53");
+  EXPECT_EQ(with_brackets("fd00::1:53"), "[fd00::1]:53");
+  EXPECT_EQ(with_brackets("fd00:::53"), "[fd00::]:53");
+  for (const char* text : {"fd00::53", "fd00:18::53", "1:2:3:4:5:6:7:53", "1.2.3.4:53", "fd00::"})
+    EXPECT_EQ(with_brackets(text), "") << text;
+}
+
 TEST(Endpoint, KnowsItsKind) {
   EXPECT_TRUE(parse_endpoint("127.1.2.3").value().is_loopback());
   EXPECT_TRUE(parse_endpoint("::1").value().is_loopback());

@@ -103,6 +103,10 @@ TEST(EnvironmentTest, BindThatIsOnNoInterfaceIsAWarning) {
   ASSERT_EQ(findings.size(), 1u);
   EXPECT_FALSE(findings[0].fatal);
   EXPECT_NE(findings[0].text.find("binds[away]"), std::string::npos);
+  EXPECT_EQ(findings[0].text.find("with a port"), std::string::npos);
+  config.binds = {{"away", parse_endpoint("fd00:19::1:53").value(), "default"}};
+  EXPECT_NE(check_binds(config).at(0).text.find("; with a port: \"[fd00:19::1]:53\""),
+            std::string::npos);
 }
 
 TEST(EnvironmentTest, Hugepages) {
