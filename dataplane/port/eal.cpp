@@ -6,9 +6,13 @@
 #include <rte_log.h>
 
 #include <cctype>
+#include <cstdarg>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
+
+#include <xdp/libxdp.h>
 
 namespace millrace::dp {
 namespace {
@@ -44,6 +48,15 @@ void add_devices(const abi::BootSection& boot, std::vector<std::string>& args) {
   if (!pci) args.push_back("--no-pci");
 }
 
+// What libxdp has to say about a socket that could not be made is kept. For each that could, it
+// warns that the program, which it finds without a count of its users, will stay when the socket
+// goes; and so it is to be: the program is the prefilter.
+__attribute__((format(printf, 2, 0))) int print_of_libxdp(libxdp_print_level level,
+                                                          const char* format, va_list args) {
+  const bool of_our_program = std::strstr(format, "doesn't support program refcnt") != nullptr;
+  return level == LIBXDP_WARN && !of_our_program ? std::vfprintf(stderr, format, args) : 0;
+}
+
 }  // namespace
 
 std::string vdev_name(uint32_t port, uint32_t worker) {
@@ -51,6 +64,7 @@ std::string vdev_name(uint32_t port, uint32_t worker) {
 }
 
 void start_eal(const abi::BootSection& boot, const std::string& file_prefix) {
+  libxdp_set_print(print_of_libxdp);  // DPDK's driver leaves it at what it is
   // EAL warns of every size of hugepages that nobody has reserved, 1 GiB too; where the start fails
   // for another reason, that would stand first and read as the cause.
   std::vector<std::string> args{"millrace-dataplane",

@@ -5,6 +5,8 @@ Numbers in names are the items of the behaviour list (docs/testing.md).
 """
 
 import itertools
+import json
+import pathlib
 import re
 import time
 
@@ -44,6 +46,12 @@ def upstream_answer(name: str, rdtype: str, **options):
     with namespace.udp_socket(namespace.UPSTREAM, UPSTREAM4) as sock:
         sock.sendto(query.to_wire(), (UPSTREAM4, 53))
         return dns.message.from_wire(sock.recv(65535))
+
+
+def test_a_start_leaves_nothing_in_the_log(service):
+    """What libxdp thinks of our XDP program is nothing to an operator."""
+    pid = json.loads(cli("status", "--json").stdout)["dataplane"]["pid"]
+    assert pathlib.Path(f"/proc/{pid}/root/run/millrace/dataplane.log").read_text() == ""
 
 
 @pytest.mark.parametrize("address", SERVICES)
