@@ -40,6 +40,17 @@ Result<UniqueFd> sealed(const Image& image) {
   return UniqueFd(made.value());
 }
 
+// The sizes of caches cost a restart for the memory that they come to together, which is rounded.
+std::vector<Change> changes_between(const Config& running, const Config& wanted) {
+  auto changes = diff(running, wanted);
+  if (cache_bytes(running) != cache_bytes(wanted)) return changes;
+  for (Change& change : changes) {
+    const bool is_size = change.key.starts_with("packet_caches[") && change.key.ends_with("].size");
+    if (is_size) change.reload = ReloadClass::live;
+  }
+  return changes;
+}
+
 std::string keys_needing_restart(const std::vector<Change>& changes) {
   std::string keys;
   for (const auto& change : changes) {
@@ -267,7 +278,7 @@ void Daemon::apply(ApplyRequest request, ApplyDone done) {
   if ((pending_ || ending_) && !request.dry_run) {
     return done({Code::error, "another config is being applied; try again"}, outcome);
   }
-  outcome.changes = diff(current_->config, *loaded.config);
+  outcome.changes = changes_between(current_->config, *loaded.config);
   outcome.reload = reload_class(outcome.changes);
   if (outcome.changes.empty()) return done({}, outcome);
   const bool up = supervisor_.state() == Supervisor::State::up;

@@ -225,6 +225,20 @@ TEST_F(DaemonFixture, RestartClassNeedsLeaveAndThenRestarts) {
   EXPECT_EQ(daemon->supervisor().restarts(), 0u);
 }
 
+// 64 MiB by default, in steps of 2 MiB for each of the shards.
+TEST_F(DaemonFixture, SizeThatComesToTheSameMemoryIsLive) {
+  start_and_wait();
+  const auto with_size = [this](const std::string& size) {
+    const std::string caches = "packet_caches: [{name: default, size: " + size + "}]\n";
+    return ask({{"verb", "config-apply"}, {"yaml", config_yaml(caches)}});
+  };
+  const auto same = with_size("63MiB");
+  ASSERT_TRUE(same.status.ok()) << same.status.message();
+  EXPECT_EQ(same.data["changes"][0]["key"], "packet_caches[default].size");
+  EXPECT_EQ(same.data["changes"][0]["reload"], "live");
+  EXPECT_EQ(with_size("65MiB").status.code(), Code::rejected);
+}
+
 TEST_F(DaemonFixture, RestartThatFailsIsAnsweredWhenTheOldConfigServesAgain) {
   start_and_wait();
   tell_fake("exit-with-8192-buffers");
