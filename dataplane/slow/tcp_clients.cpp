@@ -147,7 +147,7 @@ void TcpClients::close(uint32_t slot) {
   const auto own = sources_.find(connection.source);
   remove(own->second, kOfSource, slot);
   if (own->second.cnt == 0) sources_.erase(own);
-  bytes_ -= connection.bytes;
+  weigh(slot, 0);
   const uint32_t serial = connection.serial;
   connection = Connection{};
   connection.serial = serial;
@@ -298,26 +298,26 @@ void TcpClients::flush(Connection& connection) noexcept {
   connection.unsent_at = 0;
 }
 
-// What it has in memory counts from here on.
-void TcpClients::weigh(Connection& connection) noexcept {
-  const std::size_t bytes = connection.reader.kept_bytes() + connection.unsent.size();
+// That much of it is in memory from here on. Most have nothing there, and cost nothing here.
+void TcpClients::weigh(uint32_t slot, std::size_t bytes) {
+  Connection& connection = *connections_[slot];
+  if (bytes == connection.bytes) return;
+  if (connection.bytes != 0) weights_.erase({connection.bytes, slot});
+  if (bytes != 0) weights_.insert({bytes, slot});
   bytes_ += bytes - connection.bytes;
   connection.bytes = bytes;
 }
 
 void TcpClients::close_largest() {
-  const auto largest = std::max_element(
-      connections_.begin(), connections_.end(),
-      [](const auto& one, const auto& other) { return one->bytes < other->bytes; });
   counters_.count(Event::tcp_closed_error);
-  close(static_cast<uint32_t>(largest - connections_.begin()));
+  close(weights_.rbegin()->second);
 }
 
 void TcpClients::settle(uint32_t slot) {
   Connection& connection = *connections_[slot];
   if (!connection.broken) flush(connection);
   if (connection.refused) connection.reader = StreamReader();
-  weigh(connection);
+  weigh(slot, connection.reader.kept_bytes() + connection.unsent.size());
   const bool unsent = !connection.unsent.empty();
   const bool finished =
       connection.ended && !connection.held && connection.in_work == 0 && !unsent;

@@ -38,7 +38,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace millrace::slow {
@@ -157,7 +159,7 @@ class TcpClients {
   void take_messages(uint32_t slot, std::span<const uint8_t> bytes, uint64_t now_ns);
   void settle(uint32_t slot);  // send what there is to send; close it or watch it for what is next
   void watch(uint32_t slot);
-  void weigh(Connection& connection) noexcept;
+  void weigh(uint32_t slot, std::size_t bytes);
   void close_largest();
   static bool may_take(const Connection& connection) noexcept;
   void flush(Connection& connection) noexcept;
@@ -176,6 +178,7 @@ class TcpClients {
   uint64_t patience_ns_ = 0;
   uint32_t cnt_ = 0;
   std::size_t bytes_ = 0;  // of all connections: not yet whole, or not yet sent
+  std::set<std::pair<std::size_t, uint32_t>> weights_;  // of those that have any, with their slot
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot; never shrinks below its peak
   std::vector<uint32_t> free_slots_;
   List all_;

@@ -170,6 +170,16 @@ TEST_F(TcpClientsTest, A103_what_waits_in_memory_is_bounded_for_all_together) {
   part[0] = part[1] = 0xff;
   auto small = rig.client();
   small->send_bytes({0, 20, 1});
+  Bytes whole(65'537, 0);  // a query without a question
+  whole[0] = whole[1] = 0xff;
+  auto was_large = rig.client();
+  was_large->send_bytes(Bytes(whole.begin(), whole.begin() + 65'000));
+  rig.run(1);
+  was_large->send_bytes(Bytes(whole.begin() + 65'000, whole.end()));
+  rig.run(2);
+  EXPECT_EQ(was_large->messages().size(), 1u);
+  auto largest = rig.client();
+  largest->send_bytes(Bytes(whole.begin(), whole.begin() + 60'003));
   constexpr std::size_t kTooMany = 20;
   const std::size_t cnt = slow::TcpClients::kBytesMax / part.size() + kTooMany;
   std::vector<std::unique_ptr<Peer>> clients;
@@ -178,9 +188,10 @@ TEST_F(TcpClientsTest, A103_what_waits_in_memory_is_bounded_for_all_together) {
     clients.back()->send_bytes(part);
     rig.run(1);
   }
-  EXPECT_EQ(rig.event(Event::tcp_closed_error), kTooMany);
-  EXPECT_EQ(rig.slow().client_cnt(), cnt + 1 - kTooMany);
-  EXPECT_FALSE(small->closed());
+  EXPECT_EQ(rig.event(Event::tcp_closed_error), kTooMany + 1);
+  EXPECT_EQ(rig.slow().client_cnt(), cnt + 2 - kTooMany);
+  EXPECT_TRUE(largest->closed());
+  EXPECT_FALSE(small->closed() || was_large->closed());
   // What goes makes room.
   for (auto& client : clients)
     client->hang_up();
