@@ -26,7 +26,8 @@ constexpr uint32_t kEvents = 128;     // taken in one turn
 constexpr uint32_t kAccepts = 64;     // of one listener in one turn
 constexpr uint32_t kRingBudget = 64;  // items of one worker in one turn
 constexpr uint32_t kResumes = 64;     // connections in one turn
-constexpr uint32_t kPartOfFree = 4;
+constexpr uint32_t kPartOfFree = 3;
+constexpr uint32_t kFirstPlaces = dp::kSlowQueriesMax / 5;  // for sources that have none
 constexpr uint64_t kPublishPeriodNs = 5'000'000;
 constexpr uint64_t kTimerPeriodNs = 50'000'000;
 // Workers cannot wake us (they make no system calls), so the rings are looked at this often: while
@@ -326,13 +327,14 @@ Took SlowPath::hand_to_owner(const ClientInfo& from, const wire::Query& query, c
   return Took::done;
 }
 
-// Of the places for queries in work, a source gets one more only while it has less than a quarter
-// of what is free. So alone it gets a fifth of them, each of n sources one of n + 4 parts in the
-// long run, and what is left for the next who comes is four times that.
+// Of the places for queries in work, a fifth is for the first one of a source. Of the others it
+// gets one more only while it has less than a third of what is free. So alone it gets a fifth of
+// all, and each of n sources one of n + 3 parts of the others in the long run.
 bool SlowPath::may_begin(const abi::Address& client) const {
   const auto of_source = queries_of_.find(TcpClients::source_of(client));
   const uint32_t has = of_source == queries_of_.end() ? 0 : of_source->second;
-  return kPartOfFree * has < dp::kSlowQueriesMax - queries_out_;
+  const uint32_t free = dp::kSlowQueriesMax - queries_out_;
+  return has == 0 ? free != 0 : kPartOfFree * has + kFirstPlaces < free;
 }
 
 // For a query that ends here without an answer from the cache.

@@ -14,9 +14,10 @@
 //   worker ─ ring ─▶ ask_stream ─▶ upstream ─TCP─▶ stream_answer ─ ring ─▶ worker
 //
 // Misses of clients have a fixed number of places (kSlowQueriesMax) until their owner has replied.
-// A source gets one more only while it has less than a quarter of what is free (dynamic thresholds,
-// Choudhury and Hahne, ToN 1998), so it takes more than twenty sources that ask for what nobody
-// answers to leave no room for others. A query that finds no place waits in its connection, and
+// A fifth of them is for sources that have none; of the others a source gets one more only while it
+// has less than a third of what is free (dynamic thresholds, Choudhury and Hahne, ToN 1998). So
+// whatever some ask for that nobody answers, it takes as many more sources as there are places in
+// that fifth to leave none for others. A query that finds no place waits in its connection, and
 // gets SERVFAIL when it has waited for as long as upstreams are waited for (give_up).
 //
 // Threads: one, which calls turn() and wait(); listen_on() may be called by another. The caller

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """B44, B46, B49: floods, and what is left for everybody else."""
 
+import contextlib
+
 import dns.edns
 import dns.flags
 import dns.message
@@ -162,3 +164,30 @@ def test_B46_random_names_from_everywhere(world, silent_below):
             world.advance(6)
     assert changed["miss_limit_zone"] + changed["waiter_limit_zone"] > 0, changed
     assert changed["miss_limit_src"] + changed["waiter_limit_src"] == 0, changed
+
+
+@pytest.fixture
+def forty_sources():
+    """Addresses that the client has besides its own."""
+    sources = [f"198.18.0.{100 + i}" for i in range(40)]
+    for change in ("add", "delete"):
+        commands = "; ".join(f"ip address {change} {one}/24 dev mr-c0" for one in sources)
+        w.appliance.inside(w.namespace.CLIENT, "sh", "-ec", commands)
+        if change == "add":
+            yield sources
+
+
+def test_B46_whoever_waits_over_tcp_leaves_others_a_place(world, silent_below, forty_sources):
+    """Each asks for more than there are places; whoever comes then is served before any of them
+    has its answer."""
+    zone = world.name("victim")
+    silent_below(zone)
+    with contextlib.ExitStack() as open_ones:
+        for number, source in enumerate(forty_sources):
+            greedy = open_ones.enter_context(w.TcpClient(w.SERVICE_OF["4"], source=source))
+            for idx in range(100):
+                greedy.send(w.query(f"n{idx}s{number}.{zone}").to_wire())
+        for way in ("tcp4", "tcp6"):
+            for _ in range(10):
+                assert world.ask(way, world.name()).records
+        world.advance(6)

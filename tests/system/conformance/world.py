@@ -108,8 +108,12 @@ def silent(_asked):
 
 
 class TcpClient:
-    def __init__(self, address: str, port: int = 53, *, receive_bytes: int | None = None):
+    def __init__(
+        self, address: str, port: int = 53, *, receive_bytes: int | None = None, source: str = ""
+    ):
         self.socket = namespace.tcp_socket(namespace.CLIENT, namespace.family_of(address))
+        if source:
+            self.socket.bind((source, 0))
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.connect((address, port))

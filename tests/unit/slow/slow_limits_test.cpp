@@ -123,8 +123,27 @@ TEST(SlowLimits, TwentySourcesLeaveRoomForOthers) {
   SlowRig rig(2);
   Greedy greedy(rig);
   greedy.come(20);
-  EXPECT_GT(rig.slow().frames_out(), dp::kSlowQueriesMax * 9 / 10);
+  EXPECT_GT(rig.slow().frames_out(), dp::kSlowQueriesMax * 3 / 4);
   expect_room(rig, "198.18.0.1");
+}
+
+// One place each, whatever others have, until there are more of them than places are kept.
+TEST(SlowLimits, ManySourcesLeaveAPlaceForEachOfManyNewOnes) {
+  constexpr int kNewOnes = 40;
+  SlowRig rig(2);
+  Greedy greedy(rig);
+  greedy.come(30);
+  std::vector<std::unique_ptr<Peer>> clients;
+  for (int i = 0; i < kNewOnes; ++i) {
+    clients.push_back(rig.client("198.18.0." + std::to_string(1 + i)));
+    for (const char* host : {"www", "wwx"})
+      clients.back()->send_message(rig.query(host + std::to_string(i) + ".example"));
+    rig.run();
+  }
+  const std::vector<Out> asked = rig.rig.asked();
+  EXPECT_EQ(std::ranges::count_if(asked, [](const Out& one) {
+              return (one.name().at(1) | 0x20) == 'w';
+            }), kNewOnes);
 }
 
 // Its connection may have few in work: the rest is not kept waiting for longer than the first.
