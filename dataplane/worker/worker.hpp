@@ -276,6 +276,7 @@ class Worker {
   // --- worker_stream.cpp: what the slow path does for us
   void push_to_slow(ring::ItemKind kind, Frame frame, uint16_t len, uint64_t about = 0) noexcept;
   bool ask_stream(StepIo& io, uint32_t pending, uint32_t try_idx) noexcept;
+  bool ask_next_stream(StepIo& io, uint32_t pending) noexcept;
   void take_stream_answer(StepIo& io, const ring::WorkItem& item) noexcept;
   bool finish_stream(StepIo& io, uint32_t pending, const uint8_t* msg, uint16_t len) noexcept;
   void stream_failed(StepIo& io, uint32_t pending) noexcept;

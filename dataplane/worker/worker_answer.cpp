@@ -256,6 +256,7 @@ void Worker::retry_or_fail(StepIo& io, uint32_t idx) noexcept {
     }
     return;
   }
+  if (ask_next_stream(io, idx)) return;
   if (pending.servfail_cnt < kServfailsMax && now_ns_ < end_ns) {
     if (pending.try_cnt < settings_.service().upstream_tries_max && send_try(io, idx)) return;
     if (pending.try_cnt == 0 && routes_are_due(pending.pool)) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace millrace::dp {
 
@@ -32,11 +33,25 @@ void Worker::push_to_slow(ring::ItemKind kind, Frame frame, uint16_t len, uint64
   counters_.count(Event::ring_sent);
 }
 
+// One at a time is asked over TCP; the next when that brought nothing. False: there is none.
+bool Worker::ask_next_stream(StepIo& io, uint32_t idx) noexcept {
+  Pending& pending = inflight_.at(idx);
+  for (uint32_t t = 0; t < pending.try_cnt; ++t) {
+    Try& entry = pending.tries[t];
+    if (!std::exchange(entry.wants_stream, false) || entry.backend == kNoBackend) continue;
+    if (now_ns_ < end_ns_of(pending) && ask_stream(io, idx, t)) return true;
+  }
+  return false;
+}
+
 // False: it cannot be asked now. The question stays open, with its clients, until the answer comes
 // or the time of the question is over.
 bool Worker::ask_stream(StepIo& io, uint32_t idx, uint32_t try_idx) noexcept {
   Pending& pending = inflight_.at(idx);
-  if (pending.on_stream) return true;
+  if (pending.on_stream) {
+    pending.tries[try_idx].wants_stream = try_idx != pending.stream_try;
+    return true;
+  }
   if (to_.to_slow == nullptr) return false;
   if (stream_cnt_ >= kStreamsPerWorkerMax || io.stock_cnt == 0) {
     counters_.count(Event::up_stream_full);
@@ -104,6 +119,7 @@ void Worker::stream_failed(StepIo& io, uint32_t idx) noexcept {
   Try& entry = pending.tries[pending.stream_try];
   note_breach(entry.backend, entry.lacks);
   entry.lacks = Guard::none;
+  if (ask_next_stream(io, idx)) return;
   if (pending.alarmed) {
     retry_or_fail(io, idx);
   } else {

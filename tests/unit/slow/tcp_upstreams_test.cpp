@@ -7,6 +7,8 @@ namespace {
 
 class StreamTest : public testing::Test {
  protected:
+  explicit StreamTest(uint32_t backends = 1) : rig(1, backends) {}
+
   // A question of a client over UDP that the upstream answers with TC.
   Out ask_and_truncate(const std::string& name = "big.example", uint16_t port = 5000) {
     rig.rig.ask(name, port, 0, kTypeTxt);
@@ -65,6 +67,36 @@ TEST_F(StreamTest, A71_truncated_answer_is_asked_again_over_tcp) {
   EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
   EXPECT_EQ(rig.rig.event(Event::up_stream_answered), 1u);
   EXPECT_EQ(rig.rig.event(Event::cache_insert), 1u);
+}
+
+struct StreamByTwo : StreamTest {
+  StreamByTwo() : StreamTest(2) {}
+};
+
+// The other is asked over TCP already, for an answer that somebody forged, and has none.
+TEST_F(StreamByTwo, A71_truncated_answer_beside_a_forged_one) {
+  rig.rig.service().upstream_randomize_case = 1;
+  rig.rig.service().upstream_hedge_ms = 20;
+  rig.rig.publish();
+  rig.run(1);
+  rig.rig.ask("big.abcdefghijklmnop.example", 5000, 0, kTypeTxt);
+  rig.run(1);
+  rig.rig.wait_ms(25);
+  const std::vector<Out> asked = rig.rig.asked();
+  ASSERT_EQ(asked.size(), 2u);
+  const Bytes name = folded(asked[1].message.questions[0].name);
+  rig.rig.answer(asked[1], DnsBuilder().id(asked[1].message.id).response().rd().question(
+                               Name::wire(name), kTypeTxt));
+  rig.run(2);
+  rig.rig.answer(asked[0], rig.rig.answer_to(asked[0]).add_flags(kFlagTc));
+  rig.run(2);
+  ASSERT_EQ(rig.upstreams.size(), 1u);
+  rig.upstreams[0]->send_message(answer_to(asked_over_tcp(0)).rcode(5).build());
+  rig.run();
+  ASSERT_EQ(rig.upstreams.size(), 2u);
+  rig.upstreams[1]->send_message(texts_for(asked_over_tcp(1), 3).build());
+  rig.run();
+  EXPECT_EQ(rig.rig.only_reply().message.rcode(), 0);
 }
 
 TEST_F(StreamTest, A23_without_tcp_the_client_gets_tc_and_nothing_is_stored) {
