@@ -43,4 +43,11 @@ inline void store_be64(uint8_t* to, uint64_t value) noexcept {
   std::memcpy(to, &raw, sizeof raw);
 }
 
+// The octets of `value`, in network order, at octet `at` of a wide load: what that part of it is.
+constexpr uint64_t in_memory(uint64_t value, uint32_t at, uint32_t bytes) noexcept {
+  uint64_t raw = 0;
+  for (uint32_t i = 0; i < bytes; ++i) raw |= (value >> 8 * (bytes - 1 - i) & 0xff) << 8 * (at + i);
+  return raw;
+}
+
 }  // namespace millrace

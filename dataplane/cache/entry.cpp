@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "dataplane/base/checksum.hpp"
+
 namespace millrace::cache {
 
 namespace {
@@ -25,6 +27,7 @@ Entry* write_entry(void* object, const EntryShape& shape, const Key& key, const 
   entry->flags = flags_of(shape, answer);
   entry->name_len = static_cast<uint8_t>(key.len - kKeyHeadBytes);
   entry->body_bytes = answer.body_bytes;
+  entry->body_sum = sum_fold(sum_bytes(answer.body, answer.body_bytes));
   if (shape.wide) {
     const Wide wide{answer.ttl_cnt,
                     answer.an_cnt,
@@ -35,9 +38,7 @@ Entry* write_entry(void* object, const EntryShape& shape, const Key& key, const 
                     answer.directory};
     std::memcpy(bytes + sizeof(Entry), &wide, sizeof wide);
   } else {
-    entry->ttl_cnt = static_cast<uint8_t>(answer.ttl_cnt);
-    entry->an_cnt = static_cast<uint8_t>(answer.an_cnt);
-    entry->ns_cnt = static_cast<uint8_t>(answer.ns_cnt);
+    entry->record_cnt = static_cast<uint8_t>(answer.ttl_cnt);
   }
   // The pointers of an empty part may be null.
   if (answer.body_bytes > 0) std::memcpy(bytes + shape.body, answer.body, answer.body_bytes);

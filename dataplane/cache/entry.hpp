@@ -8,18 +8,19 @@
 //    9  rcode:4 ad:1 negative:1 failure:1   1      32  body
 //       wide:1                                      .  (then as narrow)
 //   10  name_len (key bytes less 4)         1
-//   11  ttl_cnt                             1
+//   11  record_cnt                          1
 //   12  body_bytes                          2
-//   14  an_cnt, ns_cnt                      2
+//   14  body_sum                            2
 //   16  body                                       at a multiple of 16
 //    .  ttl_offsets                                at the next even offset
 //    .  key                                        up to 259 bytes, the entry ends with it
 //
-// Nearly all answers are narrow: one section holds all the records and no count passes 255, so
-// where the sections end need not be stored. With one A record under a name of 26 octets or less
-// the whole entry is one cache line; 100 bytes of name and body with up to 4 TTLs are two. There is
-// no hash in here: the key is compared in full whatever the hash says, and the index finds its way
-// back without one.
+// Nearly all answers are narrow: one section holds all the records, the authority section if the
+// answer is negative, each has one TTL, and no count passes 255; so where the sections end need not
+// be stored. The sum of the body (base/checksum.hpp) is there for the reply's checksum. With one A
+// record under a name of 26 octets or less the whole entry is one cache line; 100 bytes of name and
+// body with up to 4 TTLs are two. There is no hash in here: the key is compared in full whatever
+// the hash says, and the index finds its way back without one.
 //
 // Threads: written whole by the owner before the slot that names it is stored (release, in
 // BasicShard::insert); read after that slot was loaded (acquire, in lookup_burst). Immutable until
@@ -67,15 +68,14 @@ struct Entry {
   mutable std::atomic<uint8_t> visited;
   uint8_t flags;
   uint8_t name_len;
-  uint8_t ttl_cnt;
+  uint8_t record_cnt;  // of a wide entry: 0
   uint16_t body_bytes;
-  uint8_t an_cnt;
-  uint8_t ns_cnt;
+  uint16_t body_sum;  // folded
 };
 static_assert(sizeof(Entry) == 16 && alignof(Entry) == 8);
 static_assert(offsetof(Entry, visited) == 8 && offsetof(Entry, flags) == 9);
-static_assert(offsetof(Entry, name_len) == 10 && offsetof(Entry, ttl_cnt) == 11);
-static_assert(offsetof(Entry, body_bytes) == 12 && offsetof(Entry, an_cnt) == 14);
+static_assert(offsetof(Entry, name_len) == 10 && offsetof(Entry, record_cnt) == 11);
+static_assert(offsetof(Entry, body_bytes) == 12 && offsetof(Entry, body_sum) == 14);
 static_assert(std::is_standard_layout_v<Entry> && std::is_trivially_destructible_v<Entry>);
 static_assert(std::atomic<uint8_t>::is_always_lock_free && sizeof(std::atomic<uint8_t>) == 1);
 
@@ -171,9 +171,11 @@ constexpr EntryShape shape_of(bool wide, uint32_t body_bytes, uint32_t ttl_cnt,
 inline bool fits_narrow(const AnswerView& answer) noexcept {
   if (answer.directory) return false;  // so nobody takes it for an answer on a short way
   if (answer.ar_cnt != 0 || answer.ns_end != answer.body_bytes) return false;
-  if (answer.ttl_cnt > 255 || answer.an_cnt > 255 || answer.ns_cnt > 255) return false;
-  return answer.ns_cnt == 0 ? answer.an_end == answer.body_bytes
-                            : answer.an_cnt == 0 && answer.an_end == 0;
+  if (answer.ttl_cnt > 255) return false;
+  return answer.negative ? answer.ns_cnt == answer.ttl_cnt && answer.an_cnt == 0 &&
+                               answer.an_end == 0
+                         : answer.an_cnt == answer.ttl_cnt && answer.ns_cnt == 0 &&
+                               answer.an_end == answer.body_bytes;
 }
 
 inline EntryShape shape_of(const Key& key, const AnswerView& answer) noexcept {
@@ -194,7 +196,7 @@ inline bool is_directory(const Entry& entry) noexcept {
 
 inline EntryShape shape_of(const Entry& entry) noexcept {
   const bool wide = (entry.flags & kEntryWide) != 0;
-  return shape_of(wide, entry.body_bytes, wide ? wide_of(entry).ttl_cnt : entry.ttl_cnt,
+  return shape_of(wide, entry.body_bytes, wide ? wide_of(entry).ttl_cnt : entry.record_cnt,
                   kKeyHeadBytes + entry.name_len);
 }
 
@@ -206,19 +208,20 @@ inline KeyView key_of(const Entry& entry) noexcept {
 // The answer as it was inserted, pointing into the entry: valid as long as the entry is. Of a
 // narrow entry (see the picture), which most are:
 inline AnswerView narrow_view_of(const Entry& entry) noexcept {
-  const EntryShape shape = shape_of(false, entry.body_bytes, entry.ttl_cnt, 0);
+  const EntryShape shape = shape_of(false, entry.body_bytes, entry.record_cnt, 0);
+  const bool negative = (entry.flags & kEntryNegative) != 0;
   AnswerView view{};
   view.body = bytes_of(entry) + shape.body;
   view.ttl_offsets = reinterpret_cast<const uint16_t*>(bytes_of(entry) + shape.ttl_offsets);
   view.body_bytes = entry.body_bytes;
-  view.ttl_cnt = entry.ttl_cnt;
-  view.an_cnt = entry.an_cnt;
-  view.ns_cnt = entry.ns_cnt;
-  view.an_end = entry.ns_cnt == 0 ? entry.body_bytes : uint16_t{0};
+  view.ttl_cnt = entry.record_cnt;
+  view.an_cnt = negative ? uint16_t{0} : entry.record_cnt;
+  view.ns_cnt = negative ? entry.record_cnt : uint16_t{0};
+  view.an_end = negative ? uint16_t{0} : entry.body_bytes;
   view.ns_end = entry.body_bytes;
   view.rcode = entry.flags & kEntryRcodeMask;
   view.authentic_data = (entry.flags & kEntryAuthenticData) != 0;
-  view.negative = (entry.flags & kEntryNegative) != 0;
+  view.negative = negative;
   view.failure = (entry.flags & kEntryFailure) != 0;
   view.lifetime_s = lifetime_s_of(entry);
   return view;

@@ -34,10 +34,28 @@ inline bool differ16(const uint8_t* a, const uint8_t* b) noexcept {
 #endif
 }
 
+// Either pair.
+inline bool differ16(const uint8_t* a, const uint8_t* b, const uint8_t* c,
+                     const uint8_t* d) noexcept {
+#if defined(__SSE2__)
+  const auto load = [](const uint8_t* from) noexcept {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  };
+  const __m128i equal =
+      _mm_and_si128(_mm_cmpeq_epi8(load(a), load(b)), _mm_cmpeq_epi8(load(c), load(d)));
+  return _mm_movemask_epi8(equal) != 0xffff;
+#else
+  return differ16(a, b) || differ16(c, d);
+#endif
+}
+
 }  // namespace detail
 
 // `len` >= 4.
 inline bool equal_bytes(const uint8_t* a, const uint8_t* b, uint32_t len) noexcept {
+  if (len - 16 <= 16) [[likely]] {
+    return !detail::differ16(a, b, a + len - 16, b + len - 16);
+  }
   if (len >= 16) {
     for (uint32_t at = 0; at + 16 < len; at += 16) {
       if (detail::differ16(a + at, b + at)) return false;

@@ -21,7 +21,7 @@ inline const Entry* next_candidate(Lookup& lookup) noexcept {
     lookup.mask &= lookup.mask - 1;
     // Acquire: pairs with the release store of Index::publish; the entry's bytes come with it.
     const SlotWord word = lookup.bucket->slots[slot].load(std::memory_order_acquire);
-    if (slot_is_empty(word) || slot_tag(word) != lookup.place.tag) continue;
+    if (slot_is_empty(word)) continue;  // an empty slot may match; another's key does not
     const Entry* const entry = lookup.shard->entry(slot_entry_no(word));
     prefetch_entry(entry, slot_lines(word));
     return entry;
@@ -129,7 +129,7 @@ uint32_t finish_lookups(Lookup lookups[], uint32_t n, uint64_t now_ms,
 void lookup_burst(const ShardView* const shards[], const Key* const keys[], uint32_t n,
                   uint64_t now_ms, Found found[]) noexcept {
   Lookup lookups[kBurstMax];
-  for (uint32_t i = 0; i < n; ++i) begin_lookup(lookups[i], *shards[i], *keys[i]);
+  for (uint32_t i = 0; i < n; ++i) begin_lookup(lookups[i], *shards[i], *keys[i], keys[i]->hash);
   finish_lookups(lookups, n, now_ms);
   for (uint32_t i = 0; i < n; ++i) {
     const Entry* const entry = lookups[i].entry;

@@ -60,11 +60,12 @@ struct Lookup {
   bool second;    // `bucket` is the second one
 };
 
-// `shard` and `key` (its hash known) must stay until finish_lookups.
-inline void begin_lookup(Lookup& lookup, const ShardView& shard, const Key& key) noexcept {
+// `shard` and `key`, whose hash this is, must stay until finish_lookups.
+inline void begin_lookup(Lookup& lookup, const ShardView& shard, const Key& key,
+                         uint64_t hash) noexcept {
   lookup.shard = &shard;
   lookup.key = &key;
-  lookup.place = place_of(key.hash, shard.bucket_cnt());
+  lookup.place = place_of(hash, shard.bucket_cnt());
   lookup.bucket = &shard.bucket(lookup.place.bucket_idx);
   prefetch(lookup.bucket);
 }

@@ -41,7 +41,7 @@ inline constexpr std::size_t kRegionBytesMin = std::size_t{512} << 10;
 inline constexpr std::size_t kRegionBytesMax = std::size_t{1} << 38;
 inline constexpr std::size_t kRegionBytesPerBucket = 768;
 inline constexpr uint64_t kRegionMagic = 0x726873656c6c696d;  // "millshr" and a byte of 'r'
-inline constexpr uint32_t kRegionVersion = 3;
+inline constexpr uint32_t kRegionVersion = 4;
 
 inline constexpr uint32_t kPageBytes = 16384;
 inline constexpr uint32_t kEntryUnitBytes = kCacheLineBytes;

@@ -11,7 +11,7 @@
 #include <cstdint>
 
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/wire/checksum.hpp"
+#include "dataplane/base/checksum.hpp"
 #include "dataplane/wire/dns_format.hpp"
 
 namespace millrace::wire {

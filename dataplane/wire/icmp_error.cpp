@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/wire/checksum.hpp"
+#include "dataplane/base/checksum.hpp"
 #include "dataplane/wire/eth_ip_udp.hpp"
 
 namespace millrace::wire {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/wire/checksum.hpp"
+#include "dataplane/base/checksum.hpp"
 #include "dataplane/wire/eth_ip_udp.hpp"
 
 namespace millrace::wire {
@@ -304,11 +304,12 @@ void Endpoints::index() noexcept {
   plain4_cnt = 0;
   plain4[0] = {kNoTarget4, kNoService};
   plain6_cnt = 0;
-  own_filter = 0;
+  std::memset(own_filter, 0, sizeof own_filter);
   const auto add_own = [this](const abi::Address& address) noexcept {
     uint64_t words[2] = {};
     std::memcpy(words, address.bytes, address.family == 6 ? kIpv6AddressBytes : kIpv4AddressBytes);
-    own_filter |= uint64_t{1} << own_bit(words[0], words[1]);
+    const uint32_t bit = own_bit(words[0], words[1]);
+    own_filter[bit / 64] |= uint64_t{1} << bit % 64;
   };
   for (uint32_t i = 0; i < service_cnt; ++i) {
     const abi::Address& address = service[i].address;

@@ -81,15 +81,16 @@ struct Endpoints {
   }
   // False: the address (its octets as loaded; IPv4: in `high`) is none of ours.
   bool may_own(uint64_t high, uint64_t low) const noexcept {
-    return (own_filter >> own_bit(high, low) & 1) != 0;
+    const uint32_t bit = own_bit(high, low);
+    return (own_filter[bit / 64] >> bit % 64 & 1) != 0;
   }
 
   static uint32_t own_bit(uint64_t high, uint64_t low) noexcept {
-    return static_cast<uint32_t>((high ^ (low << 1)) * 0x9e37'79b9'7f4a'7c15u >> 58);
+    return static_cast<uint32_t>((high ^ (low << 1)) * 0x9e37'79b9'7f4a'7c15u >> 54);
   }
   uint32_t plain4_cnt = 0;
   uint32_t plain6_cnt = 0;
-  uint64_t own_filter = 0;  // bit own_bit() of each address of ours
+  uint64_t own_filter[16] = {};  // bit own_bit() of each address of ours
   Plain4 plain4[abi::kBindsMax] = {{kNoTarget4, kNoService}};
   Plain6 plain6[abi::kBindsMax];
   uint32_t vlan[abi::kVlanWords] = {};  // whose tagged frames are taken; as in the config image

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/wire/checksum.hpp"
+#include "dataplane/base/checksum.hpp"
 #include "dataplane/wire/dns_format.hpp"
 #include "dataplane/wire/edns.hpp"
 

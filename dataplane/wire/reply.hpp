@@ -21,7 +21,7 @@
 
 #include "dataplane/base/answer_view.hpp"
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/wire/checksum.hpp"
+#include "dataplane/base/checksum.hpp"
 #include "dataplane/wire/query.hpp"
 
 namespace millrace::wire {

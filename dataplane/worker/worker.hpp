@@ -136,7 +136,9 @@ class Worker {
   // Queries of one burst between the stages.
   struct Burst {
     uint32_t cnt = 0;
-    uint32_t short_cnt = 0;   // the first ones, whose answer may go the short way
+    uint32_t plain_cnt = 0;   // the first ones; of their queries only packet and pool are known
+    uint32_t other_cnt = 0;
+    Frame* other[kBurstMax];  // not in the burst, and not looked into yet
     Frame* frame[kBurstMax];  // in StepIo::rx
     wire::Query query[kBurstMax];
     cache::Lookup lookup[kBurstMax];
@@ -147,7 +149,10 @@ class Worker {
   void load_snapshots() noexcept;
   void keep_former(uint32_t next_give_up_ms) noexcept;
   void receive(StepIo& io) noexcept;
-  void begin_lookup(Frame& frame) noexcept;
+  void begin_lookup(Frame& frame, uint32_t slot) noexcept;
+  void finish_burst(StepIo& io) noexcept;
+  bool finish_query(const Frame& frame, uint32_t i) noexcept;
+  void take_others(StepIo& io) noexcept;
   void take_other(StepIo& io, Frame& frame) noexcept;
   bool take_late(StepIo& io, const Frame& frame, abi::Outcome outcome,
                  wire::Packet& packet) noexcept;
@@ -169,6 +174,7 @@ class Worker {
   abi::Outcome from_upstream(StepIo& io, const Frame& frame, const wire::Packet& packet,
                              ring::ItemKind kind) noexcept;
   void answer(StepIo& io) noexcept;
+  void answer_with_care(StepIo& io, uint32_t i) noexcept;
   void answer_at_length(StepIo& io, Frame& frame, const wire::Query& query,
                         const cache::Entry& entry) noexcept;
   void miss(StepIo& io, uint32_t i) noexcept;

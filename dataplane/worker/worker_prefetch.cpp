@@ -16,6 +16,7 @@ void Worker::refresh_ageing(StepIo& io, uint32_t ageing) noexcept {
   for (; ageing != 0; ageing &= ageing - 1) {
     const auto i = static_cast<uint32_t>(std::countr_zero(ageing));
     const cache::Entry& entry = *burst.lookup[i].entry;
+    if (i < burst.plain_cnt) finish_query(*burst.frame[i], i);
     SubnetAsker asker;
     if (cache::is_directory(entry) || !read_asker(*burst.frame[i], burst.query[i], asker)) continue;
     judge_refresh(io, entry, burst.query[i], burst.key[i].hash, asker.asked);

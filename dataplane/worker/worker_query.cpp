@@ -5,7 +5,7 @@
 #include "dataplane/base/check.hpp"
 #include "dataplane/base/prefetch.hpp"
 #include "dataplane/wire/plain_query.hpp"
-#include "dataplane/wire/plain_reply.hpp"
+#include "dataplane/worker/plain_reply.hpp"
 #include "dataplane/worker/worker.hpp"
 
 namespace millrace::dp {
@@ -29,11 +29,8 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   load_snapshots();
   uint32_t work = io.rx_cnt;
   receive(io);
-  if (sorts_) judge(io);
-  const uint32_t ageing =
-      cache::finish_lookups(burst_->lookup, burst_->cnt, now_ms_, ageing_ms_per_s_);
-  if (ageing != 0) [[unlikely]] refresh_ageing(io, ageing);
-  answer(io);
+  finish_burst(io);
+  if (burst_->other_cnt != 0) [[unlikely]] take_others(io);
   work += drain_rings(io);
   work += run_deadlines(io);
   upkeep(io);
@@ -76,14 +73,14 @@ void Worker::keep_former(uint32_t next_give_up_ms) noexcept {
   former_.keep(settings_, now_ns_, now_ns_ + uint64_t{longest_ms} * 1'000'000);
 }
 
-// The query and key of the next slot are complete.
-[[gnu::always_inline]] inline void Worker::begin_lookup(Frame& frame) noexcept {
+// The key in this slot of the burst is complete.
+[[gnu::always_inline]] inline void Worker::begin_lookup(Frame& frame, uint32_t slot) noexcept {
   Burst& burst = *burst_;
-  const uint32_t slot = burst.cnt++;
   Key& key = burst.key[slot];
-  key.hash = hash_key(*to_.secret, key);
+  const uint64_t hash = hash_key(*to_.secret, key);
+  key.hash = hash;
   burst.frame[slot] = &frame;
-  cache::begin_lookup(burst.lookup[slot], *to_.shards[shard_of(key.hash)], key);
+  cache::begin_lookup(burst.lookup[slot], *to_.shards[shard_of(hash)], key, hash);
 }
 
 void Worker::receive(StepIo& io) noexcept {
@@ -97,40 +94,62 @@ void Worker::receive(StepIo& io) noexcept {
   counters_.rx_packets += cnt;
 
   // Two passes, each short enough to keep what it works on in registers.
+  Burst& burst = *burst_;
   uint64_t bytes = 0;
-  Frame* frames[kBurstMax];
-  wire::Packet packets[kBurstMax];
-  Frame* others[kBurstMax];
-  uint32_t frame_cnt = 0;
-  uint32_t other_cnt = 0;
+  uint32_t packet_cnt = 0;
   const wire::Endpoints& endpoints = settings_.endpoints();
   for (uint32_t i = 0; i < cnt; ++i) {
     Frame& frame = io.rx[i];
     bytes += frame.len;
-    if (wire::plain_packet(frame, endpoints, packets[frame_cnt])) [[likely]] {
-      frames[frame_cnt++] = &frame;
+    if (wire::plain_packet(frame, endpoints, burst.query[packet_cnt].packet)) [[likely]] {
+      burst.frame[packet_cnt++] = &frame;
     } else {
-      others[other_cnt++] = &frame;
+      burst.other[burst.other_cnt++] = &frame;
     }
   }
   counters_.count(Event::rx_bytes, bytes);
-  for (uint32_t i = 0; i < frame_cnt; ++i) {
-    Frame& frame = *frames[i];
-    const wire::Packet& packet = packets[i];
-    const wire::Endpoints::Service& service = endpoints.service[packet.service];
-    const uint32_t slot = burst_->cnt;
-    wire::Query& query = burst_->query[slot];
-    if (wire::plain_query(frame.data + packet.dns_off, packet.dns_len, service.packet_cache, query,
-                          burst_->key[slot])) [[likely]] {
-      query.packet = packet;
-      query.pool = service.pool;
-      begin_lookup(frame);
-    } else {
-      others[other_cnt++] = &frame;
+  uint32_t slot = 0;
+  for (uint32_t i = 0; i < packet_cnt; ++i) {
+    Frame& frame = *burst.frame[i];
+    wire::Query& query = burst.query[slot];
+    if (slot != i) [[unlikely]] query.packet = burst.query[i].packet;
+    const wire::Endpoints::Service& service = endpoints.service[query.packet.service];
+    query.pool = service.pool;
+    Key& key = burst.key[slot];
+    if (!wire::plain_query(frame, query.packet, service.packet_cache, key) ||
+        (sorts_ && !finish_query(frame, slot))) [[unlikely]] {
+      burst.other[burst.other_cnt++] = &frame;
+      continue;
     }
+    begin_lookup(frame, slot++);
   }
-  burst_->short_cnt = burst_->cnt;
-  for (uint32_t i = 0; i < other_cnt; ++i) take_other(io, *others[i]);
+  burst.cnt = burst.plain_cnt = slot;
+}
+
+// Rules, lookups, answers.
+void Worker::finish_burst(StepIo& io) noexcept {
+  if (sorts_) judge(io);
+  const uint32_t ageing =
+      cache::finish_lookups(burst_->lookup, burst_->cnt, now_ms_, ageing_ms_per_s_);
+  if (ageing != 0) [[unlikely]] refresh_ageing(io, ageing);
+  answer(io);
+}
+
+// Fills the plain query in this slot of the burst. False: it is not plain after all; never for a
+// hit.
+[[gnu::noinline]] bool Worker::finish_query(const Frame& frame, uint32_t i) noexcept {
+  wire::Query& query = burst_->query[i];
+  return wire::finish_plain(frame.data + query.packet.dns_off, query.packet.dns_len,
+                            burst_->key[i], query);
+}
+
+// What is not plain, as a burst of its own.
+void Worker::take_others(StepIo& io) noexcept {
+  Burst& burst = *burst_;
+  const uint32_t cnt = burst.other_cnt;
+  burst.cnt = burst.plain_cnt = burst.other_cnt = 0;
+  for (uint32_t i = 0; i < cnt; ++i) take_other(io, *burst.other[i]);
+  finish_burst(io);
 }
 
 // Whatever does not look like a plain query at first sight.
@@ -185,10 +204,7 @@ void Worker::take_query(StepIo& io, Frame& frame) noexcept {
     return;
   }
   key.bytes[3] = service.packet_cache;
-  begin_lookup(frame);
-  // What does not differ from a plain query in anything that its reply depends on.
-  const bool is_short = query.options_at == 0 && wire::has_plain_headers(query.packet);
-  if (is_short && burst_->short_cnt + 1 == burst_->cnt) ++burst_->short_cnt;
+  begin_lookup(frame, burst_->cnt++);
 }
 
 // A query that is not looked up.
@@ -251,9 +267,9 @@ void Worker::judge(StepIo& io) noexcept {
   const bool ruled = policy_.active();
   const bool limited = response_limit_.active();
   if (ruled) count_flows(policy_.judge(burst.frame, burst.query, cnt, now_ms_, verdicts), cnt);
-  const uint32_t short_cnt = burst.short_cnt;
+  const uint32_t plain_cnt = burst.plain_cnt;
   burst.cnt = 0;
-  burst.short_cnt = 0;
+  burst.plain_cnt = 0;
   for (uint32_t i = 0; i < cnt; ++i) {
     Frame& frame = *burst.frame[i];
     wire::Query& query = burst.query[i];
@@ -265,7 +281,7 @@ void Worker::judge(StepIo& io) noexcept {
       continue;
     }
     redirect(query, burst.key[i]);
-    if (i < short_cnt) ++burst.short_cnt;
+    if (i < plain_cnt) ++burst.plain_cnt;
     const uint8_t packet_cache = settings_.cache_idx_of_pool(query.pool);
     if (burst.cnt == i && burst.key[i].bytes[3] == packet_cache) {
       ++burst.cnt;
@@ -276,7 +292,7 @@ void Worker::judge(StepIo& io) noexcept {
       burst.key[burst.cnt] = burst.key[i];
     }
     burst.key[burst.cnt].bytes[3] = packet_cache;
-    begin_lookup(frame);
+    begin_lookup(frame, burst.cnt++);
   }
 }
 
@@ -329,30 +345,44 @@ void Worker::take_upstream(StepIo& io, const Frame& frame, const wire::Packet& p
 
 void Worker::answer(StepIo& io) noexcept {
   Burst& burst = *burst_;
-  const wire::ReplyLimits limits{.udp_bytes_max = settings_.service().edns_udp_bytes, .room = 0};
-  for (uint32_t i = 0; i < burst.cnt; ++i) {
+  const uint32_t udp_bytes_max = settings_.service().edns_udp_bytes;
+  const uint32_t cnt = burst.cnt;
+  const uint32_t plain_cnt = burst.plain_cnt;
+  for (uint32_t i = 0; i < cnt; ++i) {
     const cache::Entry* const entry = burst.lookup[i].entry;
-    if (entry == nullptr) {
-      miss(io, i);
-      continue;
-    }
-    Frame& frame = *burst.frame[i];
-    const wire::Query& query = burst.query[i];
-    cache::touch(*entry);
     constexpr uint8_t kNotPlain = cache::kEntryWide | cache::kEntryFailure;
-    uint16_t len = 0;
-    if (i < burst.short_cnt && (entry->flags & kNotPlain) == 0) [[likely]] {
-      len = wire::plain_reply(frame, query, cache::narrow_view_of(*entry),
-                              cache::age_s_of(*entry, now_ms_), limits);
+    if (entry != nullptr && i < plain_cnt && (entry->flags & kNotPlain) == 0) [[likely]] {
+      cache::touch(*entry);
+      const Frame& frame = *burst.frame[i];
+      const wire::Packet& packet = burst.query[i].packet;
+      const uint32_t age_s = cache::age_s_of(*entry, now_ms_);
+      const uint16_t len =
+          packet.v6 ? plain_reply<true>(frame, packet.dns_len, *entry, age_s, udp_bytes_max)
+                    : plain_reply<false>(frame, packet.dns_len, *entry, age_s, udp_bytes_max);
+      if (len != 0) [[likely]] {
+        counters_.count(Outcome::hit);
+        send(io, frame, len);
+        continue;
+      }
     }
-    if (len != 0) [[likely]] {
-      counters_.count(Outcome::hit);
-      send(io, frame, len);
-    } else if (cache::is_directory(*entry) || has_subnet_options(query)) {
-      hit_by_subnet(io, i);
-    } else {
-      answer_at_length(io, frame, query, *entry);
-    }
+    answer_with_care(io, i);
+  }
+}
+
+// A miss, and a hit that the short way has declined.
+[[gnu::noinline]] void Worker::answer_with_care(StepIo& io, uint32_t i) noexcept {
+  Burst& burst = *burst_;
+  Frame& frame = *burst.frame[i];
+  const wire::Query& query = burst.query[i];
+  const cache::Entry* const entry = burst.lookup[i].entry;
+  if (i < burst.plain_cnt && !finish_query(frame, i)) {
+    burst.other[burst.other_cnt++] = &frame;
+  } else if (entry == nullptr) {
+    miss(io, i);
+  } else if (cache::touch(*entry); cache::is_directory(*entry) || has_subnet_options(query)) {
+    hit_by_subnet(io, i);
+  } else {
+    answer_at_length(io, frame, query, *entry);
   }
 }
 

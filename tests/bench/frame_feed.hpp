@@ -18,11 +18,11 @@ namespace millrace::test {
 class FrameFeed {
  public:
   explicit FrameFeed(const Traffic& traffic)
-      : io_(new dp::StepIo), memory_(std::size_t{kFrames} * kRoom) {
+      : io_(new dp::StepIo), memory_(std::size_t{kFrames} * kSpacing) {
     for (uint32_t i = 0; i < traffic.packet_cnt(); ++i)
       queries_.push_back(traffic.frame(i));
     for (uint32_t i = 0; i < kFrames; ++i)
-      free_.push_back(memory_.data() + i * kRoom);
+      free_.push_back(memory_.data() + i * kSpacing);
     while (io_->stock_cnt < dp::kStockNeed)
       io_->stock[io_->stock_cnt++] = take(Bytes{});
   }
@@ -51,6 +51,9 @@ class FrameFeed {
  private:
   static constexpr uint32_t kFrames = 512;
   static constexpr std::size_t kRoom = 2048;
+  // As far apart as a driver's buffers, which have a header each: at a power of two they would
+  // fall into few sets of the first-level cache.
+  static constexpr std::size_t kSpacing = kRoom + 5 * 64;
 
   Frame take(const Bytes& bytes) {
     MR_CHECK(!free_.empty());

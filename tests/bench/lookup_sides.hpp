@@ -43,7 +43,7 @@ class OurBurst {
     for (uint32_t i = 0; i < kBurstMax; ++i) {
       Key& key = keys_[i];
       if constexpr (kWay.hash) world_.complete_key(key);
-      cache::begin_lookup(lookups_[i], world_.shard_of(key.hash), key);
+      cache::begin_lookup(lookups_[i], world_.shard_of(key.hash), key, key.hash);
       if constexpr (kWay.single) cache::finish_lookups(lookups_ + i, 1, kNowMs);
     }
     if constexpr (!kWay.single) cache::finish_lookups(lookups_, kBurstMax, kNowMs);

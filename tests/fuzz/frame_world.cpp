@@ -2,7 +2,7 @@
 #include "tests/fuzz/frame_world.hpp"
 
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/wire/checksum.hpp"
+#include "dataplane/base/checksum.hpp"
 #include "tests/fuzz/stream_oracle.hpp"
 
 #include <cstring>
@@ -29,7 +29,7 @@ slow::TcpUpstreams::Dial dial_of(Choices& from) {
 }
 
 void store_sum(uint8_t* at, uint64_t sum) {
-  const auto checksum = static_cast<uint16_t>(~wire::sum_fold(sum));
+  const auto checksum = static_cast<uint16_t>(~sum_fold(sum));
   std::memcpy(at, &checksum, sizeof checksum);
 }
 
@@ -45,16 +45,16 @@ bool mend_sums(Bytes& frame) {
   if (head_bytes < 20 || head_bytes + 8 > room) return false;
   if (!v6) {
     ip[10] = ip[11] = 0;
-    store_sum(ip + 10, wire::sum_bytes(ip, static_cast<uint32_t>(head_bytes)));
+    store_sum(ip + 10, sum_bytes(ip, static_cast<uint32_t>(head_bytes)));
   }
   uint8_t* const udp = ip + head_bytes;
   const uint32_t udp_bytes = load_be16(udp + 4);
   if (udp_bytes < 8 || head_bytes + udp_bytes > room) return true;
   udp[6] = udp[7] = 0;
-  uint64_t sum = wire::sum_bytes(ip + (v6 ? 8 : 12), v6 ? 32 : 8);
+  uint64_t sum = sum_bytes(ip + (v6 ? 8 : 12), v6 ? 32 : 8);
   const uint8_t pseudo[4] = {0, 17, udp[4], udp[5]};
-  sum = wire::sum_add(sum, wire::sum_bytes(pseudo, sizeof pseudo));
-  store_sum(udp + 6, wire::sum_add(sum, wire::sum_bytes(udp, udp_bytes)));
+  sum = sum_add(sum, sum_bytes(pseudo, sizeof pseudo));
+  store_sum(udp + 6, sum_add(sum, sum_bytes(udp, udp_bytes)));
   return true;
 }
 

@@ -2,19 +2,22 @@
 #include "tests/fuzz/oracles.hpp"
 
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/wire/checksum.hpp"
+#include "dataplane/base/cache_line.hpp"
+#include "dataplane/base/check.hpp"
+#include "dataplane/base/checksum.hpp"
 #include "dataplane/wire/edns.hpp"
 #include "dataplane/wire/packet.hpp"
 #include "dataplane/wire/plain_query.hpp"
-#include "dataplane/wire/plain_reply.hpp"
 #include "dataplane/wire/query.hpp"
 #include "dataplane/wire/reply.hpp"
 #include "dataplane/wire/subnet.hpp"
 #include "dataplane/wire/upstream.hpp"
+#include "dataplane/worker/plain_reply.hpp"
 #include "tests/support/packet_builder.hpp"
 #include "tests/support/packet_reader.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -68,7 +71,7 @@ std::string check_key(const Bytes& query, const Key& key) {
 }
 
 bool sum_agrees(const wire::Reply& reply, const uint8_t* msg) {
-  return wire::sum_fold(reply.sum) == wire::sum_fold(wire::sum_bytes(msg, reply.len));
+  return sum_fold(reply.sum) == sum_fold(sum_bytes(msg, reply.len));
 }
 
 std::string check_reply(const Bytes& query, const Bytes& reply, std::size_t bytes_max) {
@@ -212,41 +215,64 @@ std::string check_view(const AnswerView& view, const Bytes& query,
   return check_levels(*read, limits);
 }
 
-// Answers of several shapes for the short way of writing a reply: an odd body, a long one, one with
-// an authority section, one that fits into no reply.
+// Answers of several shapes for the short way of writing a reply: none, an odd body, a long one,
+// one with an authority section, one that fits into no reply.
 struct ReplyCase {
   uint16_t body_bytes;
-  uint16_t ttl_cnt;
-  uint16_t an_cnt;
-  uint16_t ns_cnt;
+  uint16_t record_cnt;
+  bool negative;
   uint32_t age_s;
   uint16_t udp_bytes_max;
 };
-constexpr ReplyCase kReplyCases[] = {{16, 1, 1, 0, 0, 1232},   {16, 1, 1, 0, 7, 1232},
-                                     {37, 2, 0, 1, 299, 1232}, {64, 3, 2, 1, 100000, 512},
-                                     {333, 9, 9, 0, 1, 1232},  {1000, 4, 4, 0, 5, 1232},
-                                     {1200, 4, 4, 0, 5, 1232}};
+constexpr ReplyCase kReplyCases[] = {
+    {16, 1, false, 0, 1232},  {16, 1, false, 7, 1232}, {28, 1, false, 3, 1232},
+    {0, 0, true, 9, 1232},    {37, 2, true, 299, 512}, {32, 2, false, 100000, 512},
+    {33, 2, false, 50, 1232}, {64, 3, false, 1, 1232}, {333, 9, false, 1, 1232},
+    {1000, 4, false, 5, 1232}, {1200, 4, false, 5, 1232}};
 
-std::string check_plain_reply(const Bytes& bytes, const wire::Query& query,
-                              const ReplyCase& shape) {
-  Bytes body(shape.body_bytes);
-  for (std::size_t i = 0; i < body.size(); ++i) body[i] = static_cast<uint8_t>(i * 37 + 1);
-  std::vector<uint16_t> ttl_offsets;
-  for (uint16_t i = 0; i < shape.ttl_cnt; ++i) {
-    const uint32_t at = static_cast<uint32_t>(i) * (shape.body_bytes - 4u) / shape.ttl_cnt;
-    ttl_offsets.push_back(static_cast<uint16_t>(at));
-    body[at] = body[at + 1] = 0;
+// A narrow entry as the cache would hold it, in memory of its lines and no more.
+class StoredAnswer {
+ public:
+  StoredAnswer(const Key& key, const ReplyCase& shape) {
+    Bytes body(shape.body_bytes);
+    for (std::size_t i = 0; i < body.size(); ++i) body[i] = static_cast<uint8_t>(i * 37 + 1);
+    std::vector<uint16_t> ttl_offsets;
+    for (uint16_t i = 0; i < shape.record_cnt; ++i) {
+      const uint32_t at = static_cast<uint32_t>(i) * (shape.body_bytes - 4u) / shape.record_cnt;
+      ttl_offsets.push_back(static_cast<uint16_t>(at));
+      body[at] = body[at + 1] = 0;
+    }
+    AnswerView view{};
+    view.body = body.data();
+    view.ttl_offsets = ttl_offsets.data();
+    view.body_bytes = view.ns_end = shape.body_bytes;
+    view.ttl_cnt = shape.record_cnt;
+    view.negative = shape.negative;
+    (shape.negative ? view.ns_cnt : view.an_cnt) = shape.record_cnt;
+    view.an_end = shape.negative ? uint16_t{0} : shape.body_bytes;
+    view.rcode = shape.negative ? 3 : 0;
+    view.authentic_data = shape.age_s != 7;
+    view.lifetime_s = 300;
+    const cache::EntryShape entry_shape = cache::shape_of(key, view);
+    MR_CHECK(!entry_shape.wide);
+    memory_.reset(static_cast<uint8_t*>(
+        std::aligned_alloc(kCacheLineBytes, (entry_shape.bytes + 63u) & ~63u)));
+    entry_ = cache::write_entry(memory_.get(), entry_shape, key, view, 0);
   }
-  const ExactCopy exact_body(body);
-  AnswerView view{};
-  view.body = exact_body.data();
-  view.ttl_offsets = ttl_offsets.data();
-  view.body_bytes = view.ns_end = shape.body_bytes;
-  view.ttl_cnt = shape.ttl_cnt;
-  view.an_cnt = shape.an_cnt;
-  view.ns_cnt = shape.ns_cnt;
-  view.an_end = shape.ns_cnt == 0 ? view.body_bytes : uint16_t{0};
-  view.authentic_data = shape.age_s != 7;
+
+  const cache::Entry& entry() const { return *entry_; }
+
+ private:
+  struct Free {
+    void operator()(uint8_t* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<uint8_t, Free> memory_;
+  const cache::Entry* entry_;
+};
+
+std::string check_plain_reply(const Bytes& bytes, const wire::Query& query, const Key& key,
+                              const ReplyCase& shape) {
+  const StoredAnswer stored(key, shape);
   Bytes room = bytes;
   room.resize(bytes.size() + (shape.body_bytes == 1000 ? 400 : kRoom));
   const ExactCopy short_copy(room);
@@ -257,14 +283,17 @@ std::string check_plain_reply(const Bytes& bytes, const wire::Query& query,
   by_short.room = short_copy.len();
   Frame by_long = by_short;
   by_long.data = long_copy.data();
-  wire::ReplyLimits limits{.udp_bytes_max = shape.udp_bytes_max, .room = 0};
-  const uint16_t plain_len = wire::plain_reply(by_short, query, view, shape.age_s, limits);
+  const auto reply_by = query.packet.v6 ? dp::plain_reply<true> : dp::plain_reply<false>;
+  const uint16_t plain_len = reply_by(by_short, query.packet.dns_len, stored.entry(), shape.age_s,
+                                      shape.udp_bytes_max);
   if (plain_len == 0) {
     return Bytes(by_short.data, by_short.data + room.size()) == room ? "" : "declined too late";
   }
-  limits.room = static_cast<uint16_t>(by_long.room - query.packet.dns_off);
-  const wire::Reply reply = wire::write_reply(by_long.data + query.packet.dns_off, query, view,
-                                              shape.age_s, limits);
+  const wire::ReplyLimits limits{
+      .udp_bytes_max = shape.udp_bytes_max,
+      .room = static_cast<uint16_t>(by_long.room - query.packet.dns_off)};
+  const wire::Reply reply = wire::write_reply(by_long.data + query.packet.dns_off, query,
+                                              cache::view_of(stored.entry()), shape.age_s, limits);
   if (reply.len == 0 || reply.truncated ||
       !wire::turn_around(by_long, query.packet, reply.len, reply.sum)) {
     return "the short way fits where the long one does not";
@@ -276,29 +305,52 @@ std::string check_plain_reply(const Bytes& bytes, const wire::Query& query,
   return "";
 }
 
-// The short way to a key declines or agrees, whatever lies behind the frame.
+// A run of labels that ends with the root where the octets end.
+bool is_name(const uint8_t* octets, std::size_t bytes) {
+  std::size_t at = 0;
+  while (at < bytes && octets[at] != 0) {
+    if (octets[at] > 63) return false;
+    at += 1u + octets[at];
+  }
+  return at + 1 == bytes;
+}
+
+// The short way to a key declines or agrees, whatever lies behind the frame; and a guess that was
+// wrong makes a key that no query has.
 std::string check_plain(const Bytes& bytes, const wire::Endpoints& endpoints, uint8_t behind) {
   Bytes padded = bytes;
   padded.resize(bytes.size() + 400, behind);
   const ExactCopy copy(padded);
+  const ExactCopy untouched(padded);
   Frame frame{};
   frame.data = copy.data();
   frame.len = static_cast<uint16_t>(bytes.size());
   frame.room = copy.len();
   wire::Packet by_short{};
   if (!wire::plain_packet(frame, endpoints, by_short)) return "";
+  Key short_key;
+  if (!wire::plain_query(frame, by_short, 5, short_key)) return "";
+  const uint8_t* msg = frame.data + by_short.dns_off;
+  if (std::memcmp(copy.data(), untouched.data(), by_short.dns_off + by_short.dns_len) != 0) {
+    return "the packet was written to";
+  }
+  frame.data = untouched.data();
   wire::Packet by_long{};
   if (wire::classify(frame, endpoints, by_long).kind != wire::Kind::query) {
     return "plain, but no query";
   }
   if (std::memcmp(&by_short, &by_long, sizeof by_short) != 0) return "plain, but another packet";
+  if ((msg[2] & 0x80) != 0) return "plain, but a response";
   wire::Query short_query{};
   wire::Query long_query{};
-  Key short_key;
   Key long_key;
-  const uint8_t* msg = frame.data + by_short.dns_off;
-  if (!wire::plain_query(msg, by_short.dns_len, 5, short_query, short_key)) return "";
-  if (wire::parse_query(msg, by_short.dns_len, long_query, long_key) != kGoOn) {
+  const bool is_right = wire::finish_plain(msg, by_short.dns_len, short_key, short_query);
+  if (is_right != is_name(short_key.bytes + kKeyHeadBytes, short_key.len - kKeyHeadBytes)) {
+    return is_right ? "took a guess that was wrong" : "declined a guess that was right";
+  }
+  if (!is_right) return "";
+  if (wire::parse_query(untouched.data() + by_short.dns_off, by_short.dns_len, long_query,
+                        long_key) != kGoOn) {
     return "plain, but not in order";
   }
   long_key.bytes[3] = 5;
@@ -310,7 +362,7 @@ std::string check_plain(const Bytes& bytes, const wire::Endpoints& endpoints, ui
   }
   short_query.packet = by_short;
   for (const ReplyCase& shape : kReplyCases) {
-    const std::string wrong = check_plain_reply(bytes, short_query, shape);
+    const std::string wrong = check_plain_reply(bytes, short_query, short_key, shape);
     if (!wrong.empty()) return wrong;
   }
   return "";
@@ -442,7 +494,7 @@ std::string check_frame(const uint8_t* data, std::size_t size) {
   if (std::size_t{packet.dns_off} + packet.dns_len > size) return "payload outside the frame";
   const abi::Address client = wire::source_of(frame, packet);
   const abi::Address service = wire::destination_of(frame, packet);
-  const uint64_t sum = wire::sum_bytes(frame.data + packet.dns_off, packet.dns_len);
+  const uint64_t sum = sum_bytes(frame.data + packet.dns_off, packet.dns_len);
   if (!wire::turn_around(frame, packet, packet.dns_len, sum)) return "no room for an equal reply";
   std::string why;
   const auto reply = read_frame(Bytes(frame.data, frame.data + frame.len), &why);

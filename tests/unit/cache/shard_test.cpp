@@ -183,7 +183,7 @@ TYPED_TEST(ShardTest, ALookupTellsWhichHitsAreNearTheirEnd) {
   const auto ageing = [&](uint64_t now_ms, uint32_t ms_per_s) {
     Lookup lookups[3];
     for (uint32_t i = 0; i < 3; ++i)
-      begin_lookup(lookups[i], this->shard_, keys[i]);
+      begin_lookup(lookups[i], this->shard_, keys[i], keys[i].hash);
     const uint32_t bits = finish_lookups(lookups, 3, now_ms, ms_per_s);
     EXPECT_EQ(lookups[0].entry != nullptr, now_ms < 105'000);
     EXPECT_NE(lookups[1].entry, nullptr);

@@ -347,7 +347,7 @@ std::optional<ReadFrame> turned(const FrameBuilder& builder, const Bytes& reply,
   EXPECT_EQ(wire::classify(frame, endpoints(), packet).kind, Kind::query);
   std::copy(reply.begin(), reply.end(), frame.data + packet.dns_off);
   const auto reply_bytes = static_cast<uint16_t>(reply.size());
-  const uint64_t sum = wire::sum_bytes(reply.data(), reply_bytes);
+  const uint64_t sum = sum_bytes(reply.data(), reply_bytes);
   if (!wire::turn_around(frame, packet, reply_bytes, sum)) return std::nullopt;
   std::string why;
   auto read = read_frame(Bytes(frame.data, frame.data + frame.len), &why);
@@ -408,7 +408,7 @@ TEST(TurnAround, A93_a_sum_of_zero_is_sent_as_ones) {
     const Packet packet{.dns_off = 42, .dns_len = 2, .l3_off = 14, .l4_off = 34, .v6 = false,
                         .service = 0};
     store_be16(copy.data() + 42, static_cast<uint16_t>(value));
-    ASSERT_TRUE(wire::turn_around(frame, packet, 2, wire::sum_bytes(copy.data() + 42, 2)));
+    ASSERT_TRUE(wire::turn_around(frame, packet, 2, sum_bytes(copy.data() + 42, 2)));
     const uint16_t checksum = load_be16(copy.data() + 40);
     ASSERT_NE(checksum, 0) << value;
     if (checksum == 0xffff) {

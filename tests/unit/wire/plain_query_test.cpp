@@ -32,7 +32,7 @@ DnsBuilder ask(const char* name, uint16_t type) {
 
 bool is_plain(const Bytes& bytes, uint16_t room_behind = 400) {
   Bytes padded = bytes;
-  padded.resize(bytes.size() + room_behind);
+  padded.resize(bytes.size() + room_behind, 0xa5);
   const ExactCopy copy(padded);
   Frame frame{};
   frame.data = copy.data();
@@ -42,8 +42,8 @@ bool is_plain(const Bytes& bytes, uint16_t room_behind = 400) {
   wire::Packet packet{};
   wire::Query query{};
   Key key;
-  return wire::plain_packet(frame, ours, packet) &&
-         wire::plain_query(frame.data + packet.dns_off, packet.dns_len, 0, query, key);
+  return wire::plain_packet(frame, ours, packet) && wire::plain_query(frame, packet, 0, key) &&
+         wire::finish_plain(frame.data + packet.dns_off, packet.dns_len, key, query);
 }
 
 const Bytes kUsual = ask("www.example.com", kTypeA).build();
@@ -53,9 +53,16 @@ TEST(PlainQuery, is_what_clients_send) {
     EXPECT_TRUE(is_plain(frame_of(ask("www.Example.com", type).build()).build())) << type;
     EXPECT_TRUE(is_plain(frame_of(ask("www.Example.com", type).opt().build()).build())) << type;
   }
-  EXPECT_TRUE(is_plain(frame_of(kUsual).udp_checksum(0).build()));
   EXPECT_TRUE(is_plain(
       FrameBuilder().from("fd00:18::9", 40000).to("fd00:18::53", 5353).payload(kUsual).build()));
+}
+
+TEST(PlainQuery, may_be_of_any_length) {
+  for (std::size_t length = 2; length < 64; ++length) {
+    const DnsBuilder query = ask(std::string(length, 'x').c_str(), kTypeA);
+    EXPECT_TRUE(is_plain(frame_of(query.build()).build())) << length;
+    EXPECT_TRUE(is_plain(frame_of(DnsBuilder(query).opt().build()).build())) << length;
+  }
 }
 
 TEST(PlainQuery, may_be_longer_than_a_vector) {
@@ -74,6 +81,7 @@ TEST(PlainQuery, is_not_what_needs_a_second_look) {
   EXPECT_FALSE(is_plain(frame_of(kUsual).from("127.0.0.1", 40000).build()));
   EXPECT_FALSE(is_plain(frame_of(kUsual).from("198.18.0.9", 53).build()));
   EXPECT_FALSE(is_plain(frame_of(kUsual).udp_checksum(1).build()));
+  EXPECT_FALSE(is_plain(frame_of(kUsual).udp_checksum(0).build())) << "none";
   EXPECT_FALSE(is_plain(frame_of(DnsBuilder().question(Name("a.example"), kTypeA).build()).build()))
       << "RD=0";
   EXPECT_FALSE(is_plain(frame_of(ask("a.example", 252).build()).build())) << "AXFR";

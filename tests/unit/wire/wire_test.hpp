@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "dataplane/base/byte_order.hpp"
-#include "dataplane/wire/checksum.hpp"
+#include "dataplane/base/checksum.hpp"
 #include "dataplane/wire/packet.hpp"
 #include "dataplane/wire/query.hpp"
 #include "dataplane/wire/reply.hpp"
@@ -73,8 +73,8 @@ Written write_over(const Bytes& query, uint16_t room, Write&& write) {
   Written written;
   written.reply = write(block.get());
   written.bytes.assign(block.get(), block.get() + written.reply.len);
-  EXPECT_EQ(wire::sum_fold(written.reply.sum),
-            wire::sum_fold(wire::sum_bytes(block.get(), written.reply.len)));
+  EXPECT_EQ(sum_fold(written.reply.sum),
+            sum_fold(sum_bytes(block.get(), written.reply.len)));
   written.message = read_message(written.bytes);
   return written;
 }

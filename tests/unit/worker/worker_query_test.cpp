@@ -68,6 +68,47 @@ TEST(WorkerQuery, NothingIsServedPastItsTime) {
   rig.only_asked();
 }
 
+// Three messages whose question seems to reach to their end, and one of them is right.
+TEST(WorkerQuery, AGuessAtTheEndOfTheNameThatWasWrongCostsNobodyAnything) {
+  Rig rig;
+  prime(rig, "www.example");
+  const Bytes usual = rig.query("www.example").build();
+  Bytes longer = usual;
+  longer.insert(longer.end(), {3, 'c', 'o', 'm', 0, 0, 1, 0, 1});
+  Bytes broken = usual;
+  broken[16] = 0x47;  // the second label's length
+  uint16_t port = 4001;
+  for (const Bytes& message : {longer, usual, broken, longer}) {
+    rig.arrive(
+        FrameBuilder().from("198.18.0.9", port++).to(kServiceV4, 53).payload(message).build());
+  }
+  rig.step();
+  ASSERT_EQ(rig.replies().size(), 4u);
+  for (const Out& reply : rig.replies()) {
+    const bool is_broken = reply.frame.target.port_be == __builtin_bswap16(4003);
+    EXPECT_EQ(reply.message.rcode(), is_broken ? 1 : 0);
+    EXPECT_EQ(reply.message.records.size(), is_broken ? 0u : 1u);
+  }
+  EXPECT_EQ(rig.outcome(Outcome::hit), 3u);
+  EXPECT_EQ(rig.outcome(Outcome::fmt_label_type), 1u);
+  EXPECT_EQ(rig.event(Event::rx_trailing), 2u);
+}
+
+// The checksum of such a reply is made from the query's.
+TEST(WorkerQuery, A93_without_a_checksum_a_hit_is_answered_all_the_same) {
+  Rig rig;
+  prime(rig, "www.example");
+  rig.arrive(FrameBuilder()
+                 .from("198.18.0.9", 4001)
+                 .to(kServiceV4, 53)
+                 .udp_checksum(0)
+                 .payload(rig.query("www.example").build())
+                 .build());
+  rig.step();
+  EXPECT_EQ(rig.only_reply().message.records.size(), 1u);
+  EXPECT_EQ(rig.outcome(Outcome::hit), 1u);
+}
+
 TEST(WorkerQuery, WithoutRdItIsRefused) {
   Rig rig;
   prime(rig, "known.example");

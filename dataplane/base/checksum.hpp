@@ -8,11 +8,12 @@
 //
 // Cost: one addition with carry per eight octets. Never reads past `bytes`.
 
+#include <bit>
 #include <cstdint>
 
 #include "dataplane/base/byte_order.hpp"
 
-namespace millrace::wire {
+namespace millrace {
 
 // Adds with end-around carry.
 inline uint64_t sum_add(uint64_t sum, uint64_t value) noexcept {
@@ -37,6 +38,15 @@ inline uint64_t sum_add32(uint64_t sum, const uint8_t* from) noexcept {
 #else
   for (uint32_t at = 0; at < 32; at += 8) sum = sum_add(sum, load_raw<uint64_t>(from + at));
 #endif
+  return sum;
+}
+
+// Adds from `from` to `end` in whole blocks: up to the next multiple of 32, and 64 octets at least.
+// What is behind the end has to be zeroes that far.
+[[gnu::always_inline]] inline uint64_t sum_padded(const uint8_t* from, const uint8_t* end,
+                                                  uint64_t sum) noexcept {
+  sum = sum_add32(sum_add32(sum, from), from + 32);
+  for (from += 64; from < end; from += 32) [[unlikely]] sum = sum_add32(sum, from);
   return sum;
 }
 
@@ -74,12 +84,12 @@ inline uint64_t sum_at(uint32_t offset, uint64_t part) noexcept {
 }
 
 // Folds to 16 bits. 0xffff over data with its checksum in place means that the data is whole.
+// A number and itself with its halves exchanged add up to the folded number in the upper half, the
+// carry of the lower one included.
 inline uint16_t sum_fold(uint64_t sum) noexcept {
-  sum = (sum & 0xffff'ffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(sum);
+  auto half = static_cast<uint32_t>((sum + std::rotl(sum, 32)) >> 32);
+  half += std::rotl(half, 16);
+  return static_cast<uint16_t>(half >> 16);
 }
 
 // Whether a sum over data with its checksum in place says that the data is whole: it folds to
@@ -92,4 +102,4 @@ inline uint16_t udp_checksum_from(uint64_t sum) noexcept {
   return checksum != 0 ? checksum : 0xffff;
 }
 
-}  // namespace millrace::wire
+}  // namespace millrace
