@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lab for the whole suite; a world of its own for each test."""
+"""One lab for the whole suite; a world of its own for each test.
+
+What ends with a module ends before the lab is changed for another one, whatever comes first: pytest
+keeps what has the scope `package` to the end of the session, where there is no `__init__.py`.
+"""
 
 import pathlib
 import sys
@@ -15,7 +19,7 @@ sys.path.insert(0, str(HERE))
 import world as worlds  # noqa: E402
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def running(lab_session):
     appliance.lab(
         "up",
@@ -29,9 +33,9 @@ def running(lab_session):
     appliance.wait_ready()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def resolver(running):
-    """Fails the last test if the statistics do not add up after all of them."""
+    """Fails the last test of a module if the statistics do not add up after all of them."""
     places = (worlds.ONLY, *worlds.PAIR, worlds.SIX, worlds.SUBNET)
     with PlayedResolver(places=places, tcp=True) as played:
         yield played
@@ -45,12 +49,5 @@ def world(resolver):
     yield made
     resolver.check()
     if made.kept_waiting:
-        # Their questions end, what they made is read, and whoever was counted out comes back.
-        made.scripts.clear()
-        appliance.advance(6)
-        resolver.drain()
-        resolver.automatic = made.answer
-        appliance.wait_until(made.is_served, 20, "the resolver to be back", interval=0)
-        appliance.advance(0.2)  # what one core has heard, the others know after 100 ms
-    while not resolver.asked.empty():
-        resolver.asked.get_nowait()
+        made.recover()
+    resolver.drain(0)
