@@ -187,16 +187,28 @@ class Stats:
         assert self.json["identity"]["holds"] and self.json["identity"]["misses_hold"]
 
 
+def read_after_publication(before: Stats) -> Stats:
+    """Each core publishes what it did at the end of a turn: here each has since, however long it
+    had no CPU."""
+
+    def read():
+        now = Stats.read()
+        pairs = zip(now.json["cores"], before.json["cores"])
+        published = all(late["events"]["steps"] > early["events"]["steps"] for late, early in pairs)
+        return now if published else None
+
+    return wait_until(read, 8, "every core to publish its statistics", interval=0.01)
+
+
 def settled_stats(seconds: float = 8) -> Stats:
-    """Statistics once nothing moves: pages are published a little later than packets leave, and a
-    query may be waiting for its answer."""
+    """Statistics once nothing moves: no query waits for its answer, and a whole turn of each core
+    that began after the first look, and so after that of the second, has changed nothing."""
 
     def settled():
         first = Stats.read()
-        time.sleep(0.03)
-        second = Stats.read()
-        still = first.counts == second.counts and second.json["total"]["waiters"] == 0
-        return second if still else None
+        last = read_after_publication(read_after_publication(first))
+        still = first.counts == last.counts and last.json["total"]["waiters"] == 0
+        return last if still else None
 
     return wait_until(settled, seconds, "the statistics to stand still")
 
