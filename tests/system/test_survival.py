@@ -28,7 +28,6 @@ def load(service):
 def expect_nothing_lost(load) -> None:
     result = load.finish()
     assert result.lost == 0, result.text
-    assert result.sent >= 0.5 * QPS * SECONDS, result.text
 
 
 def kill_daemon() -> int:

@@ -63,12 +63,17 @@ def wait_in_use(resolver):
 
 
 class Client:
-    """One query in flight."""
+    """One query in flight; or not yet, without `send`."""
 
-    def __init__(self, name: str, address: str = appliance.SERVICE4, **options):
+    def __init__(self, name: str, address: str = appliance.SERVICE4, send: bool = True):
         self.socket = namespace.udp_socket(namespace.CLIENT, family=namespace.family_of(address))
-        self.query = dns.message.make_query(name, "A", use_edns=0, **options)
-        self.socket.sendto(self.query.to_wire(), (address, 53))
+        self.socket.connect((address, 53))
+        self.query = dns.message.make_query(name, "A", use_edns=0)
+        if send:
+            self.send()
+
+    def send(self) -> None:
+        self.socket.send(self.query.to_wire())
 
     def answer(self, seconds: float = 3) -> dns.message.Message:
         self.socket.settimeout(seconds)
@@ -86,6 +91,15 @@ class Client:
         except TimeoutError:
             return False
         return True
+
+
+def wait_until_waiting(count: int) -> None:
+    appliance.wait_until(
+        lambda: appliance.Stats.read().json["total"]["waiters"] == count,
+        3,
+        f"{count} clients to wait",
+        interval=0.01,
+    )
 
 
 def addresses_in(message: dns.message.Message) -> list[str]:
@@ -247,9 +261,12 @@ def test_a56_ports_and_ids_are_spread(service):
 def test_a57_identical_misses_share_one_query(resolver, address):
     name = fresh_name()
     before = settled_stats()
-    clients = [Client(name, address) for _ in range(200)]
+    # Many sockets take their time, and so does their query: a second one is due after 2 s.
+    clients = [Client(name, address, send=False) for _ in range(200)]
+    for client in clients:
+        client.send()
     asked = resolver.next_for(name)
-    time.sleep(0.1)
+    wait_until_waiting(len(clients))
     resolver.reply(asked, answer_to(asked).to_wire())
     for client in clients:
         assert addresses_in(client.answer()) == [ADDRESS]
@@ -265,7 +282,7 @@ def test_a2_waiting_clients_keep_their_spelling(resolver):
     spellings = [name, name.upper(), name.title()]
     clients = [Client(spelling) for spelling in spellings]
     asked = resolver.next_for(name)
-    time.sleep(0.1)
+    wait_until_waiting(len(clients))
     resolver.reply(asked, answer_to(asked).to_wire())
     for spelling, client in zip(spellings, clients):
         assert client.answer().question[0].name.to_text(omit_final_dot=True) == spelling
