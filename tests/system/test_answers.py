@@ -58,10 +58,12 @@ def test_a_start_leaves_nothing_in_the_log(service):
 def test_second_query_is_a_hit_and_ttl_falls(service, address):
     name = unused_name()
     before = settled_stats()
+    started = time.monotonic()
     first = ask(name, address=address)
     after_first = settled_stats()
     time.sleep(1.1)
     second = ask(name, address=address)
+    passed = time.monotonic() - started
     after_second = settled_stats()
     assert after_first.since(before).get("miss") == 1
     assert "hit" not in after_first.since(before)
@@ -69,20 +71,22 @@ def test_second_query_is_a_hit_and_ttl_falls(service, address):
     assert "up_sent" not in after_second.since(after_first)
     assert first.records == second.records != []
     assert first.ttls == [300]
-    assert second.ttls[0] in (298, 299)
+    assert 1 <= 300 - second.ttls[0] <= passed
 
 
 @pytest.mark.parametrize("address", SERVICES)
 def test_dig_sees_hit_with_ttl_counting_down(service, address):
     name = unused_name()
     ttls = []
+    started = time.monotonic()
     for _ in range(3):
         text = dig_for(name, "+noall", "+answer", address=address)
         ttls.append(int(re.search(r"\s(\d+)\s+IN\s+A\s+192\.0\.2\.42", text)[1]))
+        passed = time.monotonic() - started
         time.sleep(1)
     assert ttls[0] == 300
     assert ttls == sorted(set(ttls), reverse=True), "TTL does not fall each second"
-    assert 297 <= ttls[2] <= 298
+    assert 2 <= 300 - ttls[2] <= passed
 
 
 def test_a40_ttl_zero_is_not_kept(service):
@@ -180,16 +184,18 @@ def test_a45_negative_answers_are_kept_with_their_soa(service, name, rdtype, rco
     name = f"{name}.{ZONE}"
     cli("cache", "flush", name)
     before = settled_stats()
+    started = time.monotonic()
     first = ask(name, rdtype)
     time.sleep(1.1)
     second = ask(name, rdtype)
+    passed = time.monotonic() - started
     changed = settled_stats().since(before)
     assert first.rcode == second.rcode == rcode
     assert changed.get("miss") == 1 and changed.get("hit") == 1
     soa = [answer.message.authority[0] for answer in (first, second)]
     assert soa[0].rdtype == soa[1].rdtype == dns.rdatatype.SOA
     assert soa[0].ttl <= 60, "longer than the zone's minimum"
-    assert soa[1].ttl in (soa[0].ttl - 1, soa[0].ttl - 2)
+    assert 1 <= soa[0].ttl - soa[1].ttl <= passed
 
 
 def test_a50_failure_is_remembered_for_a_while(service):

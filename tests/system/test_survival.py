@@ -119,15 +119,21 @@ def test_a_data_plane_that_hangs_is_replaced(service):
 
 
 def test_what_a_full_queue_loses_is_counted(service):
-    """A data plane that gets no CPU loses what its queues cannot hold, and says how much."""
+    """A data plane that gets no CPU loses what its queues cannot hold, and says how much. On a busy
+    machine the wire loses some before."""
     (pid,) = appliance.pids_of(appliance.DATAPLANE)
     before = appliance.settled_stats()
     query = appliance.query_bytes(f"www.{appliance.ZONE}")
+
+    def arrived() -> int:
+        return appliance.Stats.read().since(before).get("xdp:redirected_query", 0)
+
     os.kill(pid, signal.SIGSTOP)
     try:
         with namespace.udp_socket(namespace.CLIENT) as sock:
-            for _ in range(8000):
-                sock.sendto(query, (appliance.SERVICE4, 53))
+            while arrived() < 8000:
+                for _ in range(1000):
+                    sock.sendto(query, (appliance.SERVICE4, 53))
     finally:
         os.kill(pid, signal.SIGCONT)
     changed = {}
@@ -141,4 +147,4 @@ def test_what_a_full_queue_loses_is_counted(service):
         )
 
     appliance.wait_until(all_counted, 5, f"rx + rx_missed = redirected: {changed}")
-    assert changed["rx_missed"] >= 8000 - 2 * 2048
+    assert changed["rx_missed"] >= 8000 - 2 * 2048, changed
