@@ -65,7 +65,7 @@ def test_A65_the_next_resolver_is_asked_at_once(world, code, octets):
 FORGED = {
     "id": lambda asked: icmp_error(asked, wire=bytes([asked.wire[0] ^ 1]) + asked.wire[1:]),
     "no id, wrong checksum": lambda asked: icmp_error(
-        asked, wire=asked.wire[:-1] + b"\x7f", octets=28
+        asked, wire=asked.wire[:-1] + bytes([asked.wire[-1] ^ 0x7F]), octets=28
     ),
     "port": lambda asked: icmp_error(asked, port=asked.port ^ 1),
     "path MTU": lambda asked: icmp_error(asked, code=FRAGMENTATION_NEEDED),
