@@ -348,7 +348,10 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
   // From the moment it was written it may have waited for room to be sent.
   const uint64_t end_ms = ms(answer.seen_by_ns) + 1000 * (uint64_t{plan_.stale_kept_s} +
                                                        times_of(answer, answer.limits).lifetime_s);
-  demand(ms(std::max(query.last_seen_ns, awake_ns_)) < end_ms + 2 * plan_.give_up_ms, "A122",
+  // And over TCP it may have been written at any moment since it was asked for.
+  const uint64_t asked_ns =
+      query.stream != 0 ? query.first_seen_ns : std::max(query.last_seen_ns, awake_ns_);
+  demand(ms(asked_ns) < end_ms + 2 * plan_.give_up_ms, "A122",
          "staler than allowed", frame);
   const std::vector<uint16_t> errors = message.extended_errors();
   const std::vector<uint16_t> wanted{static_cast<uint16_t>(message.rcode() == 3 ? 19 : 3)};
