@@ -30,7 +30,11 @@ uint32_t Worker::step(StepIo& io, uint64_t now_ns) noexcept {
   uint32_t work = io.rx_cnt;
   receive(io);
   finish_burst(io);
-  if (burst_->other_cnt != 0) [[unlikely]] take_others(io);
+  if (burst_->other_cnt != 0) [[unlikely]] {
+    burst_->cnt = burst_->plain_cnt = 0;
+    take_others(io);
+    finish_burst(io);
+  }
   work += drain_rings(io);
   work += run_deadlines(io);
   upkeep(io);
@@ -124,6 +128,7 @@ void Worker::receive(StepIo& io) noexcept {
     begin_lookup(frame, slot++);
   }
   burst.cnt = burst.plain_cnt = slot;
+  if (burst.other_cnt != 0) take_others(io);
 }
 
 // Rules, lookups, answers.
@@ -143,13 +148,11 @@ void Worker::finish_burst(StepIo& io) noexcept {
                             burst_->key[i], query);
 }
 
-// What is not plain, as a burst of its own.
+// What is not plain. Queries among it join the burst.
 void Worker::take_others(StepIo& io) noexcept {
-  Burst& burst = *burst_;
-  const uint32_t cnt = burst.other_cnt;
-  burst.cnt = burst.plain_cnt = burst.other_cnt = 0;
-  for (uint32_t i = 0; i < cnt; ++i) take_other(io, *burst.other[i]);
-  finish_burst(io);
+  const uint32_t cnt = burst_->other_cnt;
+  burst_->other_cnt = 0;
+  for (uint32_t i = 0; i < cnt; ++i) take_other(io, *burst_->other[i]);
 }
 
 // Whatever does not look like a plain query at first sight.
