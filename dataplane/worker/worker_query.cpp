@@ -91,10 +91,7 @@ void Worker::receive(StepIo& io) noexcept {
   const uint32_t cnt = io.rx_cnt;
   io.rx_cnt = 0;
   burst_->cnt = 0;
-  for (uint32_t i = 0; i < cnt; ++i) {
-    prefetch(io.rx[i].data);
-    prefetch(io.rx[i].data + kCacheLineBytes);
-  }
+  for (uint32_t i = 0; i < cnt; ++i) prefetch(io.rx[i].data);
   counters_.rx_packets += cnt;
 
   // Two passes, each short enough to keep what it works on in registers.
@@ -105,6 +102,7 @@ void Worker::receive(StepIo& io) noexcept {
   for (uint32_t i = 0; i < cnt; ++i) {
     Frame& frame = io.rx[i];
     bytes += frame.len;
+    prefetch(frame.data + kCacheLineBytes);  // for the second pass
     if (wire::plain_packet(frame, endpoints, burst.query[packet_cnt].packet)) [[likely]] {
       burst.frame[packet_cnt++] = &frame;
     } else {
