@@ -21,6 +21,13 @@ ADDRESS = "192.0.2.7"
 CATCH_UP_S = 60  # a flood leaves thousands of queries to read
 
 
+@dataclasses.dataclass
+class Stream:
+    peer: tuple
+    at: tuple
+    pending: bytes = b""  # no whole message yet
+
+
 @dataclasses.dataclass(frozen=True)
 class Asked:
     wire: bytes
@@ -65,7 +72,7 @@ class PlayedResolver:
         self.failure = None  # of the thread; see check()
         self._selector = selectors.DefaultSelector()
         self.sockets = {}  # of datagrams, by place
-        self._streams = {}  # connection: octets that are no whole message yet
+        self._streams = {}  # by connection
         for place in places:
             self.sockets[place] = namespace.udp_socket(where, *place)
             self._watch(self.sockets[place], self._read_datagram)
@@ -128,29 +135,28 @@ class PlayedResolver:
         self._take(Asked(wire, peer[:2], None, sock.getsockname()[:2]))
 
     def _accept(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        self._streams[connection] = b""
+        connection, peer = listener.accept()
+        self._streams[connection] = Stream(peer[:2], listener.getsockname()[:2])
         self._watch(connection, self._read_stream)
+        connection.settimeout(CATCH_UP_S)  # a reply that is cut short would garble all after it
 
     def _read_stream(self, connection: socket.socket) -> None:
+        stream = self._streams[connection]
         try:
             octets = connection.recv(65535)
         except ConnectionError:
             octets = b""
         if not octets:
             return self.close(connection)
-        pending = self._streams[connection] + octets
-        while len(pending) >= 2 and len(pending) >= 2 + struct.unpack("!H", pending[:2])[0]:
-            end = 2 + struct.unpack("!H", pending[:2])[0]
-            message, pending = pending[2:end], pending[end:]
-            asked = Asked(
-                message, connection.getpeername()[:2], connection, connection.getsockname()[:2]
-            )
-            self._streams[connection] = pending
-            self._take(asked)
+        stream.pending += octets
+        while len(stream.pending) >= 2:
+            end = 2 + struct.unpack("!H", stream.pending[:2])[0]
+            if len(stream.pending) < end:
+                break
+            message, stream.pending = stream.pending[2:end], stream.pending[end:]
+            self._take(Asked(message, stream.peer, connection, stream.at))
             if connection not in self._streams:
-                return None
-        self._streams[connection] = pending
+                break
         return None
 
     def close(self, connection: socket.socket) -> None:
@@ -195,5 +201,7 @@ class PlayedResolver:
         if asked.connection is None:
             self.sockets[asked.at].sendto(wire, asked.peer)
             return
-        with contextlib.suppress(OSError):
+        if asked.connection.fileno() < 0:
+            return  # closed by us
+        with contextlib.suppress(ConnectionError):
             asked.connection.sendall(struct.pack("!H", len(wire)) + wire)
