@@ -83,7 +83,7 @@ class Misses:
         for number in itertools.count():
             time.sleep(max(0, start + number / QPS - time.monotonic()))
             if self._end.is_set():
-                return self._all_sent.set()
+                return
             self._socket.sendto(query_bytes(f"x{number}-{stamp}.example"), (SERVICE4, 53))
             self.sent += 1
 
@@ -98,8 +98,9 @@ class Misses:
 
     def finish(self):
         self._end.set()
-        for thread in self._threads:
-            thread.join()
+        self._threads[0].join()
+        self._all_sent.set()
+        self._threads[1].join()
         self._socket.close()
 
 
