@@ -125,7 +125,7 @@ XskSocket::XskSocket(const std::string& interface, uint32_t queue)
   config.rx_size = kFrameCnt;
   config.bind_flags = XDP_COPY;
   // The kernel lets go of a queue some time after the socket before was closed.
-  for (int tries = 0; tries < 100; ++tries) {
+  for (int tries = 0; tries < 3000; ++tries) {
     error = xsk_socket__create(&s.socket, interface.c_str(), queue, s.umem, &s.rx, nullptr,
                                &config);
     if (error != -EBUSY) break;

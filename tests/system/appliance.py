@@ -15,6 +15,7 @@ import dns.message
 import dns.rdatatype
 
 import namespace
+from namespace import PATIENCE_S
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MILLRACE_BUILD", ROOT / "build"))
@@ -128,7 +129,7 @@ def recorded_pid(name: str) -> int:
     return pid
 
 
-def wait_gone(pid: int, seconds: float = 5) -> None:
+def wait_gone(pid: int, seconds: float = PATIENCE_S) -> None:
     wait_until(lambda: process_start(pid) is None, seconds, f"pid {pid} to end")
 
 
@@ -141,7 +142,7 @@ def ready() -> bool:
     return plane["state"] == "up" and all(core["generation"] for core in plane["cores"])
 
 
-def wait_ready(seconds: float = 15) -> None:
+def wait_ready(seconds: float = PATIENCE_S) -> None:
     wait_until(ready, seconds, "the appliance to be ready", interval=0.1)
 
 
@@ -197,10 +198,10 @@ def read_after_publication(before: Stats) -> Stats:
         published = all(late["events"]["steps"] > early["events"]["steps"] for late, early in pairs)
         return now if published else None
 
-    return wait_until(read, 8, "every core to publish its statistics", interval=0.01)
+    return wait_until(read, PATIENCE_S, "every core to publish its statistics", interval=0.01)
 
 
-def settled_stats(seconds: float = 8) -> Stats:
+def settled_stats(seconds: float = PATIENCE_S) -> Stats:
     """Statistics once nothing moves: no query waits for its answer, and a whole turn of each core
     that began after the first look, and so after that of the second, has changed nothing."""
 
@@ -211,6 +212,12 @@ def settled_stats(seconds: float = 8) -> Stats:
         return last if still else None
 
     return wait_until(settled, seconds, "the statistics to stand still")
+
+
+def sent_to_clients(changed: dict) -> int:
+    """Packets: but for the queries, retries and probes that went to resolvers at the same time."""
+    upstream = changed.get("up_sent", 0) + changed.get("probe_sent", 0)
+    return changed.get("tx_packets", 0) - upstream
 
 
 def dig_for(name: str, *options: str, address: str = SERVICE4) -> str:
@@ -268,11 +275,12 @@ def ask(
     flags: int = dns.flags.RD,
     payload: int = 1232,
     ident: int | None = None,
-    timeout: float = 3,
+    timeout: float = PATIENCE_S,
     tries: int = 1,
     options=(),
 ) -> Answer:
-    """One query from a fresh socket in mr-client; fails if no answer comes."""
+    """One query from a fresh socket in mr-client; fails if no answer comes in the time of all
+    tries."""
     query = dns.message.make_query(
         name,
         rdtype,
@@ -285,7 +293,7 @@ def ask(
     if ident is not None:
         query.id = ident
     for _ in range(tries):
-        wire = exchange(query.to_wire(), address=address, timeout=timeout)
+        wire = exchange(query.to_wire(), address=address, timeout=timeout / tries)
         if wire is not None:
             assert wire[:2] == query.id.to_bytes(2, "big")
             return Answer(dns.message.from_wire(wire, ignore_trailing=False), wire)
@@ -293,7 +301,7 @@ def ask(
 
 
 def exchange(
-    payload: bytes, *, address: str = SERVICE4, timeout: float = 1, port: int = 53
+    payload: bytes, *, address: str = SERVICE4, timeout: float = PATIENCE_S, port: int = 53
 ) -> bytes | None:
     """Sends the bytes; whatever comes back from the address and port that were asked, or None."""
     family = namespace.family_of(address)

@@ -12,6 +12,10 @@ import resource
 import socket
 
 CLIENT, DUT, UPSTREAM = "mr-client", "mr-dut", "mr-up"
+# For what surely comes: a machine may be ten times slower than ours, and stand still for seconds.
+PATIENCE_S = 30
+
+SO_RCVBUFFORCE = 33
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -48,10 +52,11 @@ def udp_socket(namespace: str, address: str = "", port: int = 0, family: int = 0
     family = family or family_of(address)
     with inside(namespace):
         made = socket.socket(family, socket.SOCK_DGRAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        # Beyond the limit of the host: its default holds two hundred datagrams.
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         if address or port:
             made.bind((address, port))
-    made.settimeout(3)
+    made.settimeout(PATIENCE_S)
     return made
 
 
@@ -67,7 +72,7 @@ def tcp_listener(namespace: str, address: str, port: int) -> socket.socket:
 def tcp_socket(namespace: str, family: int) -> socket.socket:
     with inside(namespace):
         made = socket.socket(family, socket.SOCK_STREAM)
-    made.settimeout(3)
+    made.settimeout(PATIENCE_S)
     return made
 
 
@@ -88,5 +93,5 @@ def packet_socket(namespace: str, interface: str) -> socket.socket:
     with inside(namespace):
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         made.bind((interface, 0))
-    made.settimeout(3)
+    made.settimeout(PATIENCE_S)
     return made

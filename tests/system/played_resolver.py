@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A resolver that a test plays itself: sees each query, and answers as the test says."""
 
-import contextlib
 import dataclasses
 import queue
 import selectors
@@ -176,7 +175,7 @@ class PlayedResolver:
         for reply in [replies] if isinstance(replies, bytes) else replies:
             self.reply(asked, reply)
 
-    def next_for(self, name: str, seconds: float = 3) -> Asked:
+    def next_for(self, name: str, seconds: float = namespace.PATIENCE_S) -> Asked:
         """The next query for this name; others (probes, retries of other tests) are put aside."""
         end = time.monotonic() + seconds
         while True:
@@ -201,7 +200,9 @@ class PlayedResolver:
         if asked.connection is None:
             self.sockets[asked.at].sendto(wire, asked.peer)
             return
-        if asked.connection.fileno() < 0:
-            return  # closed by us
-        with contextlib.suppress(ConnectionError):
+        try:
             asked.connection.sendall(struct.pack("!H", len(wire)) + wire)
+        except OSError as failure:
+            # The peer has gone away; or we have closed it, which the resolver's thread may do now.
+            if not isinstance(failure, ConnectionError) and asked.connection.fileno() >= 0:
+                raise

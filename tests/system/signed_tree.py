@@ -164,13 +164,17 @@ stub-zone:
                     stderr=subprocess.STDOUT,
                 )
                 stack.callback(self.end, process)
-            appliance.wait_until(self.answers, 20, f"Unbound to validate (logs: {self.directory})")
+            appliance.wait_until(
+                self.answers,
+                namespace.PATIENCE_S,
+                f"Unbound to validate (logs: {self.directory})",
+            )
             yield self
 
     @staticmethod
     def end(process: subprocess.Popen) -> None:
         process.terminate()
-        process.wait(10)
+        process.wait(namespace.PATIENCE_S)
 
     @staticmethod
     def answers() -> bool:

@@ -15,6 +15,7 @@ import dns.flags
 import dns.message
 import pytest
 
+import appliance
 from appliance import (
     SERVICE4,
     SERVICE6,
@@ -31,6 +32,11 @@ from appliance import (
 import namespace
 
 LAB = ["--workers", "2"]
+# A failure is remembered for 5 s, in which a busy machine may not get far.
+CONFIG = appliance.LAB_CONFIG.read_text().replace(
+    "    size: 64MiB\n", "    size: 64MiB\n    failure_ttl: 60s\n"
+)
+assert "failure_ttl" in CONFIG
 
 fresh = itertools.count()
 
@@ -111,7 +117,7 @@ def test_a2_question_keeps_its_case(service):
     for spelling in (name, mixed, name.upper(), mixed.swapcase()):
         query = dns.message.make_query(spelling, "A", use_edns=0)
         wire = query.to_wire()
-        answer = exchange(wire, timeout=3)
+        answer = exchange(wire)
         assert question_of(answer) == question_of(wire)
     changed = settled_stats()
     before = changed
@@ -200,7 +206,7 @@ def test_a45_negative_answers_are_kept_with_their_soa(service, name, rdtype, rco
 
 def test_a50_failure_is_remembered_for_a_while(service):
     name = f"fails-{time.time_ns()}.broken.{ZONE}"
-    assert ask(name, timeout=8).rcode == "SERVFAIL"
+    assert ask(name).rcode == "SERVFAIL"
     before = settled_stats()
     for _ in range(20):
         assert ask(name).rcode == "SERVFAIL"

@@ -70,6 +70,7 @@ class Misses:
         self.sent = 0
         self.rcodes = collections.Counter()
         self._end = threading.Event()
+        self._all_sent = threading.Event()
         self._socket = namespace.udp_socket(namespace.CLIENT)
         self._socket.settimeout(0.5)
         self._threads = [threading.Thread(target=run) for run in (self._ask, self._listen)]
@@ -80,25 +81,26 @@ class Misses:
         stamp = time.time_ns()
         start = time.monotonic()
         for number in itertools.count():
+            time.sleep(max(0, start + number / QPS - time.monotonic()))
             if self._end.is_set():
                 return
-            time.sleep(max(0, start + number / QPS - time.monotonic()))
             self._socket.sendto(query_bytes(f"x{number}-{stamp}.example"), (SERVICE4, 53))
             self.sent += 1
 
     def _listen(self):
         quiet = 0  # half seconds
-        while quiet < 14 and not (self._end.is_set() and self.rcodes.total() == self.sent):
+        while quiet < 14 and not (self._all_sent.is_set() and self.rcodes.total() == self.sent):
             try:
                 message = dns.message.from_wire(self._socket.recv(4096))
                 self.rcodes[dns.rcode.to_text(message.rcode())] += 1
             except TimeoutError:
-                quiet += self._end.is_set()
+                quiet += self._all_sent.is_set()
 
     def finish(self):
         self._end.set()
-        for thread in self._threads:
-            thread.join()
+        self._threads[0].join()
+        self._all_sent.set()
+        self._threads[1].join()
         self._socket.close()
 
 
@@ -114,9 +116,14 @@ def test_no_answer_is_lost_while_ports_and_resolvers_move(service, lab, tmp_path
         misses = Misses()
         end = time.monotonic() + SECONDS
         applies = 0
+
+        def enough() -> bool:
+            return applies > 10 and misses.sent > 0.2 * QPS * SECONDS
+
         try:
             for applies in itertools.count(1):
-                if time.monotonic() > end:
+                late_s = time.monotonic() - end
+                if late_s > 60 or (late_s > 0 and enough()):
                     break
                 path = tmp_path / "moved.yaml"
                 path.write_text(config_of(lab.read_text(), applies))
@@ -125,7 +132,7 @@ def test_no_answer_is_lost_while_ports_and_resolvers_move(service, lab, tmp_path
             misses.finish()
             cli("config", "apply", lab)
         changed = settled_stats().since(before)
-    assert applies > 10 and misses.sent > 0.2 * QPS * SECONDS
+    assert enough()
     assert misses.rcodes == {"NOERROR": misses.sent}, changed
     for lost in ("xdp:passed_addr", "xdp:dropped_stray", "pass_addr", "up_timeout"):
         assert lost not in changed, changed
@@ -136,6 +143,7 @@ def test_in_the_end_the_rules_are_those_of_the_config(service, lab, tmp_path):
     path = tmp_path / "moved.yaml"
     path.write_text(config_of(lab.read_text(), 1))
     cli("config", "apply", path)
+    started = time.monotonic()
     cli("config", "apply", lab)
     with namespace.udp_socket(namespace.UPSTREAM, "198.18.1.1", 5302) as stranger:
 
@@ -145,5 +153,6 @@ def test_in_the_end_the_rules_are_those_of_the_config(service, lab, tmp_path):
             changed = settled_stats().since(counts)
             return changed.get("xdp:passed_addr") == 1
 
-        assert not passes(), "they belong to nobody yet"
-        appliance.wait_until(passes, 12, "the former ports to be the kernel's again")
+        # As long as a question may take, which is upstream.give_up.
+        assert not passes() or time.monotonic() - started > 6, "they belong to nobody yet"
+        appliance.wait_until(passes, 40, "the former ports to be the kernel's again")

@@ -62,6 +62,7 @@ def test_retries_and_the_end_come_in_their_order(resolver):
         assert not resolver.drain(0.1), "a retry although no time has passed"
         before = settled_stats_of_one_waiting()
         appliance.advance(5.1)
+        client.settimeout(namespace.PATIENCE_S)
         assert client.recv(512)[3] & 15 == 2
     changed = settled_stats().since(before)
     retries = [asked for asked in resolver.drain(0.1) if asked.message.question[0].rdtype == 1]
@@ -76,12 +77,12 @@ def settled_stats_of_one_waiting():
         stats = appliance.Stats.read()
         return stats if stats.json["total"]["waiters"] == 1 else None
 
-    return appliance.wait_until(waits, 3, "the query to be counted")
+    return appliance.wait_until(waits, namespace.PATIENCE_S, "the query to be counted")
 
 
-def test_an_hour_with_a_dead_resolver(resolver):
-    """Probes and all: with something due every 5 s, an hour takes some seconds. Did time go on by
-    less than from one moment to the next, the data plane would give up after 60 s."""
+def test_ten_minutes_with_a_dead_resolver(resolver):
+    """Probes and all: with something due every 5 s, that takes a second. Did time go on by less
+    than from one moment to the next, the data plane would give up after 60 s."""
     resolver.automatic = None
     for _ in range(4):
         name = fresh_name()
@@ -89,9 +90,9 @@ def test_an_hour_with_a_dead_resolver(resolver):
             client.sendto(query_bytes(name), (SERVICE4, 53))
             resolver.next_for(name)
     before = settled_stats_after(6)
-    appliance.advance(3600)
+    appliance.advance(600)
     probes = settled_stats().since(before)["probe_sent"]
-    assert 600 <= probes <= 721
+    assert 100 <= probes <= 121
 
 
 def settled_stats_after(seconds: float):

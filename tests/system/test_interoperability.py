@@ -36,8 +36,8 @@ def tree(lab, tmp_path_factory):
     with signed_tree.SignedTree(tmp_path_factory.mktemp("tree")).served() as tree:
         appliance.wait_ready()
         appliance.wait_until(
-            lambda: appliance.ask(f"n0.{ZONE}", timeout=1, tries=5).rcode == "NOERROR",
-            20,
+            lambda: appliance.ask(f"n0.{ZONE}", timeout=5, tries=5).rcode == "NOERROR",
+            namespace.PATIENCE_S,
             "the resolver to be in use",
             interval=0.3,
         )
@@ -102,7 +102,7 @@ def ask_all(
     answers: list = [None] * len(asked)
     buffered = b""
     with made:
-        made.settimeout(10)
+        made.settimeout(namespace.PATIENCE_S)
         made.connect((address, 53))
         sent = got = 0
         while got < len(asked):
@@ -110,7 +110,7 @@ def ask_all(
                 wire = asked[sent].wire(sent, payload)
                 made.sendall(struct.pack("!H", len(wire)) + wire if stream else wire)
                 sent += 1
-            ready, _, _ = select.select([made], [], [], 20)
+            ready, _, _ = select.select([made], [], [], namespace.PATIENCE_S)
             missing = [asked[i] for i in range(sent) if answers[i] is None]
             assert ready, f"no answer over {way} for {missing[:3]} and {len(missing)} in all"
             messages = [made.recv(65535)]

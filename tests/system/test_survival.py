@@ -90,13 +90,15 @@ def test_data_plane_killed_comes_back(service):
     assert len(old) == 1
     os.kill(old[0], signal.SIGKILL)
     appliance.wait_gone(old[0])
-    appliance.wait_until(lambda: appliance.pids_of(appliance.DATAPLANE), 10, "a new data plane")
+    appliance.wait_until(
+        lambda: appliance.pids_of(appliance.DATAPLANE), namespace.PATIENCE_S, "a new data plane"
+    )
     for address in appliance.SERVICES:
         appliance.wait_until(
             lambda: appliance.exchange(
-                appliance.query_bytes(f"www.{appliance.ZONE}"), address=address
+                appliance.query_bytes(f"www.{appliance.ZONE}"), address=address, timeout=1
             ),
-            10,
+            namespace.PATIENCE_S,
             f"an answer from {address}",
         )
     assert appliance.pids_of(appliance.DATAPLANE) != old
@@ -131,8 +133,9 @@ def test_what_a_full_queue_loses_is_counted(service):
     os.kill(pid, signal.SIGSTOP)
     try:
         with namespace.udp_socket(namespace.CLIENT) as sock:
+            # Not a look at the counters between few: what has been stopped for 10 s is replaced.
             while arrived() < 8000:
-                for _ in range(1000):
+                for _ in range(5000):
                     sock.sendto(query, (appliance.SERVICE4, 53))
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -146,5 +149,6 @@ def test_what_a_full_queue_loses_is_counted(service):
             "xdp:redirected_upstream", 0
         )
 
-    appliance.wait_until(all_counted, 5, f"rx + rx_missed = redirected: {changed}")
+    what = f"rx + rx_missed = redirected: {changed}"
+    appliance.wait_until(all_counted, namespace.PATIENCE_S, what)
     assert changed["rx_missed"] >= 8000 - 2 * 2048, changed

@@ -89,7 +89,7 @@ appliance_up() {
     ((tries-- > 0)) || appliance_failed "millraced is not ready after 30 seconds."
     sleep 0.1
   done
-  [[ $1 == no ]] || wait_until 10 service_answers ||
+  [[ $1 == no ]] || wait_until 30 service_answers ||
     appliance_failed "the appliance is up, but no answer came over $LAB_SERVICE4 and $LAB_SERVICE6."
 }
 

@@ -42,14 +42,15 @@ start_in() {
   local namespace=$1 name=$2
   shift 2
   rm -f "$LAB_STATE/pids/$name"  # the record of one that has ended
-  # The child writes its own record before it becomes the command: no moment without one.
+  # The child writes its own record before it becomes the command, and keeps the lock (9) until then:
+  # no moment without one, also when `up` is killed in this one and `down` follows.
   # shellcheck disable=SC2016
   setsid bash -c '
     stat=$(cat /proc/$$/stat); stat=${stat##*) }
     printf "%s %s\n" "$$" "$(cut -d" " -f20 <<<"$stat")" >"$1"
-    shift; exec "$@"' bash "$LAB_STATE/pids/$name" \
-    nsenter --net="/run/netns/$namespace" "$@" </dev/null >>"$LAB_STATE/$name.log" 2>&1 9>&- &
-  wait_until 5 test -s "$LAB_STATE/pids/$name" || die "could not start $name"
+    exec 9>&-; shift; exec "$@"' bash "$LAB_STATE/pids/$name" \
+    nsenter --net="/run/netns/$namespace" "$@" </dev/null >>"$LAB_STATE/$name.log" 2>&1 &
+  wait_until 30 test -s "$LAB_STATE/pids/$name" || die "could not start $name"
 }
 
 still_same() { [[ $(process_start "$1" 2>/dev/null) == "$2" ]]; }

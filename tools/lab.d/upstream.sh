@@ -149,7 +149,7 @@ upstream_up() {
   write_unbound_config >"$LAB_STATE/unbound.conf"
   recorded_pid nsd >/dev/null || start_in mr-up nsd nsd -d -c "$LAB_STATE/nsd.conf"
   recorded_pid unbound >/dev/null || start_in mr-up unbound unbound -d -c "$LAB_STATE/unbound.conf"
-  wait_until 10 upstream_answers || {
+  wait_until 30 upstream_answers || {
     tail -n 5 "$LAB_STATE/nsd.log" "$LAB_STATE/unbound.log" >&2
     die "the resolver in mr-up does not answer (logs above)."
   }

@@ -86,7 +86,7 @@ def test_A23_truncated_answers_are_not_kept(world, way):
             asker.send(w.query(name).to_wire())
             w.appliance.wait_until(
                 lambda: sum(a.connection is not None for a in world.asked(name)) >= round_,
-                3,
+                w.PATIENCE_S,
                 "the question over TCP",
             )
             world.advance(6)

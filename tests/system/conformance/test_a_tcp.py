@@ -47,7 +47,7 @@ def test_A106_a_query_in_the_first_packet(world, fast_open, way):
         with namespace.tcp_socket(namespace.CLIENT, namespace.family_of(address)) as sock:
             sock.settimeout(None)  # else it does not wait for the connection
             sock.sendto(framed(message), socket.MSG_FASTOPEN, (address, 53))
-            sock.settimeout(3)
+            sock.settimeout(w.PATIENCE_S)
             assert sock.recv(4)[2:] == message[:2]
     assert opened_fast() == before + 1
 
@@ -95,7 +95,7 @@ def test_A102_large_answers_that_wait_for_their_reader(world, way):
         for name in names:
             w.appliance.wait_until(
                 lambda name=name: any(asked.connection is not None for asked in world.asked(name)),
-                10,
+                w.PATIENCE_S,
                 "the questions over TCP",
             )
         w.appliance.settled_stats()

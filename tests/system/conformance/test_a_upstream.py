@@ -281,8 +281,7 @@ def test_A66_many_wrong_answers_move_it_to_tcp(world):
         for guess in range(1, 65):
             ident = (held.asked.ident + guess) & 0xFFFF
             held.reply(ident.to_bytes(2, "big") + held.good()[2:])
-        world.advance(1)
-        assert held.over_tcp()
+        w.appliance.wait_until(held.over_tcp, w.PATIENCE_S, "the question over TCP")
 
 
 @pytest.mark.parametrize("rcode", (dns.rcode.FORMERR, dns.rcode.NOTIMP))

@@ -311,13 +311,13 @@ def test_B40_extension_headers(world, kind, data):
     assert changed["drop_v6ext"] == 1 or changed["miss"] == 0, changed
 
 
-def tag_of_answer(world, way: str, tags: bytes) -> int | None:
-    """`tags`: what stands before the EtherType of the query. None: there is no answer."""
+def tag_of_answer(world, way: str, tags: bytes, seconds: float = w.QUIET_S) -> int | None:
+    """`tags`: what stands before the EtherType of the query. None: no answer in that time."""
     packet = packet_of(way, w.query(world.name()).to_wire())
     with Wire() as wire:
         frame = frames.ethernet(*wire.macs, packet)
         wire.socket.send(frame[:12] + tags + frame[12:])
-        return wire.tag if wire.receive(4321, w.QUIET_S) else None
+        return wire.tag if wire.receive(4321, seconds) else None
 
 
 @over_udp
@@ -337,7 +337,8 @@ def test_B41_a_tag_that_is_not_configured(world, way, tag):
 @over_udp
 def test_B41_a_configured_tag_is_that_of_the_answer(world, way):
     for tag in (7, 0xA007):  # the second has a priority
-        assert tag_of_answer(world, way, struct.pack("!HH", 0x8100, tag)) == tag
+        tags = struct.pack("!HH", 0x8100, tag)
+        assert tag_of_answer(world, way, tags, w.PATIENCE_S) == tag
 
 
 # ------------------------------------------------------------------- answers of resolvers
@@ -417,7 +418,7 @@ def test_B50_B54_a_flood_of_forged_answers(world):
         assert held.is_silent()
         # What has the right id by now may be a guess, too: the resolver is asked over TCP.
         held.reply(forged)
-        w.appliance.wait_until(held.over_tcp, 3, "the question over TCP")
+        w.appliance.wait_until(held.over_tcp, w.PATIENCE_S, "the question over TCP")
         held.reply_to(held.over_tcp()[0])
         assert "203.0.113.66" not in str(held.answer())
     assert "203.0.113.66" not in str(world.ask("udp4", held.name).message)

@@ -9,6 +9,7 @@ import dns.message
 import pytest
 
 import world as w
+from appliance import sent_to_clients, settled_stats
 from world import Changed, every_way, over_udp, rrset, says
 
 LIMIT = 100
@@ -36,8 +37,19 @@ def large(world) -> str:
     return name
 
 
+def answers_to(world, asker, message: bytes, count: int) -> list[bytes]:
+    """All that comes back when it is sent so often, and nobody else is answered."""
+    before = settled_stats()
+    for number in range(1, count + 1):
+        asker.send(message)
+        if number % 100 == 0:
+            world.advance(0)  # the wire holds 256 packets
+    sent = sent_to_clients(settled_stats().since(before))
+    return [asker.receive() for _ in range(sent)]
+
+
 def received(world, asker) -> list[bytes]:
-    """All that comes."""
+    """What comes while others are answered, too; not all of it on a busy machine."""
     world.advance(0)  # what was sent has been dealt with
     messages = []
     try:
@@ -54,9 +66,7 @@ def test_B44_a_spoofed_source_gets_little(world, limited, way):
     message = w.query(name, "TXT").to_wire()
     sent = 400
     with Changed() as changed, w.client(way) as asker:
-        for _ in range(sent):
-            asker.send(message)
-        answers = received(world, asker)
+        answers = answers_to(world, asker, message, sent)
     whole = [answer for answer in answers if len(answer) > 500]
     slips = [answer for answer in answers if len(answer) <= 500]
     assert 0 < len(whole) <= LIMIT, changed
@@ -74,9 +84,9 @@ def test_B44_real_clients_are_served_all_the_same(world, limited, way):
     client_cookie = bytes(range(8))
     cookie = [dns.edns.GenericOption(10, client_cookie)]
     with w.client(way) as asker:
-        for _ in range(2 * LIMIT):
-            asker.send(w.query(name, "TXT", options=cookie).to_wire())
-        answers = [w.Answer(dns.message.from_wire(wire), wire) for wire in received(world, asker)]
+        message = w.query(name, "TXT", options=cookie).to_wire()
+        wires = answers_to(world, asker, message, 2 * LIMIT)
+        answers = [w.Answer(dns.message.from_wire(wire), wire) for wire in wires]
     slips = [answer for answer in answers if answer.message.flags & dns.flags.TC]
     assert slips and not slips[0].records
     shown = [dns.edns.GenericOption(10, bytes(option.data)) for option in slips[0].message.options]
@@ -92,9 +102,8 @@ def test_B44_a_second_later_there_is_more(world, limited):
     with w.client("udp4") as asker:  # one flow: one worker
 
         def answered() -> int:
-            for _ in range(2 * LIMIT):
-                asker.send(message)
-            return sum(len(answer) > 500 for answer in received(world, asker))
+            answers = answers_to(world, asker, message, 2 * LIMIT)
+            return sum(len(answer) > 500 for answer in answers)
 
         assert answered() > 0
         assert answered() == 0

@@ -25,6 +25,7 @@ import pytest
 import appliance
 import namespace
 from appliance import SERVICE4, SERVICE6, Answer, settled_stats
+from namespace import PATIENCE_S
 from played_resolver import Asked, PlayedResolver
 
 CONFIG = pathlib.Path(__file__).parent / "conformance.yaml"
@@ -128,7 +129,7 @@ class TcpClient:
     def send(self, message: bytes) -> None:
         self.socket.sendall(struct.pack("!H", len(message)) + message)
 
-    def receive(self, timeout: float = 3) -> bytes | None:
+    def receive(self, timeout: float = PATIENCE_S) -> bytes | None:
         """The next message; None if the appliance has closed. Raises TimeoutError."""
         self.socket.settimeout(timeout)
         length = self._exactly(2)
@@ -163,7 +164,7 @@ class UdpClient:
     def send(self, message: bytes) -> None:
         self.socket.send(message)
 
-    def receive(self, timeout: float = 3) -> bytes | None:
+    def receive(self, timeout: float = PATIENCE_S) -> bytes | None:
         self.socket.settimeout(timeout)
         return self.socket.recv(65535)
 
@@ -234,7 +235,10 @@ class World:
 
     def wait_asked(self, name: str, count: int = 1) -> list[Asked]:
         appliance.wait_until(
-            lambda: len(self.asked(name)) >= count, 3, f"query {count} for {name}", interval=0.005
+            lambda: len(self.asked(name)) >= count,
+            PATIENCE_S,
+            f"query {count} for {name}",
+            interval=0.005,
         )
         return self.asked(name)
 
@@ -257,7 +261,9 @@ class World:
 
     # --- the clients
 
-    def send(self, way: str, message: bytes, timeout: float = 3, port: int = 53) -> bytes | None:
+    def send(
+        self, way: str, message: bytes, timeout: float = PATIENCE_S, port: int = 53
+    ) -> bytes | None:
         """The octets that come back; None: silence, or a connection that was closed."""
         with client(way, port) as asker:
             asker.send(message)

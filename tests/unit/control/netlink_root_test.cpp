@@ -107,7 +107,7 @@ class NetlinkRoutesTest : public ::testing::Test {
   // Resolves until usable, as events and refreshes would. IPv6 asks for a neighbour only once its
   // own link-local address has been checked for duplicates, which takes seconds.
   Resolution settle(const IpAddress& backend) {
-    for (int turn = 0; turn < 400; ++turn) {
+    for (int turn = 0; turn < 1500; ++turn) {
       auto resolution = resolve(backend);
       if (resolution.usable()) return resolution;
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -198,11 +198,11 @@ TEST_F(NetlinkRoutesTest, ChangesAreNoticed) {
   ASSERT_TRUE(settle(kPeer4).usable());
   while (event_within(50)) routes->drain_events();
   ASSERT_TRUE(sh("ip link set mrd-a mtu 1400"));
-  EXPECT_TRUE(event_within(1000));
+  EXPECT_TRUE(event_within(30'000));
   routes->drain_events();
   EXPECT_EQ(resolve(kPeer4).hop.mtu, 1400u);
   ASSERT_TRUE(sh("ip link set mrd-a down"));
-  EXPECT_TRUE(event_within(1000));
+  EXPECT_TRUE(event_within(30'000));
   EXPECT_FALSE(resolve(kPeer4).usable());
   ASSERT_TRUE(sh("ip link set mrd-a up"));
   EXPECT_TRUE(settle(kPeer4).usable()) << "asked for again after the flush";

@@ -57,10 +57,10 @@ void stress(uint64_t items, uint64_t seed) {
 }
 
 TEST(SpscRingStress, SmallRing) {
-  stress<2>(30'000, 1);
+  stress<2>(10'000, 1);
 }
 TEST(SpscRingStress, MiddleRing) {
-  stress<16>(200'000, 2);
+  stress<16>(100'000, 2);
 }
 TEST(SpscRingStress, FullSizeAcrossTheWrap) {
   stress<512>(1'000'000, 0u - 5'000u);

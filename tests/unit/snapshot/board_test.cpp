@@ -176,9 +176,12 @@ TEST(SnapshotBoardStress, SwapsUnderReaders) {
   }
   while (started.load() < kReaders)
     std::this_thread::yield();
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  const auto start = std::chrono::steady_clock::now();
   uint64_t generation = 2;
-  for (; generation < 50'000 && std::chrono::steady_clock::now() < deadline; ++generation) {
+  for (; generation < 50'000; ++generation) {
+    // On a busy machine each swap waits for readers that have no CPU.
+    const auto passed = std::chrono::steady_clock::now() - start;
+    if (passed > std::chrono::milliseconds(generation > 10 ? 500 : 60'000)) break;
     StressImage& next = images[(generation + 1) % 2];
     write(next, generation);
     const Retired<StressImage> retired(board.publish(&next), grace);

@@ -177,8 +177,11 @@ TEST(StatsPageStress, EveryAcceptedCopyKeepsTheSumRule) {
   CoreSnapshot read{};
   uint64_t newest = 0;
   uint64_t changes = 0;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(1000);
-  while (changes < 3000 && std::chrono::steady_clock::now() < deadline) {
+  // On a busy machine a second is not enough to see the writer often.
+  const auto start = std::chrono::steady_clock::now();
+  while (changes < 3000) {
+    const auto passed = std::chrono::steady_clock::now() - start;
+    if (passed > std::chrono::seconds(changes > 20 ? 1 : 60)) break;
     if (!read_page(*page, read)) continue;
     changes += read.publications != newest ? 1 : 0;
     ASSERT_GE(read.publications, newest);
