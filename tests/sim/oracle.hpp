@@ -12,6 +12,7 @@
 
 #include "tests/sim/geography.hpp"
 #include "tests/sim/plane.hpp"
+#include "tests/sim/subnets.hpp"
 #include "tests/sim/trace.hpp"
 #include "tests/sim/zone.hpp"
 
@@ -51,6 +52,7 @@ struct Query {
   Bytes name;
   uint16_t type = 0;
   bool has_opt = false, flag_do = false, flag_cd = false, flag_rd = true;
+  Bytes told;  // its CLIENT-SUBNET option; empty: none
   uint16_t udp_bytes = 512;
   uint32_t cookie_bytes = 0;  // 8: only its own, to which the reply adds 16; 0: none
   std::string key;
@@ -67,6 +69,7 @@ struct Sent {
   uint32_t worker = 0;
   bool probe = false;
   abi::Address source{};  // with our port
+  Bytes frame;
   Ask ask{};
 };
 
@@ -147,6 +150,9 @@ class Oracle {
     uint64_t truncated_ns = 0;
     uint64_t failed_ns = 0;  // a client was told so
     uint32_t newest = kNoNumber;
+  };
+  // What all share who ask a question, for whomever.
+  struct QuestionState {
     uint64_t ageing_ms = UINT64_MAX;  // from then on an answer may be asked for again
     std::size_t bytes_max = 0;
   };
@@ -174,6 +180,7 @@ class Oracle {
   void check_data(Query& query, const test::ReadMessage& message, const Bytes& frame,
                   uint64_t now_ns);
   void check_empty(const Query& query, const test::ReadMessage& message, const Bytes& frame);
+  uint64_t truncated_until_ns(const KeyState& state) const;
   bool is_slip(const Query& query, const test::ReadMessage& message) const;
   bool is_stale(const Query& query, const Answer& answer, const test::ReadMessage& message,
                 uint64_t now_ns) const;
@@ -181,6 +188,9 @@ class Oracle {
                    const Bytes& frame, uint64_t now_ns);
   void check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns,
                     bool stale);
+  void check_subnet(const Query& query, const Answer& answer, const test::ReadMessage& message,
+                    const Bytes& frame) const;
+  bool may_have(const Query& query, const Answer& answer) const;
   void check_sections(const Query& query, const Answer& answer, const test::ReadMessage& message,
                       const Bytes& frame, uint64_t now_ns, bool stale) const;
   void check_servfail(const Query& query, const Bytes& frame) const;
@@ -191,6 +201,7 @@ class Oracle {
   void note_answer(uint32_t worker, uint32_t number, uint64_t now_ns);
   uint32_t backend_at(uint32_t worker, const test::ReadFrame& read, const Bytes& frame) const;
   void check_question(const test::ReadMessage& message, const Sent& sent, const Bytes& frame) const;
+  void read_options(Sent& sent, const test::ReadMessage& message, const Bytes& frame);
   void check_cookie(const Sent& sent, const Bytes& frame);
   void check_edns(const KeyState& state, const Sent& sent, const Bytes& frame) const;
   void check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns);
@@ -213,10 +224,12 @@ class Oracle {
   std::deque<Query> queries_;
   std::unordered_map<std::string, uint32_t> by_tuple_;
   std::unordered_map<std::string, KeyState> keys_;
+  std::unordered_map<std::string, QuestionState> questions_;
   std::deque<Waiting> waiting_;
   std::deque<Waiting> stream_waiting_;
   std::vector<uint32_t> stream_answers_;  // by number, on their way to a worker
   std::array<uint64_t, 4> received_{};    // from rings, by worker
+  std::array<std::vector<uint64_t>, 4> turns_ns_;  // when each worker had its turns
   uint64_t slow_steps_ = 0;
   uint64_t awake_ns_ = 0;
   uint64_t delivered_ = 0;

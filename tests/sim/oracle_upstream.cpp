@@ -41,16 +41,22 @@ void Oracle::check_question(const ReadMessage& message, const Sent& sent,
   demand((message.flags & ~kFlagCd) == (kFlagRd | kFlagAd), "A15", "flags", frame);
   if (has_opt) {
     const ReadRecord& opt = *message.opt();
-    const bool is_plain = opt.rdata.empty() || (opt.rdata.size() >= 12 && opt.rdata[1] == 10 &&
-                                                opt.rdata[3] == opt.rdata.size() - 4);
-    demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && is_plain, "A96", "OPT", frame);
+    std::size_t known = 0;  // octets of options that may be there
+    for (const uint16_t code : {kOptionCookie, kOptionSubnet}) {
+      const Bytes data = option_in(message, code);
+      known += data.empty() ? 0 : 4 + data.size();
+    }
+    demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && opt.rdata.size() == known, "A96", "OPT",
+           frame);
   }
   demand(message.questions[0].cls == kClassIn, "A22", "class", frame);
   const Bytes& name = message.questions[0].name;
   demand(plan_.randomize_case || name == folded(name), "A67", "capitals that nobody asked for",
          frame);
   const uint16_t port = port_of(sent.source);
-  demand(port >= kUpstreamPortFirst && port < kUpstreamPortEnd, "A56", "source port", frame);
+  const abi::ServiceSection& service = configs_.at(plane_.core(sent.worker).worker->generation());
+  demand(port >= service.upstream_port_first && port < service.upstream_port_end, "A56",
+         "source port", frame);
   demand(port % plane_.worker_cnt() == sent.worker, "A56",
          "the port of another core", frame);
 }
@@ -60,6 +66,7 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   sent.worker = worker;
   sent.backend = backend_at(worker, read, frame);
   sent.source = read.source;
+  sent.frame = frame;
   const char* source = read.source.family == 4 ? kSourceV4 : kSourceV6;
   demand(octets(address_of(source, port_of(read.source))) == octets(read.source), "A55",
          "source address", frame);
@@ -75,14 +82,12 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
               .flag_cd = message->has(kFlagCd),
               .has_opt = message->opt() != nullptr,
               .cookie = {},
+              .subnet = {},
               .view = kBackend[sent.backend].view,
               .backend = static_cast<uint8_t>(sent.backend),
               .sent_ns = now_ns};
-  if (sent.ask.has_opt && !message->opt()->rdata.empty()) {
-    sent.ask.cookie.assign(message->opt()->rdata.begin() + 4, message->opt()->rdata.end());
-    check_cookie(sent, frame);
-  }
   sent.probe = question.name == Bytes{0};
+  read_options(sent, *message, frame);
   trace_.event("ask", sent.backend, [&] {
     return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) +
            " " + text_of(question.name) + " " + std::to_string(question.type) +
@@ -93,16 +98,28 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
     return sent;
   }
   KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do, sent.ask.flag_cd,
-                                   sent.ask.view)];
+                                   sent.ask.view, sent.ask.subnet)];
+  const QuestionState& shared =
+      questions_[key_text(question.name, question.type, sent.ask.flag_do, sent.ask.flag_cd,
+                          sent.ask.view).substr(1)];
   check_edns(state, sent, frame);
   // What was asked for somebody goes on when he was given what is past its time.
   const bool begun = plan_.stale_kept_s != 0 && state.sent_ns != 0;
-  demand(!state.open.empty() || begun || now_ns / kMs >= state.ageing_ms, "A129",
+  demand(!state.open.empty() || begun || now_ns / kMs >= shared.ageing_ms, "A129",
          "asked what nobody waits for", frame);
   check_once(state, sent, frame, now_ns);
   check_not_known(state, frame, now_ns);
   sent.ask.opened_ns = state.opened_ns;
   return sent;
+}
+
+void Oracle::read_options(Sent& sent, const ReadMessage& message, const Bytes& frame) {
+  sent.ask.cookie = option_in(message, kOptionCookie);
+  if (!sent.ask.cookie.empty()) check_cookie(sent, frame);
+  sent.ask.subnet = option_in(message, kOptionSubnet);
+  const bool told = by_subnet(plan_, sent.ask.view) && !sent.probe;
+  demand(told == !sent.ask.subnet.empty(), told ? "A89" : "A88", "CLIENT-SUBNET", frame);
+  demand(!told || sent.ask.subnet[3] == 0, "A89", "a SCOPE in a question", frame);
 }
 
 // One of ours for each upstream, and none but its own beside it.
@@ -187,7 +204,8 @@ uint64_t Oracle::ageing_ms_of(const Answer& answer) const {
 
 // What was stored is served, not asked for again (as long as nothing had to give way).
 void Oracle::check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const {
-  if (state.newest == kNoNumber) return;
+  // For whom answers hold, and how many are kept, is not followed here.
+  if (state.newest == kNoNumber || !zone_.at(state.newest).subnet.empty()) return;
   const Answer& answer = zone_.at(state.newest);
   if (!answer.served || plane_.evicted() != 0 || plane_.event(Event::cache_no_memory) != 0 ||
       plane_.event(Event::adm_reject) != 0) {
@@ -235,8 +253,9 @@ void Oracle::note_answer(uint32_t worker, uint32_t number, uint64_t now_ns) {
   state.sent_to = {};
   state.sent_in_row = 0;  // perhaps: it may have come too late for its question
   state.newest = number;
-  state.ageing_ms = std::min(state.ageing_ms, ageing_ms_of(answer));
-  state.bytes_max = std::max(state.bytes_max, answer.body_bytes);
+  QuestionState& shared = questions_[question_of(answer.key)];
+  shared.ageing_ms = std::min(shared.ageing_ms, ageing_ms_of(answer));
+  shared.bytes_max = std::max(shared.bytes_max, answer.body_bytes);
   if (answer.truncated) state.truncated_ns = now_ns;
   if (answer.bare) state.bare_ns = now_ns;
 }
