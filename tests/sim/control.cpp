@@ -192,7 +192,12 @@ std::unique_ptr<abi::ConfigImage> Control::compile() {
 void Control::publish_config() {
   std::unique_ptr<abi::ConfigImage> image = compile();
   oracle_.config_published(*image);
-  trace_.event("config", generation_);
+  trace_.event("config", generation_, [this] {
+    return std::to_string(generation_) + ": stale " + std::to_string(said_.stale_kept_s) +
+           " s, give up " + std::to_string(said_.give_up_ms) + " ms, try " +
+           std::to_string(said_.try_ms) + " ms, tries " + std::to_string(said_.tries_max) +
+           ", TTL at least " + std::to_string(ttl_s_min_cacheable_) + " s";
+  });
   plane_.config().publish(image.get());
   std::swap(config_, image);
   const GracePeriod grace = plane_.grace();
@@ -234,7 +239,9 @@ void Control::restore() {
   for (uint32_t b = 0; b < kBackends; ++b)
     backends_.push_back(b);
   routed_.fill(true);
+  const uint32_t give_up_ms = said_.give_up_ms;
   said_ = plan_;
+  said_.give_up_ms = give_up_ms;
   said_.responses_per_second = 0;
   policies_.fill(static_cast<abi::PoolPolicy>(plan_.policy));
   publish_config();
@@ -307,7 +314,8 @@ void Control::change_setting() {
       said_.in_flight_max = random_.chance(500) ? 0 : 1 + random_.below(10);
       return;
     case 2:
-      said_.give_up_ms = plan_.give_up_ms / static_cast<uint32_t>(random_.between(1, 4));
+      // Never longer again: a try that was cut short by the old time would not be given the new.
+      said_.give_up_ms /= static_cast<uint32_t>(random_.between(1, 4));
       said_.give_up_ms = std::max(said_.give_up_ms, plan_.try_ms);
       said_.try_ms = static_cast<uint32_t>(random_.between(plan_.try_ms, said_.give_up_ms));
       said_.tries_max = static_cast<uint32_t>(random_.between(1, plan_.tries_max));

@@ -8,6 +8,7 @@
 //   oracle_client.cpp    replies: A1, A2, A130, laws 4 and 6, headers and sizes, silence
 //   oracle_upstream.cpp  queries that we send: A57, A62, A129, probes, tuples, next hops
 //   oracle_stream.cpp    what differs over TCP
+//   oracle_subnet.cpp    whom an answer is for: A88, A89
 //   oracle_counts.cpp    law 3, law 5, gauges; flushes (A125)
 
 #include "tests/sim/geography.hpp"
@@ -138,6 +139,8 @@ class Oracle {
     uint64_t sent_ns = 0;
     uint32_t sent_in_row = 0;  // without an answer that ends the question
     std::array<uint32_t, kBackends> sent_to{};  // the same, by backend
+    uint64_t anew_ns = 0;      // when a question last ended
+    uint32_t spare = 0;        // packets that it had left by then
     std::array<bool, kBackends> refused_edns{};  // by backend, ever
     bool wanted_cookie = false;                  // some backend, ever
     uint64_t opened_ns = 0;    // 0: surely no question is outstanding
@@ -188,9 +191,6 @@ class Oracle {
                    const Bytes& frame, uint64_t now_ns);
   void check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns,
                     bool stale);
-  void check_subnet(const Query& query, const Answer& answer, const test::ReadMessage& message,
-                    const Bytes& frame) const;
-  bool may_have(const Query& query, const Answer& answer) const;
   void check_sections(const Query& query, const Answer& answer, const test::ReadMessage& message,
                       const Bytes& frame, uint64_t now_ns, bool stale) const;
   void check_servfail(const Query& query, const Bytes& frame) const;
@@ -201,13 +201,21 @@ class Oracle {
   void note_answer(uint32_t worker, uint32_t number, uint64_t now_ns);
   uint32_t backend_at(uint32_t worker, const test::ReadFrame& read, const Bytes& frame) const;
   void check_question(const test::ReadMessage& message, const Sent& sent, const Bytes& frame) const;
-  void read_options(Sent& sent, const test::ReadMessage& message, const Bytes& frame);
   void check_cookie(const Sent& sent, const Bytes& frame);
   void check_edns(const KeyState& state, const Sent& sent, const Bytes& frame) const;
+  uint64_t failed_of(uint32_t worker) const;
+  uint32_t packets_max(const KeyState& state) const;
+  void begin_anew(KeyState& state, uint64_t now_ns) const;
   void check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns);
   uint64_t ageing_ms_of(const Answer& answer) const;
   void check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const;
   void check_probe(const Sent& sent, const Bytes& frame, uint64_t now_ns);
+
+  // oracle_subnet.cpp
+  void read_options(Sent& sent, const test::ReadMessage& message, const Bytes& frame);
+  bool may_have(const Query& query, const Answer& answer) const;
+  void check_subnet(const Query& query, const Answer& answer, const test::ReadMessage& message,
+                    const Bytes& frame) const;
 
   // oracle_counts.cpp
   bool flushed(const Query& query, const Answer& answer, const KeyState& state) const;
@@ -229,6 +237,7 @@ class Oracle {
   std::deque<Waiting> stream_waiting_;
   std::vector<uint32_t> stream_answers_;  // by number, on their way to a worker
   std::array<uint64_t, 4> received_{};    // from rings, by worker
+  std::array<uint64_t, 4> failed_{};      // questions, before this turn of each worker
   std::array<std::vector<uint64_t>, 4> turns_ns_;  // when each worker had its turns
   uint64_t slow_steps_ = 0;
   uint64_t awake_ns_ = 0;

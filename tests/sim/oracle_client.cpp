@@ -99,7 +99,7 @@ std::vector<std::string> Oracle::may_ask(const Query& query) const {
   const bool flag_cd = (message[3] & 0x10) != 0;
   const uint8_t view = kBind[query.bind].view;
   const Bytes subnet =
-      by_subnet(plan_, view) ? asker_of(plan_, query.client, {}).asked : Bytes{};
+      by_subnet(plan_, view) ? asker_of(plan_, query.client, query.told).asked : Bytes{};
   return {key_text(name, type, false, flag_cd, view, subnet),
           key_text(name, type, true, flag_cd, view, subnet)};
 }
@@ -386,21 +386,6 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
   demand(!all_stored || state.newest == number || !zone_.at(state.newest).served ||
              zone_.at(state.newest).seen_by_ns > written_ns,
          "A122", "stale data, but there is newer", frame);
-}
-
-// Whoever asked for it, and for whomever else it holds.
-bool Oracle::may_have(const Query& query, const Answer& answer) const {
-  if (answer.key == query.key) return true;
-  return !answer.subnet.empty() && question_of(answer.key) == question_of(query.key) &&
-         holds_for(plan_, answer.subnet, answer.scope, asker_of(plan_, query.client, query.told));
-}
-
-// The client's own option comes back, with the SCOPE of the answer (A89), or none.
-void Oracle::check_subnet(const Query& query, const Answer& answer, const ReadMessage& message,
-                          const Bytes& frame) const {
-  Bytes wanted = by_subnet(plan_, kBind[query.bind].view) ? query.told : Bytes{};
-  if (!wanted.empty()) wanted[3] = answer.scope;
-  demand(option_in(message, kOptionSubnet) == wanted, "A89", "CLIENT-SUBNET", frame);
 }
 
 // Is the data the right question's, true, and of its time?

@@ -113,15 +113,6 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   return sent;
 }
 
-void Oracle::read_options(Sent& sent, const ReadMessage& message, const Bytes& frame) {
-  sent.ask.cookie = option_in(message, kOptionCookie);
-  if (!sent.ask.cookie.empty()) check_cookie(sent, frame);
-  sent.ask.subnet = option_in(message, kOptionSubnet);
-  const bool told = by_subnet(plan_, sent.ask.view) && !sent.probe;
-  demand(told == !sent.ask.subnet.empty(), told ? "A89" : "A88", "CLIENT-SUBNET", frame);
-  demand(!told || sent.ask.subnet[3] == 0, "A89", "a SCOPE in a question", frame);
-}
-
 // One of ours for each upstream, and none but its own beside it.
 void Oracle::check_cookie(const Sent& sent, const Bytes& frame) {
   demand(plan_.cookies, "A68", "a cookie though they are off", frame);
@@ -151,6 +142,29 @@ void Oracle::check_edns(const KeyState& state, const Sent& sent, const Bytes& fr
   demand(is_known || state.refused_edns[sent.backend], "A69", "asked without EDNS", frame);
 }
 
+uint64_t Oracle::failed_of(uint32_t worker) const {
+  const stats::CoreCounters& counters = plane_.core(worker).worker->counters();
+  return counters.of(Event::waiter_failed) + counters.of(Event::up_gave_up);
+}
+
+// One more, without EDNS or with a new cookie, for an upstream that wants it so.
+uint32_t Oracle::packets_max(const KeyState& state) const {
+  const bool has_refused = state.wanted_cookie || std::ranges::count(state.refused_edns, true) > 0;
+  return plan_.tries_max + (has_refused ? 1 : 0);
+}
+
+// A question ended in this turn. What leaves in the same turn may have been sent before it did: up
+// to as many packets as it had left are not counted as the next one's.
+void Oracle::begin_anew(KeyState& state, uint64_t now_ns) const {
+  const uint32_t most = packets_max(state);
+  if (state.anew_ns != now_ns) {
+    state.spare = most > state.sent_in_row ? most - state.sent_in_row : 0;
+  }
+  state.anew_ns = now_ns;
+  state.sent_in_row = 0;
+  state.sent_to = {};
+}
+
 // One question at a time, from one core; a packet more only when the one before failed or was given
 // its time; and never more packets than a question may have. After a flush there may be two.
 void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns) {
@@ -158,7 +172,7 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   const uint64_t alarms = counters.of(Event::up_spoof_alarm);
   const uint64_t streams =
       counters.of(Event::up_stream_failed) + counters.of(Event::up_stream_answered);
-  const uint64_t failed = counters.of(Event::waiter_failed) + counters.of(Event::up_gave_up);
+  const uint64_t failed = failed_of(sent.worker);
   if (state.sent_ns != 0) {
     demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
     const bool ended = failed != state.failed_then || state.failed_ns >= state.sent_ns;
@@ -174,7 +188,10 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     const bool streamed = streams != state.streams_then;
     demand(ended || answered || waited || beside || alarmed || streamed, "A57",
            "asked again while the question is outstanding", frame);
-    if (ended || beside) {
+    const bool just_now = state.failed_then == failed_[sent.worker] && failed != state.failed_then;
+    if (just_now) {
+      begin_anew(state, now_ns);
+    } else if (ended || beside) {
       state.sent_in_row = 0;
       state.sent_to = {};
     }
@@ -184,14 +201,15 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   state.failed_then = failed;
   state.alarms_then = alarms;
   state.streams_then = streams;
+  if (state.opened_ns == 0) state.opened_ns = now_ns;
+  if (state.anew_ns == now_ns && state.spare != 0) {
+    state.spare -= 1;
+    return;
+  }
   state.sent_in_row += 1;
   state.sent_to[sent.backend] += 1;
-  if (state.opened_ns == 0) state.opened_ns = now_ns;
-  // One more, without EDNS or with a new cookie, for an upstream that wants it so.
-  const bool has_refused =
-      state.wanted_cookie || std::ranges::count(state.refused_edns, true) > 0;
-  demand(state.sent_in_row <= plan_.tries_max + (has_refused ? 1 : 0), "A129",
-         "more packets than a question may have", frame);
+  demand(state.sent_in_row <= packets_max(state), "A129", "more packets than a question may have",
+         frame);
   demand(state.sent_to[sent.backend] <= 3, "A62", "more than three packets to one address", frame);
 }
 
@@ -250,8 +268,7 @@ void Oracle::note_answer(uint32_t worker, uint32_t number, uint64_t now_ns) {
   if (answer.no_edns) state.refused_edns[answer.backend] = true;
   state.wanted_cookie |= answer.bad_cookie;
   if (answer.failure) return;
-  state.sent_to = {};
-  state.sent_in_row = 0;  // perhaps: it may have come too late for its question
+  begin_anew(state, now_ns);  // perhaps: it may have come too late for its question
   state.newest = number;
   QuestionState& shared = questions_[question_of(answer.key)];
   shared.ageing_ms = std::min(shared.ageing_ms, ageing_ms_of(answer));
