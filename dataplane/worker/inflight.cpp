@@ -112,6 +112,7 @@ bool Inflight::take_waiter(uint32_t idx, Waiter& out) noexcept {
   const uint32_t w = pending.waiter_first;
   if (w == kNone) return false;
   out = waiter_[w];
+  out.query.pool = pending.pool;  // its own is of the config that it came under
   pending.waiter_first = out.next;
   pending.waiter_cnt -= 1;
   waiter_[w].next = free_waiter_;

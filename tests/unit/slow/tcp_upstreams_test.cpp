@@ -132,6 +132,25 @@ TEST_F(StreamTest, SilenceOverTcpEndsWithTheQuestion) {
   EXPECT_EQ(rig.slow().asking_cnt(), 0u);
 }
 
+// The question is open until its core takes it for over, however late that is: whoever comes in the
+// same turn joins it, and is told the same.
+TEST_F(StreamTest, A92_who_joins_a_question_whose_time_is_over_gets_tc_with_it) {
+  ask_and_truncate();
+  asked_over_tcp();
+  rig.rig.jump_ms(20'000);
+  rig.rig.ask("big.example", 5001, 0, kTypeTxt);
+  rig.rig.step();
+  ASSERT_EQ(rig.rig.replies().size(), 2u);
+  for (const Out& reply : rig.rig.replies())
+    EXPECT_TRUE(reply.message.has(kFlagTc));
+  EXPECT_TRUE(rig.rig.asked().empty());
+  rig.rig.clear();
+  rig.rig.ask("big.example", 5002, 0, kTypeTxt);
+  rig.rig.step();
+  EXPECT_TRUE(rig.rig.replies().empty());
+  EXPECT_EQ(rig.rig.asked().size(), 1u) << "a question of its own";
+}
+
 // Servers close connections that were idle, at times just when a question comes (RFC 7766 section
 // 6.2.4).
 // An upstream that hangs, or a wall in between that swallows what comes.
