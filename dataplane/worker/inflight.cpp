@@ -184,6 +184,7 @@ Try& Inflight::add_try(uint32_t idx, uint16_t port, uint16_t id) noexcept {
   entry.edns_refused = false;
   entry.cookie_refused = false;
   entry.wants_stream = false;
+  entry.was_streamed = false;
   entry.lacks = Guard::none;
   entry.with_subnet = false;
   entry.chain_next = head;
