@@ -104,7 +104,13 @@ void BenchPlane::fill(uint32_t first, uint32_t end, uint64_t now_ms, uint32_t li
       give_up("an answer did not go into the cache");
     }
   }
-  if (shard_.gauges().entries != before + end - first) give_up("the cache is too small");
+  // Among a million some key may find both its buckets full, and evict.
+  const uint64_t stayed = shard_.gauges().entries - before;
+  if (stayed < end - first - (end - first) / 100'000) {
+    give_up(("the cache is too small: " + std::to_string(stayed) + " of " +
+             std::to_string(end - first) + " answers stayed")
+                .c_str());
+  }
 }
 
 }  // namespace millrace::test

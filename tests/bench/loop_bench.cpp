@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How even the turns of a worker are while the cache ages and configs change.
 //
-//   loop-bench [--hugepages] [--entries N]
+//   loop-bench [--hugepages] [--entries N] [--smoke]
 //
 // R8: time of one turn (four queries, all hits) in a second in which nothing happens, in one in
 // which all N other entries reach the end of their time (1 M), and in one with 100 configs
@@ -10,6 +10,8 @@
 // A turn is Worker::step and the report to the grace period; making its frames is outside. The
 // clock is the TSC, so what does not get done in time stays visible. The host takes the CPU away
 // now and then: what the quiet second shows is not ours.
+//
+// --smoke: all of it in some seconds, for a test; the figures mean nothing.
 //
 // Threads: the worker on the last CPU, the publisher on the first.
 
@@ -189,7 +191,9 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-int run(uint32_t entries, bool hugepages) {
+int run(uint32_t entries, bool hugepages, bool smoke) {
+  const uint32_t turns_ms = smoke ? 150 : 1000;
+  const uint32_t rate_ms = smoke ? 10 : 500;
   const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
   if (cpus < 2) {
     std::fprintf(stderr, "loop-bench: needs two CPUs\n");
@@ -198,15 +202,15 @@ int run(uint32_t entries, bool hugepages) {
   pin_to(cpus - 1);
   Bench bench(entries, hugepages);
   const uint64_t due_ns = kBornNs + kLifetimeS * uint64_t{1'000'000'000};
-  bench.turns("warming up", due_ns - 5'000'000'000, 200);
-  bench.turns("quiet", due_ns - 4'000'000'000, 1000);
-  bench.turns("all expire", due_ns - 100'000'000, 1000);
+  bench.turns("warming up", due_ns - 5'000'000'000, turns_ms / 5);
+  bench.turns("quiet", due_ns - 4'000'000'000, turns_ms);
+  bench.turns("all expire", due_ns - 100'000'000, turns_ms);
   if (bench.entries() != kKeptNames)
     std::printf("%llu entries are left\n", (unsigned long long)bench.entries());
   const uint64_t later_ns = due_ns + 10'000'000'000;
   {
     const Publisher publisher(bench.board(), bench.grace());
-    bench.turns("100 swaps", later_ns, 1000);
+    bench.turns("100 swaps", later_ns, turns_ms);
   }
   std::vector<double> ratios;
   for (uint32_t pair = 0; pair < 15; ++pair) {
@@ -215,11 +219,11 @@ int run(uint32_t entries, bool hugepages) {
     double with = 0, without = 0;
     for (const bool swaps : {swaps_first, !swaps_first}) {
       if (!swaps) {
-        without = bench.rate(from_ns, 500);
+        without = bench.rate(from_ns, rate_ms);
         continue;
       }
       const Publisher publisher(bench.board(), bench.grace());
-      with = bench.rate(from_ns, 500);
+      with = bench.rate(from_ns, rate_ms);
     }
     ratios.push_back(with / without);
   }
@@ -236,16 +240,18 @@ int run(uint32_t entries, bool hugepages) {
 
 int main(int argc, char** argv) {
   uint32_t entries = 1'000'000;
-  bool hugepages = false;
+  bool hugepages = false, smoke = false;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--hugepages") == 0) {
       hugepages = true;
+    } else if (std::strcmp(argv[i], "--smoke") == 0) {
+      smoke = true;
     } else if (std::strcmp(argv[i], "--entries") == 0 && i + 1 < argc) {
       entries = static_cast<uint32_t>(std::strtoul(argv[++i], nullptr, 10));
     } else {
-      std::fprintf(stderr, "usage: loop-bench [--hugepages] [--entries N]\n");
+      std::fprintf(stderr, "usage: loop-bench [--hugepages] [--entries N] [--smoke]\n");
       return 2;
     }
   }
-  return millrace::test::run(entries, hugepages);
+  return millrace::test::run(entries, hugepages, smoke);
 }
