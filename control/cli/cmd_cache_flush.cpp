@@ -48,9 +48,11 @@ void add_cache_flush(CLI::App& cache, Session& session) {
       "to NAME by a CNAME stay");
   verb->fallthrough();
   auto options = std::make_shared<FlushOptions>();
-  auto* name = verb->add_option("NAME", options->name, "domain name");
+  auto* name = verb->add_option("NAME", options->name, "domain name")->check(not_empty());
   verb->add_flag("--suffix", options->suffix, "also every name below NAME");
-  verb->add_option("--type", options->type, "only this type: AAAA, or TYPE28")->type_name("T");
+  verb->add_option("--type", options->type, "only this type: AAAA, or TYPE28")
+      ->type_name("T")
+      ->check(not_empty());
   verb->add_flag("--negative", options->negative, "only NXDOMAIN, NODATA and failures");
   verb->add_flag("--all", options->all, "every name")
       ->excludes(name);

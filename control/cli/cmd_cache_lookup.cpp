@@ -95,9 +95,11 @@ void add_cache_lookup(CLI::App& cache, Session& session) {
                 "`serve_stale` still may serve it");
   verb->fallthrough();
   auto options = std::make_shared<LookupOptions>();
-  verb->add_option("NAME", options->name, "domain name")->required();
+  verb->add_option("NAME", options->name, "domain name")->required()->check(not_empty());
   verb->add_flag("--suffix", options->suffix, "also every name below NAME");
-  verb->add_option("--type", options->type, "only this type: AAAA, or TYPE28")->type_name("T");
+  verb->add_option("--type", options->type, "only this type: AAAA, or TYPE28")
+      ->type_name("T")
+      ->check(not_empty());
   verb->callback([&session, options] { lookup(session, *options); });
 }
 

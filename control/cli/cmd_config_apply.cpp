@@ -90,7 +90,8 @@ void add_config_apply(CLI::App& config, Session& session) {
       "A file other than the daemon's own runs until millraced starts again");
   verb->fallthrough();
   auto options = std::make_shared<ApplyOptions>();
-  verb->add_option("FILE", options->file, "config file (default: the daemon's own, read again)");
+  verb->add_option("FILE", options->file, "config file (default: the daemon's own, read again)")
+      ->check(not_empty());
   verb->add_flag("--dry-run", options->dry_run, "only show what would change");
   verb->add_flag("--allow-restart", options->allow_restart,
                  "also apply changes that need the data plane to be started anew; the cache is "

@@ -28,7 +28,7 @@ void add_config_check(CLI::App& config, Session& session) {
       "millraced starts");
   verb->fallthrough();
   auto file = std::make_shared<std::string>();
-  verb->add_option("FILE", *file, "config file")->required();
+  verb->add_option("FILE", *file, "config file")->required()->check(not_empty());
   auto testing = std::make_shared<bool>(false);
   verb->add_flag("--testing", *testing, "as `millraced --testing` would judge it");
   verb->callback([&session, file, testing] { check(session, *file, *testing); });

@@ -13,7 +13,9 @@ void add_version(CLI::App& app, Session& session) {
   verb->callback([&session] {
     const Reply reply = session.call({{"verb", "version"}});
     const bool running = reply.status.ok();
-    const std::string theirs = running ? reply.data.value("version", "unknown") : "not running";
+    const char* const why =
+        reply.status.code() == ctl::Code::unreachable ? "not running" : "does not answer";
+    const std::string theirs = running ? reply.data.value("version", "unknown") : why;
     if (session.json) {
       return session.print_json(
           {{"millrace", ctl::kVersion}, {"millraced", running ? Json(theirs) : Json(nullptr)}});

@@ -172,11 +172,19 @@ CLI::Validator seconds_in(double lo, double hi) {
   return CLI::Validator(check, range);
 }
 
+CLI::Validator not_empty() {
+  const auto check = [](const std::string& text) {
+    return std::string(text.empty() ? "is empty: give a value, or leave it out" : "");
+  };
+  return CLI::Validator(check, "");
+}
+
 void add_common_options(CLI::App& app, Session& session) {
   app.add_flag("--json", session.json, "print JSON");
   app.add_option("--run-dir", session.run_dir, "where millraced.sock is")
       ->type_name("DIR")
       ->envname("MILLRACE_RUN_DIR")
+      ->check(not_empty())
       ->capture_default_str();
   app.add_option("--timeout", session.timeout_s,
                  "give up after this many seconds (exit code 5; default 10, config apply 80)")

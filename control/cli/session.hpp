@@ -66,6 +66,9 @@ ctl::Status check_question(const std::string& name, const std::string& type);
 // are an error of usage that names the range.
 CLI::Validator seconds_in(double lo, double hi);
 
+// For an option whose absence means something else: '' is rather a variable that is not set.
+CLI::Validator not_empty();
+
 // --json, --run-dir and --timeout, taken anywhere after the verb as well.
 void add_common_options(CLI::App& app, Session& session);
 

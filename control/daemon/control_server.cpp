@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
 
 #include "control/daemon/unix_socket.hpp"
 
@@ -41,9 +42,18 @@ ControlServer::~ControlServer() { close(); }
 Status ControlServer::open() {
   auto listener = listen_unix(path_, SOCK_STREAM, kSocketMode, 64);
   if (!listener.ok()) return listener.status();
+  if (listener_.valid()) loop_.unwatch(listener_.get());
   listener_ = std::move(listener).value();
   loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { on_accept(); });
   return {};
+}
+
+Result<bool> ControlServer::restore() {
+  if (!listener_.valid() || ::access(path_.c_str(), F_OK) == 0 || errno != ENOENT) return false;
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);
+  if (auto opened = open(); !opened.ok()) return opened;
+  return true;
 }
 
 void ControlServer::close() {

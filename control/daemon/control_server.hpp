@@ -49,9 +49,12 @@ class ControlServer {
   ~ControlServer();
 
   Status open();
+  // Where somebody has removed the socket file, it is made anew; true: it was.
+  Result<bool> restore();
   void close();  // removes the socket file and every client
 
   std::size_t clients() const { return clients_.size(); }
+  const std::string& path() const { return path_; }
 
  private:
   struct Client {

@@ -409,7 +409,9 @@ void Daemon::commit() {
     if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
   }
   if (auto recorded = history_.record(current_->generation(), current_->yaml); !recorded.ok()) {
-    log::warning("history: " + recorded.message());
+    const std::string line = "history: " + recorded.message();
+    log::warning(line);
+    if (pending_) pending_->outcome.warnings.push_back(line);
   }
 }
 

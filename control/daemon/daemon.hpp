@@ -173,6 +173,7 @@ class Daemon {
   Status missing_on(const std::vector<std::string>& interfaces) const;
   Status secure_ports(const std::vector<std::string>& interfaces);
   void watch_ports();
+  void look_at_socket();
   void look_at_ports();
   void commit();
   void remove_prefilter();
@@ -203,6 +204,7 @@ class Daemon {
   EventLoop::Clock::time_point started_ = EventLoop::Clock::now();
   log::Limit rules_limit_{3, std::chrono::seconds(30)};
   log::Limit ports_limit_{1, std::chrono::seconds(600)};
+  log::Limit socket_limit_{1, std::chrono::seconds(10)};
 };
 
 std::vector<std::string> port_interfaces(const Config& config);    // by port index

@@ -132,6 +132,7 @@ Status Daemon::secure_ports(const std::vector<std::string>& interfaces) {
 void Daemon::watch_ports() {
   ports_timer_ = loop_.after(options_.ports_period, [this] {
     look_at_ports();
+    look_at_socket();
     watch_ports();
   });
 }
@@ -152,6 +153,15 @@ void Daemon::look_at_ports() {
   log::warning("restarting the data plane, whose sockets were out of the prefilter");
   routes_.data_plane_down();
   supervisor_.restart(snapshot::boot_checksum(current_->image));
+}
+
+// Who has removed it, or all of the run directory, shall be able to ask us all the same.
+void Daemon::look_at_socket() {
+  if (ending_) return;
+  const auto made = server_.restore();
+  std::string line = "control socket " + server_.path() + " was removed: ";
+  line += made.ok() ? "made anew" : made.status().message();
+  if ((!made.ok() || made.value()) && socket_limit_.admit(line)) log::warning(line);
 }
 
 // One that was there before a start that failed is not ours to take away: whatever it serves, it

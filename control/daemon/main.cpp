@@ -15,6 +15,7 @@
 #include "control/daemon/environment.hpp"
 #include "control/daemon/namespace_lock.hpp"
 #include "control/daemon/netlink_routes.hpp"
+#include "control/daemon/process.hpp"
 #include "control/daemon/read_text.hpp"
 #include "control/daemon/run_dir.hpp"
 #include "control/daemon/unix_socket.hpp"
@@ -65,8 +66,10 @@ bool data_plane_listens(const std::string& run_dir) {
 
 Status look_at_machine(const Config& config, const CommandLine& line) {
   std::string fatal;
-  for (const auto& finding :
-       check_environment({config, !data_plane_listens(line.run_dir), 0})) {
+  const bool listens = data_plane_listens(line.run_dir);
+  // One without a socket is ended for ours, which takes its hugepages.
+  const auto forgotten = listens ? std::nullopt : find_data_plane_of(line.run_dir);
+  for (const auto& finding : check_environment({config, !listens, forgotten.value_or(0)})) {
     if (!finding.fatal) log::warning(finding.text);
     else fatal += (fatal.empty() ? "" : "\nmillraced: ") + finding.text;
   }

@@ -8,8 +8,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -124,6 +127,31 @@ std::optional<uint64_t> process_start_ticks(pid_t pid) {
   uint64_t ticks = 0;
   if (!(rest >> ticks)) return std::nullopt;
   return ticks;
+}
+
+std::optional<pid_t> find_data_plane_of(const std::string& run_dir) {
+  namespace fs = std::filesystem;
+  // Behind the name of the program.
+  std::string wanted;
+  for (const std::string& word : {std::string(), std::string("--run-dir"), run_dir,
+                                  std::string("--config-fd")}) {
+    wanted += word + '\0';
+  }
+  std::error_code error;
+  const fs::path here = fs::read_symlink("/proc/self/ns/net", error);
+  for (fs::directory_iterator at("/proc", error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    pid_t pid = 0;
+    const auto [stop, fault] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (fault != std::errc() || stop != name.data() + name.size()) continue;
+    std::ifstream file(at->path() / "cmdline", std::ios::binary);
+    const std::string line(std::istreambuf_iterator<char>(file), {});
+    const auto program_end = std::min(line.find('\0'), line.size());
+    if (line.compare(program_end, wanted.size(), wanted) != 0) continue;
+    std::error_code hidden;
+    if (fs::read_symlink(at->path() / "ns/net", hidden) == here && !hidden) return pid;
+  }
+  return std::nullopt;
 }
 
 std::vector<std::string> tail_lines(const std::string& path, std::size_t lines) {

@@ -53,6 +53,10 @@ class Process {
 // process for good. Nothing: no such process.
 std::optional<uint64_t> process_start_ticks(pid_t pid);
 
+// The data plane in our network namespace that was started for this run directory, by its command
+// line; for when its socket and the file with its pid have been removed. Nothing: there is none.
+std::optional<pid_t> find_data_plane_of(const std::string& run_dir);
+
 // The last lines of a text file, at most `lines` of them and 4 KiB.
 std::vector<std::string> tail_lines(const std::string& path, std::size_t lines);
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 #include "control/daemon/logging.hpp"
@@ -68,10 +69,27 @@ void Supervisor::begin() {
       return;
     }
   }
+  if (end_forgotten()) return;
   spawn();
 }
 
+// It holds the queues and the hugepages that the next one needs, and nobody can talk to it.
+bool Supervisor::end_forgotten() {
+  const auto pid = find_data_plane_of(options_.run_dir);
+  if (!pid) return false;
+  auto process = Process::adopt(*pid);
+  if (!process.ok()) return false;
+  log::warning("data plane " + std::to_string(*pid) + " runs, but its socket in " +
+               options_.run_dir + " was removed; ending it");
+  watch_process(std::move(process).value());
+  begin_after_end_ = true;
+  end_process();
+  return true;
+}
+
 void Supervisor::spawn() {
+  std::error_code error;
+  std::filesystem::create_directories(options_.run_dir, error);  // somebody may have removed it
   ::unlink(socket_path().c_str());
   ::unlink(log_path().c_str());
   auto image = events_.image();

@@ -105,6 +105,7 @@ class Supervisor {
   static constexpr uint32_t kSilentChecksMax = 10;
 
   void begin();  // adopt, wait for a predecessor's, or spawn
+  bool end_forgotten();
   void spawn();
   void watch_process(Process process);
   std::optional<pid_t> starting_predecessor() const;

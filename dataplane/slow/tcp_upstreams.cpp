@@ -61,7 +61,8 @@ uint32_t TcpUpstreams::connection_cnt() const noexcept {
 void TcpUpstreams::ask(const Asker& asker, const abi::Address& to, std::span<const uint8_t> message,
                        uint64_t now_ns, uint64_t timeout_ns) {
   open_cnt_ += 1;
-  place({asker, now_ns + timeout_ns, now_ns, false, {message.begin(), message.end()}}, to, now_ns);
+  place({asker, now_ns + timeout_ns, now_ns, 0, false, {message.begin(), message.end()}}, to,
+        now_ns);
 }
 
 void TcpUpstreams::place(Ask ask, const abi::Address& to, uint64_t now_ns) {
@@ -82,6 +83,7 @@ void TcpUpstreams::place(Ask ask, const abi::Address& to, uint64_t now_ns) {
   connection->unsent.insert(connection->unsent.end(), length, length + kLengthBytes);
   connection->unsent.insert(connection->unsent.end(), ask.message.begin(), ask.message.end());
   connection->used_ns = ask.sent_ns = now_ns;
+  ask.answers_before = connection->answers;
   connection->asks.emplace(id, std::move(ask));
   // What goes wrong here shows as an event: nothing ends within ask().
   if (connection->connected) flush(*connection);
@@ -123,12 +125,9 @@ TcpUpstreams::Connection* TcpUpstreams::connect(const abi::Address& to, uint64_t
 void TcpUpstreams::on_event(uint64_t data, uint32_t events, uint64_t now_ns) {
   Connection& connection = connections_[static_cast<uint32_t>(data) % kConnectionsMax];
   if (connection.fd < 0 || data_of(connection) != data) return;
-  if ((events & EPOLLERR) != 0) {
-    close(connection, now_ns);
-    return;
-  }
-  connection.connected = true;
-  if ((events & (EPOLLIN | EPOLLHUP)) != 0) {
+  if ((events & EPOLLERR) == 0) connection.connected = true;
+  // A reset may come right behind an answer, from a server that closes with questions unread.
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
     read(connection, now_ns);
     if (connection.fd < 0) return;
   }
@@ -141,6 +140,7 @@ void TcpUpstreams::read(Connection& connection, uint64_t now_ns) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   bool broken = got <= 0;
   if (got > 0) {
+    connection.connected = true;
     connection.used_ns = connection.heard_ns = now_ns;
     connection.reader.feed({buffer_.get(), static_cast<std::size_t>(got)},
                            [&](std::span<const uint8_t> message) {
@@ -152,6 +152,7 @@ void TcpUpstreams::read(Connection& connection, uint64_t now_ns) {
                              if (found == connection.asks.end()) return true;
                              const Asker asker = found->second.asker;
                              connection.asks.erase(found);
+                             connection.answers += 1;
                              open_cnt_ -= 1;
                              done_(asker, message);
                              return true;
@@ -182,16 +183,22 @@ void TcpUpstreams::watch(Connection& connection) {
 void TcpUpstreams::close(Connection& connection, uint64_t now_ns) {
   ::close(connection.fd);
   const bool was_connected = connection.connected;
+  const uint64_t answers = connection.answers;
   const abi::Address to = connection.to;
-  auto asks = std::move(connection.asks);
+  std::vector<Ask> asks;
+  for (auto& [id, ask] : connection.asks) asks.push_back(std::move(ask));
+  std::sort(asks.begin(), asks.end(),
+            [](const Ask& a, const Ask& b) { return a.due_ns < b.due_ns; });
   const uint32_t serial = connection.serial;
   connection = Connection{};
   connection.serial = serial;
-  for (auto& [id, ask] : asks) {
-    // Only once, and only if there was somebody: servers close connections that were idle (RFC 7766
-    // section 6.2.4).
-    if (was_connected && !ask.again) {
-      ask.again = true;
+  for (Ask& ask : asks) {
+    // Only if there was somebody: servers close connections that were idle (RFC 7766 section
+    // 6.2.4). Once; but some servers close after each answer: where another question got one
+    // meanwhile, that does not count, and each gets its own in its turn.
+    const bool progress = answers != ask.answers_before;
+    if (was_connected && (progress || !ask.again)) {
+      ask.again = ask.again || !progress;
       place(std::move(ask), to, now_ns);
     } else {
       fail(std::move(ask));

@@ -5,7 +5,7 @@
 //
 //   ask ─▶ connection to that address, with the fewest questions ─▶ answer ─▶ `done`
 //              │ closed with questions open
-//              └─▶ each once more on a new connection ─▶ `done` without an answer
+//              └─▶ each on a new connection, once without progress ─▶ `done` without an answer
 //
 // Each question gets an id of its own, chosen at random and unique on its connection. Whether an
 // answer is one to the question is for `done` to find out; what has an id that nobody waits for is
@@ -70,7 +70,8 @@ class TcpUpstreams {
     Asker asker;
     uint64_t due_ns;
     uint64_t sent_ns;
-    bool again;  // it was on a connection that closed
+    uint64_t answers_before;  // of its connection
+    bool again;               // it was on one that closed and had brought none since
     std::vector<uint8_t> message;
   };
   struct Connection {
@@ -81,6 +82,7 @@ class TcpUpstreams {
     uint32_t watched = 0;
     uint64_t used_ns = 0;
     uint64_t heard_ns = 0;  // when something came last
+    uint64_t answers = 0;   // to questions of ours
     StreamReader reader;
     std::vector<uint8_t> unsent;
     std::unordered_map<uint16_t, Ask> asks;  // ids are ours

@@ -229,7 +229,7 @@ void BackendSet::on_unreachable(uint32_t backend, uint32_t down_after) noexcept 
 void BackendSet::note_silence(uint32_t backend, uint32_t down_after) noexcept {
   State& state = state_[backend];
   state.timeouts_in_row += 1;
-  // probe_due_ns stays: a probe may have gone out for another worker a moment ago.
+  // probed_ns stays: a probe may have gone out for another worker a moment ago.
   const bool silent = now_ns_ - state.silent_since_ns >= kSilenceNs;
   if (state.health == Health::up && silent && state.timeouts_in_row >= down_after) {
     set_health(backend, Health::suspect);
@@ -269,11 +269,18 @@ bool BackendSet::probe_wanted(uint32_t backend) const noexcept {
   return false;
 }
 
+// By the interval of the running config, whatever it was when the last one was sent.
+uint64_t BackendSet::probe_due_ns(const Settings& settings, uint32_t backend) const noexcept {
+  const uint64_t last_ns = state_[backend].probed_ns;
+  if (last_ns == 0) return 0;
+  return last_ns + uint64_t{settings.service().probe_interval_ms} * 1'000'000;
+}
+
 uint64_t BackendSet::next_probe_ns(const Settings& settings) const noexcept {
   uint64_t next_ns = kNothingDue;
   for (uint32_t i = worker_; i < backends_; i += workers_) {
     if (settings.hop(i).usable == 0 || !probe_wanted(i)) continue;
-    next_ns = std::min(next_ns, state_[i].probe_due_ns);
+    next_ns = std::min(next_ns, probe_due_ns(settings, i));
   }
   return next_ns;
 }
@@ -281,16 +288,13 @@ uint64_t BackendSet::next_probe_ns(const Settings& settings) const noexcept {
 uint8_t BackendSet::take_probe(const Settings& settings, uint64_t now_ns) noexcept {
   uint8_t longest = Remap::kGone;
   for (uint32_t i = worker_; i < backends_; i += workers_) {
-    if (settings.hop(i).usable == 0 || now_ns < state_[i].probe_due_ns) continue;
+    if (settings.hop(i).usable == 0 || now_ns < probe_due_ns(settings, i)) continue;
     if (!probe_wanted(i)) continue;
-    if (longest == Remap::kGone || state_[i].probe_due_ns < state_[longest].probe_due_ns) {
+    if (longest == Remap::kGone || state_[i].probed_ns < state_[longest].probed_ns) {
       longest = static_cast<uint8_t>(i);
     }
   }
-  if (longest != Remap::kGone) {
-    const uint64_t interval_ns = uint64_t{settings.service().probe_interval_ms} * 1'000'000;
-    state_[longest].probe_due_ns = now_ns + interval_ns;
-  }
+  if (longest != Remap::kGone) state_[longest].probed_ns = now_ns;
   return longest;
 }
 

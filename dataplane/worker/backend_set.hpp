@@ -121,12 +121,13 @@ class BackendSet {
     uint64_t rtt_ns = 0;          // smoothed, 7/8 old
     uint64_t deviation_ns = 0;    // mean, 3/4 old
     uint32_t doublings = 0;       // timeouts since the last answer
-    uint64_t probe_due_ns = 0;
+    uint64_t probed_ns = 0;  // the last time; 0: never
     uint64_t plain_until_ns = 0;
     uint64_t verdict_seen = 0;  // of the home worker's cell
   };
 
   bool probe_wanted(uint32_t backend) const noexcept;
+  uint64_t probe_due_ns(const Settings& settings, uint32_t backend) const noexcept;
   uint32_t home_of(uint32_t backend) const noexcept { return backend % workers_; }
   abi::BackendCell& cell(uint32_t backend) noexcept { return cells_[worker_][backend]; }
   bool is_full(const Settings& settings, uint32_t backend) const noexcept;

@@ -112,6 +112,7 @@ bool Inflight::take_waiter(uint32_t idx, Waiter& out) noexcept {
   const uint32_t w = pending.waiter_first;
   if (w == kNone) return false;
   out = waiter_[w];
+  out.query.pool = pending.pool;  // its own is of the config that it came under
   pending.waiter_first = out.next;
   pending.waiter_cnt -= 1;
   waiter_[w].next = free_waiter_;
@@ -183,6 +184,7 @@ Try& Inflight::add_try(uint32_t idx, uint16_t port, uint16_t id) noexcept {
   entry.edns_refused = false;
   entry.cookie_refused = false;
   entry.wants_stream = false;
+  entry.was_streamed = false;
   entry.lacks = Guard::none;
   entry.with_subnet = false;
   entry.chain_next = head;

@@ -69,6 +69,7 @@ struct Try {
   bool cookie_refused;   // BADCOOKIE
   bool with_subnet;
   bool wants_stream;     // to be asked over TCP, where another is being asked
+  bool was_streamed;     // asked over TCP
   Guard lacks;           // of an answer that was dropped for it
   uint64_t spelling;     // of the name in the question
   uint64_t sent_ns;

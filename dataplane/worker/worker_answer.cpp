@@ -108,7 +108,14 @@ Outcome Worker::matched(StepIo& io, uint32_t idx, uint32_t try_idx, const uint8_
 
   if (!entry.live) return Outcome::up_drop_port;  // a second answer to the same packet (A61)
   const Guard lacks = guards_.judge(entry, pending.key, msg, verdict, parsed);
-  if (lacks != Guard::none) return distrust(io, idx, try_idx, lacks);
+  if (lacks != Guard::none) {
+    const Outcome dropped = distrust(io, idx, try_idx, lacks);
+    // Where there is no OPT a cookie has no place. Errors often have none, and clients can ask for
+    // what brings them, so they say nothing about whether this upstream sends cookies.
+    const bool is_bare = verdict == wire::Verdict::failure && !parsed.has_opt;
+    if (lacks == Guard::cookie && is_bare) entry.lacks = Guard::none;
+    return dropped;
+  }
   guards_.on_good(entry, verdict, parsed);
   entry.live = false;
   if (entry.backend != kNoBackend) {

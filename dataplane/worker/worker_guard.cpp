@@ -22,14 +22,14 @@ uint16_t Worker::write_query(uint8_t* msg, uint16_t id, const Pending& pending,
 
 // An answer that is right but for its spelling or its cookie: by somebody who has guessed all the
 // rest, or by an upstream that does not keep to them. It is dropped, and the question stays
-// outstanding; besides it is asked over TCP, once, where it gets its answer in either case.
+// outstanding; besides its upstream is asked over TCP, once, where it answers in either case.
 Outcome Worker::distrust(StepIo& io, uint32_t idx, uint32_t try_idx, Guard lacks) noexcept {
   Pending& pending = inflight_.at(idx);
   Try& entry = pending.tries[try_idx];
   entry.lacks = lacks;
   if (entry.backend != kNoBackend) backends_.on_sign_of_life(entry.backend, pending.probe);
   if (lacks == Guard::spelling) counters_.count(Event::up_case_changed);
-  const bool first = !pending.probe && !pending.alarmed && !pending.on_stream;
+  const bool first = !pending.probe && !entry.was_streamed;
   if (first && ask_stream(io, idx, try_idx)) pending.alarmed = true;
   return lacks == Guard::spelling ? Outcome::up_drop_question : Outcome::up_drop_cookie;
 }

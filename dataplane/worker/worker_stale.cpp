@@ -14,18 +14,30 @@ namespace millrace::dp {
 using abi::Event;
 using abi::Outcome;
 
+namespace {
+
+// What is in the cache for the asker past its time, however long, as `stale`.
+FoundVariant past_of(const cache::ShardView& shard, const SubnetContext& context, const Key& key,
+                     const SubnetAsker& asker) noexcept {
+  const cache::ShardView* const shards[1] = {&shard};
+  const Key* const keys[1] = {&key};
+  cache::Found found[1];
+  cache::lookup_burst(shards, keys, 1, context.now_ms, found);
+  const cache::Entry* const there = found[0].entry != nullptr ? found[0].entry : found[0].stale;
+  if (there != nullptr && cache::is_directory(*there)) {
+    return find_variant(shard, context, *there, key, asker);
+  }
+  return {nullptr, found[0].stale, key.hash};
+}
+
+}  // namespace
+
 // The answer past its time that may be served for the key, as `stale`; null: there is none. Any
 // core may look.
 FoundVariant Worker::stale_of(const Key& key, const SubnetAsker& asker) const noexcept {
   const uint32_t kept_s = settings_.service().stale.kept_s;
   if (kept_s == 0) return {};
-  const cache::ShardView* const shard = to_.shards[shard_of(key.hash)];
-  const Key* const keys[1] = {&key};
-  cache::Found found[1];
-  cache::lookup_burst(&shard, keys, 1, now_ms_, found);
-  FoundVariant last{nullptr, found[0].stale, key.hash};
-  const cache::Entry* const there = found[0].entry != nullptr ? found[0].entry : found[0].stale;
-  if (there != nullptr && cache::is_directory(*there)) last = find_variant(*there, key, asker);
+  const FoundVariant last = past_of(*to_.shards[shard_of(key.hash)], subnet_context(), key, asker);
   const bool usable = last.stale != nullptr &&
                       cache::kind_of(*last.stale) != cache::Kind::failure &&
                       cache::stale_s_of(*last.stale, now_ms_) < kept_s;
@@ -72,10 +84,11 @@ bool Worker::answer_waiters_stale(uint32_t idx) noexcept {
 }
 
 // A new answer came that is not to be stored: what it says is true even so, and what is past its
-// time is not.
+// time is not; nor may it be served later, under another config.
 void Worker::drop_stale(const Pending& pending) noexcept {
   if (pending.flushed) return;
-  const FoundVariant last = stale_of(pending.key, {pending.subnet, pending.subnet});
+  const FoundVariant last = past_of(*to_.shards[shard_of(pending.key.hash)], subnet_context(),
+                                    pending.key, {pending.subnet, pending.subnet});
   if (last.stale == nullptr) return;
   const cache::KeyView of_entry = cache::key_of(*last.stale);
   Key key = pending.key;

@@ -58,7 +58,8 @@ bool Worker::ask_stream(StepIo& io, uint32_t idx, uint32_t try_idx) noexcept {
     return false;
   }
   Frame frame = io.stock[--io.stock_cnt];
-  const Try& entry = pending.tries[try_idx];
+  Try& entry = pending.tries[try_idx];
+  entry.was_streamed = true;
   std::memcpy(frame.data, &entry.target, sizeof(abi::Address));
   const uint16_t len = write_query(frame.data + kAskMessageAt, 0, pending, entry);
   push_to_slow(ring::ItemKind::ask_stream, frame, static_cast<uint16_t>(kAskMessageAt + len),
@@ -102,10 +103,15 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
     case wire::Verdict::answer:
       answered(idx, pending.stream_try, parsed);
       return true;
-    case wire::Verdict::failure:
+    case wire::Verdict::failure: {
       pending.on_stream = false;
+      // Over UDP the same would come once more, or has come and was not believed.
+      Try& entry = pending.tries[pending.stream_try];
+      const bool waits = std::exchange(entry.live, false) && entry.backend != kNoBackend;
+      if (waits) backends_.on_abandoned(entry.backend);
       failed(io, idx, pending.stream_try, parsed);
       return true;
+    }
     default:  // TC, too, says nothing over TCP
       return false;
   }

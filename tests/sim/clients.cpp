@@ -81,14 +81,23 @@ Query Clients::good_for(const Bytes& name, uint16_t type, uint8_t bind) {
     static constexpr uint16_t kSizes[] = {0, 512, 1232, 1232, 4096, 65535};
     query.udp_bytes = random_.pick(kSizes);
     query.flag_do = random_.chance(300);
+    const bool tells = plan_.subnet_variants != 0 && random_.chance(400);
+    if (tells) query.told = made_up_subnet(query.client, random_);
   }
   query.flag_cd = random_.chance(100);
   query.flag_rd = !random_.chance(30);
-  query.key = key_text(query.name, type, query.flag_do, query.flag_cd, kBind[bind].view);
+  choose_key(query);
   query.expect = query.flag_rd ? Expect::data : plan_.answer_rd0 ? Expect::cached : Expect::refused;
   query.payload = payload_of(query);
   finish(query);
   return query;
+}
+
+void Clients::choose_key(Query& query) const {
+  const uint8_t view = kBind[query.bind].view;
+  const Bytes subnet =
+      by_subnet(plan_, view) ? asker_of(plan_, query.client, query.told).asked : Bytes{};
+  query.key = key_text(query.name, query.type, query.flag_do, query.flag_cd, view, subnet);
 }
 
 Bytes Clients::payload_of(Query& query) {
@@ -105,6 +114,7 @@ Bytes Clients::payload_of(Query& query) {
     if (random_.chance(100)) opt.options.push_back({65001, Bytes(random_.below(40), 'o')});
     query.cookie_bytes = random_.chance(100) ? (random_.chance(500) ? 8 : 24) : 0;
     if (query.cookie_bytes != 0) opt.options.push_back({10, Bytes(query.cookie_bytes, 'c')});
+    if (!query.told.empty()) opt.options.push_back({kOptionSubnet, query.told});
     dns.opt(opt);
   }
   if (random_.chance(20)) dns.raw(Bytes(1 + random_.below(20), 0));  // spare octets: ignored
@@ -139,6 +149,10 @@ Query Clients::hostile() {
   query.flag_rd = true;
   query.flag_cd = false;
   query.has_opt = query.flag_do = false;
+  if (!query.told.empty()) {
+    query.told.clear();
+    query.payload = payload_of(query);
+  }
   switch (random_.below(3)) {
     case 0:
       spoil_message(query);

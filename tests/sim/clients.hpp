@@ -24,6 +24,8 @@ class Clients {
   const std::vector<Bytes>& popular() const { return popular_; }
   Bytes fresh_name(Shape shape);
   Shape draw_shape();
+  // What is asked for, as soon as it is certain who asks.
+  void choose_key(Query& query) const;
   // A new port and id for a query whose own are taken.
   void retarget(Query& query);
 

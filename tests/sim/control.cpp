@@ -38,7 +38,8 @@ void spoil(Image& image) {
 }  // namespace
 
 Control::Control(const Plan& plan, Plane& plane, Oracle& oracle, Trace& trace, Random random)
-    : plan_(plan), plane_(plane), oracle_(oracle), trace_(trace), random_(random) {
+    : plan_(plan), plane_(plane), oracle_(oracle), trace_(trace), random_(random), said_(plan) {
+  policies_.fill(static_cast<abi::PoolPolicy>(plan.policy));
   for (uint32_t b = 0; b < kBackends; ++b)
     backends_.push_back(b);
   pools_ = {0, 1};
@@ -71,13 +72,18 @@ void Control::write_pools(abi::ServiceSection& service) {
     put_text(service.backend[i].name, "backend" + std::to_string(backends_[i]));
     service.backend[i].address = address_of(place.text, place.port);
     service.backend[i].weight = static_cast<uint16_t>(1 + backends_[i] % 3);
-    service.backend[i].in_flight_max = static_cast<uint16_t>(plan_.in_flight_max);
+    service.backend[i].in_flight_max = static_cast<uint16_t>(said_.in_flight_max);
   }
   service.pools = static_cast<uint32_t>(pools_.size());
   for (uint32_t p = 0; p < service.pools; ++p) {
     put_text(service.pool[p].name, kPoolName[pools_[p]]);
     service.pool[p].packet_cache = std::min(pools_[p], kViews - 1);
-    service.pool[p].policy = static_cast<abi::PoolPolicy>(plan_.policy);
+    service.pool[p].policy = policies_[pools_[p]];
+    if (by_subnet(plan_, static_cast<uint8_t>(pools_[p]))) {
+      service.pool[p].subnet_variants = static_cast<uint8_t>(said_.subnet_variants);
+      service.pool[p].subnet_bits4 = static_cast<uint8_t>(plan_.subnet_bits4);
+      service.pool[p].subnet_bits6 = static_cast<uint8_t>(plan_.subnet_bits6);
+    }
     for (uint32_t i = 0; i < service.backends; ++i) {
       if (kBackend[backends_[i]].view == pools_[p]) service.pool[p].backends |= 1u << i;
     }
@@ -140,28 +146,29 @@ void Control::write_service(abi::ServiceSection& service) {
     put_text(cache.name, "cache" + std::to_string(c));
     cache.ttl_s_max = ttl_s_max_;
     cache.ttl_s_min = std::min(ttl_s_min_, ttl_s_max_);
+    cache.ttl_s_min_cacheable = std::min(ttl_s_min_cacheable_, ttl_s_max_);
     cache.negative_ttl_s_max = negative_ttl_s_max_;
     cache.failure_ttl_s = 1;
-    cache.failure_ttl_s_max = 4;
+    cache.failure_ttl_s_max = failure_ttl_s_max_;
     cache.entry_bytes_max = 4096;
   }
   service.edns_udp_bytes = plan_.edns_udp_bytes;
   service.local.cookies = 1;
   service.upstream_edns_udp_bytes = 1232;
-  service.upstream_port_first = kUpstreamPortFirst;
-  service.upstream_port_end = kUpstreamPortEnd;
-  service.upstream_try_ms = plan_.try_ms;
-  service.upstream_hedge_ms = plan_.hedge_ms;
-  service.upstream_give_up_ms = plan_.give_up_ms;
-  service.upstream_tries_max = plan_.tries_max;
-  service.probe_interval_ms = plan_.probe_interval_ms;
-  service.down_after = plan_.down_after;
-  service.prefetch = {plan_.prefetch_percent, 1, 1000};
-  service.stale = {plan_.stale_kept_s, plan_.stale_timer_ms, 2, kStaleTtlS};
-  service.limits = {.domain_misses_max = plan_.domain_misses_max,
-                    .client_misses_max = plan_.client_misses_max,
-                    .responses_per_second = limits_responses_ ? plan_.responses_per_second : 0,
-                    .slip = static_cast<uint16_t>(plan_.slip),
+  service.upstream_port_first = ports_from_;
+  service.upstream_port_end = static_cast<uint16_t>(ports_from_ + kUpstreamPorts);
+  service.upstream_try_ms = said_.try_ms;
+  service.upstream_hedge_ms = said_.hedge_ms;
+  service.upstream_give_up_ms = said_.give_up_ms;
+  service.upstream_tries_max = said_.tries_max;
+  service.probe_interval_ms = said_.probe_interval_ms;
+  service.down_after = said_.down_after;
+  service.prefetch = {said_.prefetch_percent, 1, 1000};
+  service.stale = {said_.stale_kept_s, said_.stale_timer_ms, 2, kStaleTtlS};
+  service.limits = {.domain_misses_max = said_.domain_misses_max,
+                    .client_misses_max = said_.client_misses_max,
+                    .responses_per_second = said_.responses_per_second,
+                    .slip = static_cast<uint16_t>(said_.slip),
                     .prefix_bits4 = 24,
                     .prefix_bits6 = 56};
   service.answer_rd0 = plan_.answer_rd0 ? 1 : 0;
@@ -169,7 +176,7 @@ void Control::write_service(abi::ServiceSection& service) {
   service.upstream_cookies = plan_.cookies ? 1 : 0;
   for (const uint16_t tag : kClientTag)
     if (tag != 0) service.vlan[tag % 4096 / 32] |= 1u << tag % 32;
-  service.tcp = {1000, 100, plan_.tcp_queries_max, kTcpIdleMs};
+  service.tcp = {1000, 100, said_.tcp_queries_max, kTcpIdleMs};
 }
 
 std::unique_ptr<abi::ConfigImage> Control::compile() {
@@ -185,7 +192,12 @@ std::unique_ptr<abi::ConfigImage> Control::compile() {
 void Control::publish_config() {
   std::unique_ptr<abi::ConfigImage> image = compile();
   oracle_.config_published(*image);
-  trace_.event("config", generation_);
+  trace_.event("config", generation_, [this] {
+    return std::to_string(generation_) + ": stale " + std::to_string(said_.stale_kept_s) +
+           " s, give up " + std::to_string(said_.give_up_ms) + " ms, try " +
+           std::to_string(said_.try_ms) + " ms, tries " + std::to_string(said_.tries_max) +
+           ", TTL at least " + std::to_string(ttl_s_min_cacheable_) + " s";
+  });
   plane_.config().publish(image.get());
   std::swap(config_, image);
   const GracePeriod grace = plane_.grace();
@@ -227,7 +239,11 @@ void Control::restore() {
   for (uint32_t b = 0; b < kBackends; ++b)
     backends_.push_back(b);
   routed_.fill(true);
-  limits_responses_ = false;
+  const uint32_t give_up_ms = said_.give_up_ms;
+  said_ = plan_;
+  said_.give_up_ms = give_up_ms;
+  said_.responses_per_second = 0;
+  policies_.fill(static_cast<abi::PoolPolicy>(plan_.policy));
   publish_config();
   publish_routes();
 }
@@ -238,7 +254,7 @@ void Control::change_something() {
       std::swap(list[i - 1], list[random_.below(static_cast<uint32_t>(i))]);
     }
   };
-  switch (random_.below(7)) {
+  switch (random_.below(11)) {
     case 0:
       shuffle(backends_);
       return;
@@ -271,14 +287,72 @@ void Control::change_something() {
       }
       return;
     }
-    default: {
+    case 5: {
       static constexpr uint32_t kMax[] = {5, 60, 86400};
       static constexpr uint32_t kMin[] = {0, 0, 2, 10};
       ttl_s_max_ = random_.pick(kMax);
       negative_ttl_s_max_ = random_.pick(kMax);
       ttl_s_min_ = random_.pick(kMin);
+      ttl_s_min_cacheable_ = random_.pick(kMin);
       return;
     }
+    default:
+      change_setting();
+      return;
+  }
+}
+
+// Something that the plan says for the whole run. The oracle goes by the plan, so it may only
+// become what the oracle does not mind: less where that says "at most", more where "at least".
+void Control::change_setting() {
+  switch (random_.below(12)) {
+    case 0:
+      for (abi::PoolPolicy& policy : policies_)
+        policy = static_cast<abi::PoolPolicy>(random_.below(5));
+      return;
+    case 1:
+      said_.in_flight_max = random_.chance(500) ? 0 : 1 + random_.below(10);
+      return;
+    case 2:
+      // Never longer again: a try that was cut short by the old time would not be given the new.
+      said_.give_up_ms /= static_cast<uint32_t>(random_.between(1, 4));
+      said_.give_up_ms = std::max(said_.give_up_ms, plan_.try_ms);
+      said_.try_ms = static_cast<uint32_t>(random_.between(plan_.try_ms, said_.give_up_ms));
+      said_.tries_max = static_cast<uint32_t>(random_.between(1, plan_.tries_max));
+      return;
+    case 3:
+      said_.hedge_ms = plan_.hedge_ms == 0 ? 50 : plan_.hedge_ms;
+      said_.hedge_ms *= random_.below(5);
+      return;
+    case 4:
+      said_.prefetch_percent = plan_.prefetch_percent / (1 + random_.below(2)) * random_.below(2);
+      return;
+    case 5:
+      said_.stale_kept_s = plan_.stale_kept_s / (1 + random_.below(4)) * random_.below(2);
+      said_.stale_timer_ms = 20 + random_.below(400);
+      return;
+    case 6:
+      said_.down_after = static_cast<uint32_t>(random_.between(1, 6));
+      said_.probe_interval_ms = plan_.probe_interval_ms * (1 + random_.below(4));
+      return;
+    case 7:
+      said_.domain_misses_max = random_.below(4) * random_.below(10);
+      said_.client_misses_max = random_.below(4) * random_.below(10);
+      said_.responses_per_second = plan_.responses_per_second * random_.below(2);
+      said_.slip = random_.below(4);
+      return;
+    case 8:
+      said_.tcp_queries_max = 1 + random_.below(100);
+      return;
+    case 9:
+      if (plan_.subnet_variants != 0) said_.subnet_variants = 1 + random_.below(20);
+      return;
+    case 10:
+      failure_ttl_s_max_ = 1 + random_.below(300);
+      return;
+    default:
+      ports_from_ = static_cast<uint16_t>(kUpstreamPortFirst + random_.below(3) * kUpstreamPorts);
+      return;
   }
 }
 

@@ -47,6 +47,7 @@ class Control {
   void write_forwards(abi::ServiceSection& service);
   uint32_t pool_of(uint32_t view) const;
   void change_something();
+  void change_setting();
   void post_mail(uint64_t now_ns, const std::vector<Bytes>& names);
   void take_mail(uint64_t now_ns);
   void check_rows(const dp::Mailbox& mailbox) const;
@@ -63,10 +64,14 @@ class Control {
   std::vector<uint32_t> binds_;
   enum class SortedBy : uint8_t { bind, access, name };
   SortedBy sorted_by_ = SortedBy::bind;  // how queries come to the pool of their view
-  bool limits_responses_ = true;
+  Plan said_;  // the plan, as far as configs go by it
+  std::array<abi::PoolPolicy, 3> policies_;
   uint32_t ttl_s_max_ = 86400;
   uint32_t negative_ttl_s_max_ = 3600;
   uint32_t ttl_s_min_ = 0;
+  uint32_t ttl_s_min_cacheable_ = 0;
+  uint32_t failure_ttl_s_max_ = 4;
+  uint16_t ports_from_ = kUpstreamPortFirst;
   std::array<bool, kBackends> routed_;
 
   uint64_t generation_ = 0;

@@ -64,7 +64,7 @@ inline constexpr const char* kClient[kClients] = {"198.18.0.9", "198.18.0.10", "
 inline constexpr uint16_t kClientTag[kClients] = {0, 0, 0x2064, 0, 0, 0x0007};  // VLAN; 0: none
 
 inline constexpr uint16_t kUpstreamPortFirst = 20000;
-inline constexpr uint16_t kUpstreamPortEnd = 20259;  // not a multiple of any number of workers
+inline constexpr uint16_t kUpstreamPorts = 259;  // not a multiple of any number of workers
 
 inline bool is_v6(const char* text) {
   return std::strchr(text, ':') != nullptr;

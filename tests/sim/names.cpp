@@ -63,15 +63,22 @@ std::string text_of(const Bytes& name) {
   return text;
 }
 
-std::string key_text(const Bytes& name, uint16_t type, bool flag_do, bool flag_cd, uint8_t view) {
+std::string key_text(const Bytes& name, uint16_t type, bool flag_do, bool flag_cd, uint8_t view,
+                     const Bytes& subnet) {
   const Bytes lower = test::folded(name);
-  std::string key(lower.begin(), lower.end());
+  std::string key(1, static_cast<char>(subnet.size()));
+  key.append(subnet.begin(), subnet.end());
+  key.append(lower.begin(), lower.end());
   key += static_cast<char>(type >> 8);
   key += static_cast<char>(type & 0xff);
   key += static_cast<char>(flag_do);
   key += static_cast<char>(flag_cd);
   key += static_cast<char>(view);
   return key;
+}
+
+std::string question_of(const std::string& key) {
+  return key.substr(1 + static_cast<unsigned char>(key[0]));
 }
 
 }  // namespace millrace::sim

@@ -55,7 +55,11 @@ Shape shape_of(const Bytes& name);
 Bytes random_case(Bytes name, Random& random);
 std::string text_of(const Bytes& name);
 
-// Everything that makes one answer unfit for another question, in one string.
-std::string key_text(const Bytes& name, uint16_t type, bool flag_do, bool flag_cd, uint8_t view);
+// Everything that makes one answer unfit for another question, in one string; and in front of that
+// for whom it is asked.
+std::string key_text(const Bytes& name, uint16_t type, bool flag_do, bool flag_cd, uint8_t view,
+                     const Bytes& subnet = {});
+// Without for whom.
+std::string question_of(const std::string& key);
 
 }  // namespace millrace::sim

@@ -8,10 +8,12 @@
 //   oracle_client.cpp    replies: A1, A2, A130, laws 4 and 6, headers and sizes, silence
 //   oracle_upstream.cpp  queries that we send: A57, A62, A129, probes, tuples, next hops
 //   oracle_stream.cpp    what differs over TCP
+//   oracle_subnet.cpp    whom an answer is for: A88, A89
 //   oracle_counts.cpp    law 3, law 5, gauges; flushes (A125)
 
 #include "tests/sim/geography.hpp"
 #include "tests/sim/plane.hpp"
+#include "tests/sim/subnets.hpp"
 #include "tests/sim/trace.hpp"
 #include "tests/sim/zone.hpp"
 
@@ -51,6 +53,7 @@ struct Query {
   Bytes name;
   uint16_t type = 0;
   bool has_opt = false, flag_do = false, flag_cd = false, flag_rd = true;
+  Bytes told;  // its CLIENT-SUBNET option; empty: none
   uint16_t udp_bytes = 512;
   uint32_t cookie_bytes = 0;  // 8: only its own, to which the reply adds 16; 0: none
   std::string key;
@@ -67,6 +70,7 @@ struct Sent {
   uint32_t worker = 0;
   bool probe = false;
   abi::Address source{};  // with our port
+  Bytes frame;
   Ask ask{};
 };
 
@@ -135,6 +139,8 @@ class Oracle {
     uint64_t sent_ns = 0;
     uint32_t sent_in_row = 0;  // without an answer that ends the question
     std::array<uint32_t, kBackends> sent_to{};  // the same, by backend
+    uint64_t anew_ns = 0;      // when a question last ended
+    uint32_t spare = 0;        // packets that it had left by then
     std::array<bool, kBackends> refused_edns{};  // by backend, ever
     bool wanted_cookie = false;                  // some backend, ever
     uint64_t opened_ns = 0;    // 0: surely no question is outstanding
@@ -147,6 +153,9 @@ class Oracle {
     uint64_t truncated_ns = 0;
     uint64_t failed_ns = 0;  // a client was told so
     uint32_t newest = kNoNumber;
+  };
+  // What all share who ask a question, for whomever.
+  struct QuestionState {
     uint64_t ageing_ms = UINT64_MAX;  // from then on an answer may be asked for again
     std::size_t bytes_max = 0;
   };
@@ -174,6 +183,7 @@ class Oracle {
   void check_data(Query& query, const test::ReadMessage& message, const Bytes& frame,
                   uint64_t now_ns);
   void check_empty(const Query& query, const test::ReadMessage& message, const Bytes& frame);
+  uint64_t truncated_until_ns(const KeyState& state) const;
   bool is_slip(const Query& query, const test::ReadMessage& message) const;
   bool is_stale(const Query& query, const Answer& answer, const test::ReadMessage& message,
                 uint64_t now_ns) const;
@@ -193,10 +203,19 @@ class Oracle {
   void check_question(const test::ReadMessage& message, const Sent& sent, const Bytes& frame) const;
   void check_cookie(const Sent& sent, const Bytes& frame);
   void check_edns(const KeyState& state, const Sent& sent, const Bytes& frame) const;
+  uint64_t failed_of(uint32_t worker) const;
+  uint32_t packets_max(const KeyState& state) const;
+  void begin_anew(KeyState& state, uint64_t now_ns) const;
   void check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns);
   uint64_t ageing_ms_of(const Answer& answer) const;
   void check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const;
   void check_probe(const Sent& sent, const Bytes& frame, uint64_t now_ns);
+
+  // oracle_subnet.cpp
+  void read_options(Sent& sent, const test::ReadMessage& message, const Bytes& frame);
+  bool may_have(const Query& query, const Answer& answer) const;
+  void check_subnet(const Query& query, const Answer& answer, const test::ReadMessage& message,
+                    const Bytes& frame) const;
 
   // oracle_counts.cpp
   bool flushed(const Query& query, const Answer& answer, const KeyState& state) const;
@@ -213,10 +232,13 @@ class Oracle {
   std::deque<Query> queries_;
   std::unordered_map<std::string, uint32_t> by_tuple_;
   std::unordered_map<std::string, KeyState> keys_;
+  std::unordered_map<std::string, QuestionState> questions_;
   std::deque<Waiting> waiting_;
   std::deque<Waiting> stream_waiting_;
   std::vector<uint32_t> stream_answers_;  // by number, on their way to a worker
   std::array<uint64_t, 4> received_{};    // from rings, by worker
+  std::array<uint64_t, 4> failed_{};      // questions, before this turn of each worker
+  std::array<std::vector<uint64_t>, 4> turns_ns_;  // when each worker had its turns
   uint64_t slow_steps_ = 0;
   uint64_t awake_ns_ = 0;
   uint64_t delivered_ = 0;

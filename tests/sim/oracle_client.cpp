@@ -11,6 +11,7 @@ using abi::Event;
 
 namespace {
 
+constexpr uint64_t kDeadlineTickNs = 8 * kMs;
 constexpr uint64_t kSlackNs = 40 * kMs;   // two turns of the deadline list and then some
 constexpr uint64_t kStepsToAnswer = 100;  // what a backlog and full rings may cost
 
@@ -97,7 +98,10 @@ std::vector<std::string> Oracle::may_ask(const Query& query) const {
   const auto type = static_cast<uint16_t>(message[at + 1] << 8 | message[at + 2]);
   const bool flag_cd = (message[3] & 0x10) != 0;
   const uint8_t view = kBind[query.bind].view;
-  return {key_text(name, type, false, flag_cd, view), key_text(name, type, true, flag_cd, view)};
+  const Bytes subnet =
+      by_subnet(plan_, view) ? asker_of(plan_, query.client, query.told).asked : Bytes{};
+  return {key_text(name, type, false, flag_cd, view, subnet),
+          key_text(name, type, true, flag_cd, view, subnet)};
 }
 
 void Oracle::close(Query& query, uint32_t index) {
@@ -290,6 +294,7 @@ void Oracle::check_data(Query& query, const ReadMessage& message, const Bytes& f
   const bool stale = is_stale(query, zone_.at(number), message, now_ns);
   check_origin(query, number, frame, now_ns, stale);
   if (stale) check_stale(query, number, message, frame, now_ns);
+  check_subnet(query, zone_.at(number), message, frame);
   check_sections(query, zone_.at(number), message, frame, now_ns, stale);
   zone_.at(number).served = true;
 }
@@ -300,15 +305,14 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
   const KeyState& state = keys_[query.key];
   if (message.has(kFlagTc)) {
     demand(query.stream == 0, "A92", "TC over TCP", frame);
-    const std::size_t opt = (query.has_opt ? 11 : 0) + (query.cookie_bytes == 0 ? 0 : 28);
-    const bool too_large = state.bytes_max + opt > limit_of(query);
+    const std::size_t subnet = query.told.empty() ? 0 : 4 + query.told.size();
+    const std::size_t opt =
+        (query.has_opt ? 11 : 0) + (query.cookie_bytes == 0 ? 0 : 28) + subnet;
+    const std::size_t bytes_max = questions_[question_of(query.key)].bytes_max;
+    const bool too_large = bytes_max + opt > limit_of(query);
     const bool is_had = plan_.calm && plan_.tcp && plane_.event(Event::up_stream_full) == 0;
-    // While it is asked over TCP others join the question.
-    const uint64_t until_ns =
-        plan_.tcp ? std::max(state.truncated_ns + plan_.give_up_ms * kMs + kSlackNs, awake_ns_)
-                  : state.truncated_ns;
-    const bool was_truncated =
-        !is_had && state.truncated_ns != 0 && until_ns >= query.first_seen_ns;
+    const bool was_truncated = !is_had && state.truncated_ns != 0 &&
+                               truncated_until_ns(state) >= query.first_seen_ns;
     demand(too_large || was_truncated, "A92", "TC without need", frame);
     demand(records_of(message, Section::answer).empty() &&
                records_of(message, Section::authority).empty(),
@@ -317,6 +321,19 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
   }
   demand(state.bare_ns != 0 && state.bare_ns >= query.first_seen_ns, "A46",
          "an answer without records, but no upstream said so just now", frame);
+}
+
+// Who asks later cannot have joined a question that was answered with TC. While that is asked over
+// TCP others join it, until its core takes it for over: in the first turn after its time and a tick
+// of the deadline list, or, as each turn ends so many questions, in one of those behind it.
+uint64_t Oracle::truncated_until_ns(const KeyState& state) const {
+  if (!plan_.tcp) return state.truncated_ns;
+  const std::vector<uint64_t>& turns = turns_ns_[state.worker];
+  const uint64_t over_ns = state.truncated_ns + plan_.give_up_ms * kMs + kDeadlineTickNs;
+  const auto first = std::lower_bound(turns.begin(), turns.end(), over_ns);
+  const auto left = static_cast<std::size_t>(turns.end() - first);
+  const std::size_t behind = (plan_.pendings - 1) / dp::Worker::kDeadlineBudget;
+  return left > behind ? *(first + static_cast<std::ptrdiff_t>(behind)) : UINT64_MAX;
 }
 
 // Is it, or may it be, what a client is told whose prefix gets too much (B44)?
@@ -365,6 +382,7 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
                           plane_.event(Event::ins_skip_size) == 0;
   // A reply over TCP may have waited for its reader.
   const uint64_t written_ns = query.stream != 0 ? query.first_seen_ns : now_ns;
+  if (!answer.subnet.empty()) return;  // what is newer may hold for others
   demand(!all_stored || state.newest == number || !zone_.at(state.newest).served ||
              zone_.at(state.newest).seen_by_ns > written_ns,
          "A122", "stale data, but there is newer", frame);
@@ -376,10 +394,10 @@ void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& fram
   const Answer& answer = zone_.at(number);
   const std::string what = tell(query) + ", answer " + std::to_string(number);
   if (answer.forged) violate("law 6", "forged data: " + what, frame);
-  if (answer.key != query.key) violate("A5", "another question's data: " + what, frame);
+  if (!may_have(query, answer)) violate("A5", "another question's data: " + what, frame);
   if (answer.failure || answer.truncated) violate("A23", "data of a refusal: " + what, frame);
   if (answer.seen_ns == 0) violate("law 6", "data that never arrived: " + what, frame);
-  if (flushed(query, answer, keys_[query.key])) violate("A125", "flushed data: " + what, frame);
+  if (flushed(query, answer, keys_[answer.key])) violate("A125", "flushed data: " + what, frame);
   if (stale || query.first_seen_ns <= answer.seen_by_ns) return;  // it waited
   const Times times = times_of(answer, answer.limits);
   if (times.lifetime_s == 0) violate("A21", "served from the cache: " + what, frame);

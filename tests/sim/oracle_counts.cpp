@@ -43,6 +43,8 @@ void Oracle::after_step(uint32_t worker, uint64_t now_ns) {
   for (Flush& flush : flushes_) {
     if (flush.accepted_ns[worker] == 0) flush.accepted_ns[worker] = now_ns;
   }
+  turns_ns_[worker].push_back(now_ns);
+  failed_[worker] = failed_of(worker);
   if (plane_.core(worker).steps % 64 == 0) check_page(worker);
 }
 

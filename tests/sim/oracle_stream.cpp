@@ -54,19 +54,17 @@ Ask Oracle::stream_asked(uint32_t backend, const Bytes& bytes, uint64_t now_ns) 
               .flag_cd = message->has(kFlagCd),
               .has_opt = has_opt,
               .cookie = {},
+              .subnet = {},
               .view = kBackend[backend].view,
               .backend = static_cast<uint8_t>(backend),
               .sent_ns = now_ns};
-  if (has_opt && !message->opt()->rdata.empty()) {
-    sent.ask.cookie.assign(message->opt()->rdata.begin() + 4, message->opt()->rdata.end());
-    check_cookie(sent, bytes);
-  }
+  read_options(sent, *message, bytes);
   trace_.event("stream ask", backend, [&] {
     return "backend " + std::to_string(backend) + " " + text_of(question.name) + " " +
            std::to_string(question.type);
   });
   const auto state = keys_.find(key_text(question.name, question.type, sent.ask.flag_do,
-                                         sent.ask.flag_cd, sent.ask.view));
+                                         sent.ask.flag_cd, sent.ask.view, sent.ask.subnet));
   demand(state != keys_.end() && state->second.sent_ns != 0, "A66",
          "asked over TCP what was not asked over UDP", bytes);
   sent.ask.opened_ns = state->second.opened_ns;

@@ -41,16 +41,22 @@ void Oracle::check_question(const ReadMessage& message, const Sent& sent,
   demand((message.flags & ~kFlagCd) == (kFlagRd | kFlagAd), "A15", "flags", frame);
   if (has_opt) {
     const ReadRecord& opt = *message.opt();
-    const bool is_plain = opt.rdata.empty() || (opt.rdata.size() >= 12 && opt.rdata[1] == 10 &&
-                                                opt.rdata[3] == opt.rdata.size() - 4);
-    demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && is_plain, "A96", "OPT", frame);
+    std::size_t known = 0;  // octets of options that may be there
+    for (const uint16_t code : {kOptionCookie, kOptionSubnet}) {
+      const Bytes data = option_in(message, code);
+      known += data.empty() ? 0 : 4 + data.size();
+    }
+    demand(opt.cls == 1232 && (opt.ttl & ~0x8000u) == 0 && opt.rdata.size() == known, "A96", "OPT",
+           frame);
   }
   demand(message.questions[0].cls == kClassIn, "A22", "class", frame);
   const Bytes& name = message.questions[0].name;
   demand(plan_.randomize_case || name == folded(name), "A67", "capitals that nobody asked for",
          frame);
   const uint16_t port = port_of(sent.source);
-  demand(port >= kUpstreamPortFirst && port < kUpstreamPortEnd, "A56", "source port", frame);
+  const abi::ServiceSection& service = configs_.at(plane_.core(sent.worker).worker->generation());
+  demand(port >= service.upstream_port_first && port < service.upstream_port_end, "A56",
+         "source port", frame);
   demand(port % plane_.worker_cnt() == sent.worker, "A56",
          "the port of another core", frame);
 }
@@ -60,6 +66,7 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   sent.worker = worker;
   sent.backend = backend_at(worker, read, frame);
   sent.source = read.source;
+  sent.frame = frame;
   const char* source = read.source.family == 4 ? kSourceV4 : kSourceV6;
   demand(octets(address_of(source, port_of(read.source))) == octets(read.source), "A55",
          "source address", frame);
@@ -75,14 +82,12 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
               .flag_cd = message->has(kFlagCd),
               .has_opt = message->opt() != nullptr,
               .cookie = {},
+              .subnet = {},
               .view = kBackend[sent.backend].view,
               .backend = static_cast<uint8_t>(sent.backend),
               .sent_ns = now_ns};
-  if (sent.ask.has_opt && !message->opt()->rdata.empty()) {
-    sent.ask.cookie.assign(message->opt()->rdata.begin() + 4, message->opt()->rdata.end());
-    check_cookie(sent, frame);
-  }
   sent.probe = question.name == Bytes{0};
+  read_options(sent, *message, frame);
   trace_.event("ask", sent.backend, [&] {
     return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) +
            " " + text_of(question.name) + " " + std::to_string(question.type) +
@@ -93,11 +98,14 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
     return sent;
   }
   KeyState& state = keys_[key_text(question.name, question.type, sent.ask.flag_do, sent.ask.flag_cd,
-                                   sent.ask.view)];
+                                   sent.ask.view, sent.ask.subnet)];
+  const QuestionState& shared =
+      questions_[key_text(question.name, question.type, sent.ask.flag_do, sent.ask.flag_cd,
+                          sent.ask.view).substr(1)];
   check_edns(state, sent, frame);
   // What was asked for somebody goes on when he was given what is past its time.
   const bool begun = plan_.stale_kept_s != 0 && state.sent_ns != 0;
-  demand(!state.open.empty() || begun || now_ns / kMs >= state.ageing_ms, "A129",
+  demand(!state.open.empty() || begun || now_ns / kMs >= shared.ageing_ms, "A129",
          "asked what nobody waits for", frame);
   check_once(state, sent, frame, now_ns);
   check_not_known(state, frame, now_ns);
@@ -134,6 +142,29 @@ void Oracle::check_edns(const KeyState& state, const Sent& sent, const Bytes& fr
   demand(is_known || state.refused_edns[sent.backend], "A69", "asked without EDNS", frame);
 }
 
+uint64_t Oracle::failed_of(uint32_t worker) const {
+  const stats::CoreCounters& counters = plane_.core(worker).worker->counters();
+  return counters.of(Event::waiter_failed) + counters.of(Event::up_gave_up);
+}
+
+// One more, without EDNS or with a new cookie, for an upstream that wants it so.
+uint32_t Oracle::packets_max(const KeyState& state) const {
+  const bool has_refused = state.wanted_cookie || std::ranges::count(state.refused_edns, true) > 0;
+  return plan_.tries_max + (has_refused ? 1 : 0);
+}
+
+// A question ended in this turn. What leaves in the same turn may have been sent before it did: up
+// to as many packets as it had left are not counted as the next one's.
+void Oracle::begin_anew(KeyState& state, uint64_t now_ns) const {
+  const uint32_t most = packets_max(state);
+  if (state.anew_ns != now_ns) {
+    state.spare = most > state.sent_in_row ? most - state.sent_in_row : 0;
+  }
+  state.anew_ns = now_ns;
+  state.sent_in_row = 0;
+  state.sent_to = {};
+}
+
 // One question at a time, from one core; a packet more only when the one before failed or was given
 // its time; and never more packets than a question may have. After a flush there may be two.
 void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, uint64_t now_ns) {
@@ -141,7 +172,7 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   const uint64_t alarms = counters.of(Event::up_spoof_alarm);
   const uint64_t streams =
       counters.of(Event::up_stream_failed) + counters.of(Event::up_stream_answered);
-  const uint64_t failed = counters.of(Event::waiter_failed) + counters.of(Event::up_gave_up);
+  const uint64_t failed = failed_of(sent.worker);
   if (state.sent_ns != 0) {
     demand(state.worker == sent.worker, "A57", "two cores ask one question", frame);
     const bool ended = failed != state.failed_then || state.failed_ns >= state.sent_ns;
@@ -157,7 +188,10 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
     const bool streamed = streams != state.streams_then;
     demand(ended || answered || waited || beside || alarmed || streamed, "A57",
            "asked again while the question is outstanding", frame);
-    if (ended || beside) {
+    const bool just_now = state.failed_then == failed_[sent.worker] && failed != state.failed_then;
+    if (just_now) {
+      begin_anew(state, now_ns);
+    } else if (ended || beside) {
       state.sent_in_row = 0;
       state.sent_to = {};
     }
@@ -167,14 +201,15 @@ void Oracle::check_once(KeyState& state, const Sent& sent, const Bytes& frame, u
   state.failed_then = failed;
   state.alarms_then = alarms;
   state.streams_then = streams;
+  if (state.opened_ns == 0) state.opened_ns = now_ns;
+  if (state.anew_ns == now_ns && state.spare != 0) {
+    state.spare -= 1;
+    return;
+  }
   state.sent_in_row += 1;
   state.sent_to[sent.backend] += 1;
-  if (state.opened_ns == 0) state.opened_ns = now_ns;
-  // One more, without EDNS or with a new cookie, for an upstream that wants it so.
-  const bool has_refused =
-      state.wanted_cookie || std::ranges::count(state.refused_edns, true) > 0;
-  demand(state.sent_in_row <= plan_.tries_max + (has_refused ? 1 : 0), "A129",
-         "more packets than a question may have", frame);
+  demand(state.sent_in_row <= packets_max(state), "A129", "more packets than a question may have",
+         frame);
   demand(state.sent_to[sent.backend] <= 3, "A62", "more than three packets to one address", frame);
 }
 
@@ -187,7 +222,8 @@ uint64_t Oracle::ageing_ms_of(const Answer& answer) const {
 
 // What was stored is served, not asked for again (as long as nothing had to give way).
 void Oracle::check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const {
-  if (state.newest == kNoNumber) return;
+  // For whom answers hold, and how many are kept, is not followed here.
+  if (state.newest == kNoNumber || !zone_.at(state.newest).subnet.empty()) return;
   const Answer& answer = zone_.at(state.newest);
   if (!answer.served || plane_.evicted() != 0 || plane_.event(Event::cache_no_memory) != 0 ||
       plane_.event(Event::adm_reject) != 0) {
@@ -232,11 +268,11 @@ void Oracle::note_answer(uint32_t worker, uint32_t number, uint64_t now_ns) {
   if (answer.no_edns) state.refused_edns[answer.backend] = true;
   state.wanted_cookie |= answer.bad_cookie;
   if (answer.failure) return;
-  state.sent_to = {};
-  state.sent_in_row = 0;  // perhaps: it may have come too late for its question
+  begin_anew(state, now_ns);  // perhaps: it may have come too late for its question
   state.newest = number;
-  state.ageing_ms = std::min(state.ageing_ms, ageing_ms_of(answer));
-  state.bytes_max = std::max(state.bytes_max, answer.body_bytes);
+  QuestionState& shared = questions_[question_of(answer.key)];
+  shared.ageing_ms = std::min(shared.ageing_ms, ageing_ms_of(answer));
+  shared.bytes_max = std::max(shared.bytes_max, answer.body_bytes);
   if (answer.truncated) state.truncated_ns = now_ns;
   if (answer.bare) state.bare_ns = now_ns;
 }

@@ -109,7 +109,17 @@ void choose_more(Plan& plan, Random random) {
   plan.changes_case = !plan.randomize_case ? 100 : changed && !plan.calm ? 30 : 0;
   plan.wants_cookie = random.chance(300) && plan.tries_max < abi::kTriesMax ? 300 : 0;
   choose_limits(plan, random);
+  plan.unreachable = random.chance(500) ? 400 : 0;
   plan.tcp = random.chance(400);
+  if (random.chance(250)) {
+    // Whoever is asked without EDNS, or refuses, is not told for whom: that is left to other tests.
+    static constexpr uint32_t kVariants[] = {1, 3, 50};
+    plan.subnet_variants = random.pick(kVariants);
+    static constexpr uint32_t kBits4[] = {16, 24, 24, 32}, kBits6[] = {48, 56, 64};
+    plan.subnet_bits4 = random.pick(kBits4);
+    plan.subnet_bits6 = random.pick(kBits6);
+    plan.old_backends = false;
+  }
   static constexpr uint32_t kQueries[] = {1, 4, 100};
   if (!plan.calm) plan.tcp_queries_max = random.pick(kQueries);
   if (!plan.calm) plan.tcp_trouble = random.chance(600) ? 1 + random.below(200) : 0;

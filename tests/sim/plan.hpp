@@ -41,6 +41,7 @@ struct Plan {
   uint32_t changes_case = 0;     // per mille of answers whose question comes back in another case
   uint32_t wants_cookie = 0;     // per mille of queries without a good cookie that get BADCOOKIE
   uint32_t guessed = 0;          // per mille of upstream queries whose id somebody tries to guess
+  uint32_t unreachable = 0;      // per mille of queries to a dead backend of which ICMP tells
   uint32_t backend_trouble = 0;  // per 100000 turns
   uint32_t stall = 0;            // per 100000 turns: a core stops for a while
   uint32_t starve = 0;           // per 100000 turns: a core gets no spare frames for a while
@@ -71,6 +72,8 @@ struct Plan {
   uint32_t client_misses_max = 0;
   uint32_t responses_per_second = 0;  // until the drain
   uint32_t slip = 2;
+  uint32_t subnet_variants = 0;  // of the near pool; 0: it does not ask by subnet
+  uint32_t subnet_bits4 = 0, subnet_bits6 = 0;
   bool tcp = false;         // there is a slow path
   uint32_t tcp_queries_max = 100;  // in work, of a connection
   bool late_start = false;  // traffic before there is a config, and before there are routes

@@ -43,6 +43,7 @@ void Streams::ask(Client& client, const std::vector<Bytes>& names) {
   Query query = makes_.good_for(name, random_.chance(600) ? kTypeA : kTypeTxt, client.bind);
   query.stream = client.serial;
   query.client = client.address;
+  makes_.choose_key(query);
   const uint16_t id = client.next_id++;
   query.payload[0] = static_cast<uint8_t>(id >> 8);
   query.payload[1] = static_cast<uint8_t>(id);

@@ -19,6 +19,7 @@ enum class Fault : uint8_t {
   source_port,
   spelling,
   cookie,
+  subnet,
   name,
   type,
   query_bit,
@@ -46,6 +47,7 @@ Fault pick_fault(const Plan& plan, const Sent& sent, Random& random) {
   const auto fault = static_cast<Fault>(random.below(static_cast<uint32_t>(Fault::count_)));
   if (fault == Fault::spelling && (!plan.randomize_case || sent.probe)) return Fault::id;
   if (fault == Fault::cookie && sent.ask.cookie.empty()) return Fault::id;
+  if (fault == Fault::subnet && sent.ask.subnet.size() <= 4) return Fault::id;
   return fault;
 }
 
@@ -54,6 +56,7 @@ void spoil_question(Fault fault, Ask& ask, Random& random) {
   if (fault == Fault::id) ask.id = static_cast<uint16_t>(ask.id ^ (1u << random.below(16)));
   if (fault == Fault::name) ask.name = make_name("bank", Shape::plain);
   if (fault == Fault::type) ask.type = ask.type == kTypeA ? kTypeTxt : kTypeA;
+  if (fault == Fault::subnet) ask.subnet[random.chance(300) ? 2 : 4] ^= 1;
   if (fault == Fault::spelling) {
     std::vector<uint32_t> letters;
     for (uint32_t at = 0; at < ask.name.size(); ++at) {
@@ -81,7 +84,9 @@ uint64_t Upstreams::delay_ns(Mood mood) {
 }
 
 void Upstreams::sent(const Sent& sent, uint64_t now_ns) {
+  note_sent(sent);
   if (random_.chance(plan_.forged)) forge(sent, now_ns);
+  if (random_.chance(plan_.forged / 4)) tell_unreachable(sent, now_ns, true);
   if (!sent.probe && random_.chance(plan_.guessed)) guess(sent, now_ns);
   if (random_.chance(plan_.upstream_loss)) return;
   const uint32_t copies = random_.chance(plan_.upstream_duplicate) ? 2 : 1;
@@ -91,7 +96,11 @@ void Upstreams::sent(const Sent& sent, uint64_t now_ns) {
 }
 
 void Upstreams::arrived(const Sent& sent, uint64_t now_ns) {
-  if (mood_[sent.backend] == Mood::dead || random_.chance(plan_.upstream_loss)) return;
+  if (random_.chance(plan_.upstream_loss)) return;
+  if (mood_[sent.backend] == Mood::dead) {
+    if (random_.chance(plan_.unreachable)) tell_unreachable(sent, now_ns, false);
+    return;
+  }
   MadeAnswer made = zone_.answer(
       sent.ask, {.knows_edns = !plan_.old_backends || !is_old(sent.backend),
                  .knows_cookies = has_cookies(sent.backend),

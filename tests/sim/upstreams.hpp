@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The resolvers behind the data plane, and whoever pretends to be one of them.
+//
+//   upstreams.cpp    answers, true and forged
+//   unreachable.cpp  ICMP errors, true and forged
 
 #include "tests/sim/network.hpp"
 #include "tests/sim/plan.hpp"
@@ -8,6 +11,8 @@
 
 #include <array>
 #include <cstdint>
+#include <set>
+#include <utility>
 
 namespace millrace::sim {
 
@@ -36,6 +41,9 @@ class Upstreams {
   void forge(const Sent& sent, uint64_t now_ns);
   void guess(const Sent& sent, uint64_t now_ns);
 
+  void note_sent(const Sent& sent);
+  void tell_unreachable(const Sent& sent, uint64_t now_ns, bool forged);
+
   const Plan& plan_;
   Zone& zone_;
   Network& network_;
@@ -43,6 +51,8 @@ class Upstreams {
   Random random_;
   std::array<Mood, kBackends> mood_{};
   bool guarded_ = true;
+  // What an ICMP error may quote: our port, and behind it the id or the UDP checksum of a query.
+  std::set<std::pair<uint16_t, uint16_t>> quotable_;
 };
 
 }  // namespace millrace::sim

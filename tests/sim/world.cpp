@@ -305,7 +305,8 @@ void World::finish() {
 
 std::string World::describe() const {
   return std::to_string(plan_.workers) + " workers, " + std::to_string(plan_.shards) + " shards" +
-         (plan_.tcp ? ", slow path" : "") + (plan_.calm ? ", calm" : "");
+         (plan_.tcp ? ", slow path" : "") +
+         (plan_.subnet_variants != 0 ? ", by subnet" : "") + (plan_.calm ? ", calm" : "");
 }
 
 std::string World::counters() const {

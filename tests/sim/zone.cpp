@@ -2,6 +2,7 @@
 #include "tests/sim/zone.hpp"
 
 #include "tests/sim/geography.hpp"
+#include "tests/sim/subnets.hpp"
 
 #include "tests/sim/violation.hpp"
 
@@ -56,7 +57,8 @@ struct Zone::Draft {
 
 uint32_t Zone::new_answer(const Ask& ask, Shape shape) {
   auto answer = std::make_unique<Answer>();
-  answer->key = key_text(ask.name, ask.type, ask.flag_do, ask.flag_cd, ask.view);
+  answer->key = key_text(ask.name, ask.type, ask.flag_do, ask.flag_cd, ask.view, ask.subnet);
+  answer->subnet = ask.subnet;
   answer->shape = shape;
   answer->backend = ask.backend;
   answer->opened_ns = ask.opened_ns;
@@ -73,10 +75,20 @@ void Zone::write_opt(Draft& draft) {
   OptFields opt{.flag_do = ask.flag_do};
   if (draft.answer.bad_cookie) opt.extended_rcode = 1;
   const bool with_cookie = draft.manners.knows_cookies && !ask.cookie.empty();
-  if (!with_cookie && random_.chance(100)) return;
+  // An error without OPT would be taken for one of somebody who does not know EDNS.
+  const bool must = with_cookie || (draft.answer.failure && !ask.subnet.empty());
+  if (!must && random_.chance(100)) return;
   if (random_.chance(200)) opt.options.push_back({3, Bytes(random_.below(20), 'n')});
   if (with_cookie) {
     opt.options.push_back({10, server_cookie(ask.backend, ask.cookie, second_of(ask.sent_ns))});
+  }
+  if (!ask.subnet.empty() && random_.chance(850)) {
+    const uint8_t scopes[] = {0, 12, 24, ask.subnet[2], static_cast<uint8_t>(ask.subnet[2] / 2),
+                              static_cast<uint8_t>(std::min(32, ask.subnet[2] + 8))};
+    draft.answer.scope = draft.answer.negative ? uint8_t{0} : random_.pick(scopes);
+    Bytes told = ask.subnet;
+    told[3] = draft.answer.scope;
+    opt.options.push_back({kOptionSubnet, told});
   }
   draft.dns.opt(opt);
 }
@@ -124,10 +136,20 @@ MadeAnswer Zone::forge(const Ask& ask) {
   DnsBuilder dns;
   dns.id(ask.id).response().rd().question(Name::wire(ask.name), ask.type);
   dns.answer(Name::pointer(12), ask.type, 86400, rdata(number, 0, ask.type, 0));
-  if (!ask.cookie.empty()) dns.opt({.options = {{10, ask.cookie}}});
+  OptFields opt;
+  if (!ask.cookie.empty()) opt.options.push_back({10, ask.cookie});
+  if (!ask.subnet.empty()) opt.options.push_back({kOptionSubnet, ask.subnet});
+  if (!opt.options.empty()) dns.opt(opt);
   const Bytes message = dns.build();
   answer.message = *read_message(message);
   return {number, message};
+}
+
+uint32_t Zone::error(const Ask& ask, bool forged) {
+  const uint32_t number = new_answer(ask, shape_of(ask.name));
+  at(number).failure = true;
+  at(number).forged = forged;
+  return number;
 }
 
 void Zone::write_shape(Draft& draft) {
@@ -226,9 +248,11 @@ void Zone::write_negative(Draft& draft) {
 
 void Zone::write_failure(Draft& draft) {
   draft.answer.failure = true;
+  // Who refuses is asked again without: see plan.cpp.
+  const bool by_subnet = !draft.ask.subnet.empty();
   switch (draft.answer.shape) {
     case Shape::refused:
-      draft.dns.rcode(5);
+      draft.dns.rcode(by_subnet ? 2 : 5);
       return;
     case Shape::notimp:
       draft.dns.rcode(4);
@@ -237,7 +261,7 @@ void Zone::write_failure(Draft& draft) {
       draft.dns.rcode(static_cast<uint8_t>(6 + random_.below(10)));
       return;
     case Shape::no_question:
-      draft.dns.rcode(1);
+      draft.dns.rcode(by_subnet ? 2 : 1);
       return;
     case Shape::lame:
       draft.dns.authority(Name("mr.test"), kTypeNs, 3600, rdata_name(Name("ns.mr.test")));

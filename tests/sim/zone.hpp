@@ -30,6 +30,7 @@ struct Ask {
   bool flag_cd = false;
   bool has_opt = true;
   Bytes cookie;  // what its COOKIE option has; empty: none
+  Bytes subnet;  // likewise CLIENT-SUBNET
   uint8_t view = 0;
   uint8_t backend = 0;
   uint64_t opened_ns = 0;  // when the first packet for this question left, or earlier
@@ -47,6 +48,8 @@ struct Answer {
   bool no_edns = false;    // FORMERR or NOTIMP without OPT
   bool bad_cookie = false; // BADCOOKIE
   bool bare = false;       // no record that could tell the number
+  Bytes subnet;            // of the question, and how much of it this holds for
+  uint8_t scope = 0;
   bool cacheable = false;  // as far as content goes; TTLs depend on the config
   uint64_t opened_ns = 0;  // of the question, as in Ask
   uint64_t sent_ns = 0;
@@ -92,6 +95,8 @@ class Zone {
   // Well-formed data for the question, as an attacker would like to see it believed; with the
   // cookie, if there is one.
   MadeAnswer forge(const Ask& ask);
+  // Word that a question did not arrive: it has a number, as answers have.
+  uint32_t error(const Ask& ask, bool forged);
 
   Answer& at(uint32_t number) { return *answers_[number]; }
   uint32_t size() const { return static_cast<uint32_t>(answers_.size()); }

@@ -15,6 +15,7 @@ CODE = {".hpp", ".cpp", ".h", ".c", ".py", ".def"}
 C_LIKE = {".hpp", ".cpp", ".h", ".c"}
 COLUMNS_MAX = 100
 FUNCTION_LINES_MAX = 70
+FILE_LINES_MAX = 500  # of the product; tests may be long lists
 SPDX_NAMES = {"meson.build", "meson_options.txt"}
 
 # Within the data plane a folder may include itself and those before it.
@@ -77,6 +78,12 @@ def rule_columns(path, text):
             yield number, "blanks at the end of the line"
         if "\t" in line:
             yield number, "a tab"
+
+
+def rule_file(path, text):
+    lines = text.count("\n")
+    if lines > FILE_LINES_MAX and not path.startswith("tests/"):
+        yield 1, f"{lines} lines; allowed {FILE_LINES_MAX}"
 
 
 def rule_markers(path, text):
@@ -214,6 +221,7 @@ def long_functions_needed(texts):
 
 RULES = [
     (rule_spdx, CODE | {""}), (rule_pragma_once, C_LIKE), (rule_columns, C_LIKE | {".py"}),
+    (rule_file, C_LIKE | {".py"}),
     (rule_markers, None), (rule_words, None), (rule_direction, C_LIKE),
     (rule_libraries, C_LIKE), (rule_banned_calls, C_LIKE), (rule_functions, C_LIKE),
 ]
@@ -274,6 +282,8 @@ SELF_TEST = [
     ("dataplane/wire/a.cpp", HEAD + "x" * 101 + "\n", "101 columns"),
     ("dataplane/wire/a.cpp", HEAD + "x" * 100 + "\n", None),
     ("dataplane/wire/a.cpp", HEAD + "x \n", "blanks"),
+    ("dataplane/wire/a.cpp", HEAD + "int a;\n" * FILE_LINES_MAX, "501 lines"),
+    ("tests/unit/a.cpp", HEAD + "int a;\n" * FILE_LINES_MAX, None),
     ("docs/a.md", "a " + "TO" + "DO here\n", "marker"),
     ("docs/a.md", "see /wo" + "rk/a\n", "machine"),
     ("dataplane/wire/a.cpp", HEAD + '#include "dataplane/cache/b.hpp"\n', "wire stands below"),

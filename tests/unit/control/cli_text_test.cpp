@@ -131,6 +131,21 @@ TEST_F(CliTest, ArgumentsAreLookedAtFirst) {
   }
 }
 
+// A variable that is not set: `cache flush --all --type "$TYPE"` shall not flush all types.
+TEST_F(CliTest, AnEmptyArgumentIsNotTakenForNone) {
+  const std::pair<const char*, const char*> slips[] = {
+      {"cache flush --all --type ''", "--type"}, {"cache flush ''", "NAME"},
+      {"cache lookup ''", "NAME"},               {"cache lookup x --type ''", "--type"},
+      {"config apply ''", "FILE"},               {"config apply --dry-run ''", "FILE"},
+      {"config check ''", "FILE"},               {"status --run-dir ''", "--run-dir"}};
+  for (const auto& [verb, name] : slips) {
+    const Ran ran = run(verb);
+    EXPECT_EQ(ran.code, 2) << verb;
+    EXPECT_EQ(ran.err, "millrace: " + std::string(name) +
+                           ": is empty: give a value, or leave it out; see --help\n");
+  }
+}
+
 TEST_F(CliTest, HelpIsAVerbToo) {
   const Ran ran = run("help config");
   EXPECT_EQ(ran.code, 0) << ran.err;

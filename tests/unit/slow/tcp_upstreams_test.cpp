@@ -132,8 +132,25 @@ TEST_F(StreamTest, SilenceOverTcpEndsWithTheQuestion) {
   EXPECT_EQ(rig.slow().asking_cnt(), 0u);
 }
 
-// Servers close connections that were idle, at times just when a question comes (RFC 7766 section
-// 6.2.4).
+// The question is open until its core takes it for over, however late that is: whoever comes in the
+// same turn joins it, and is told the same.
+TEST_F(StreamTest, A92_who_joins_a_question_whose_time_is_over_gets_tc_with_it) {
+  ask_and_truncate();
+  asked_over_tcp();
+  rig.rig.jump_ms(20'000);
+  rig.rig.ask("big.example", 5001, 0, kTypeTxt);
+  rig.rig.step();
+  ASSERT_EQ(rig.rig.replies().size(), 2u);
+  for (const Out& reply : rig.rig.replies())
+    EXPECT_TRUE(reply.message.has(kFlagTc));
+  EXPECT_TRUE(rig.rig.asked().empty());
+  rig.rig.clear();
+  rig.rig.ask("big.example", 5002, 0, kTypeTxt);
+  rig.rig.step();
+  EXPECT_TRUE(rig.rig.replies().empty());
+  EXPECT_EQ(rig.rig.asked().size(), 1u) << "a question of its own";
+}
+
 // An upstream that hangs, or a wall in between that swallows what comes.
 TEST_F(StreamTest, ConnectionOnWhichNothingComesIsNotUsedAgain) {
   ask_and_truncate();
@@ -149,6 +166,8 @@ TEST_F(StreamTest, ConnectionOnWhichNothingComesIsNotUsedAgain) {
   EXPECT_EQ(rig.rig.only_reply().message.count(Section::answer), 1u);
 }
 
+// Servers close connections that were idle, at times just when a question comes (RFC 7766 section
+// 6.2.4).
 TEST_F(StreamTest, A105_closed_connection_is_tried_once_more) {
   ask_and_truncate();
   asked_over_tcp();
@@ -169,6 +188,42 @@ TEST_F(StreamTest, A105_closed_connection_is_tried_once_more) {
   rig.run();
   EXPECT_EQ(rig.upstreams.size(), 3u);
   EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+}
+
+// Some servers take one question from a connection. Each time one is answered, so all come to their
+// turn.
+TEST_F(StreamTest, A105_closed_after_each_answer) {
+  constexpr std::size_t kQuestions = 5;
+  for (std::size_t i = 0; i < kQuestions; ++i) {
+    ask_and_truncate("n" + std::to_string(i) + ".example", static_cast<uint16_t>(5000 + i));
+  }
+  rig.rig.clear();
+  for (std::size_t i = 0; i < kQuestions; ++i) {
+    ASSERT_EQ(rig.upstreams.size(), i + 1);
+    const auto come = rig.upstreams[i]->messages();
+    ASSERT_EQ(come.size(), kQuestions - i);
+    rig.upstreams[i]->send_message(texts_for(come[0], 1).build());
+    rig.upstreams[i]->hang_up();
+    rig.run(3);
+  }
+  ASSERT_EQ(rig.rig.replies().size(), kQuestions);
+  for (const Out& reply : rig.rig.replies()) EXPECT_EQ(reply.message.count(Section::answer), 1u);
+  EXPECT_EQ(rig.upstreams.size(), kQuestions) << "nothing is left to ask";
+}
+
+// A server that closes with a question unread resets the connection, and its answer to another is
+// in front of that.
+TEST_F(StreamTest, A105_answer_in_front_of_a_reset) {
+  ask_and_truncate("one.example", 5000);
+  const Bytes first = asked_over_tcp();
+  ask_and_truncate("two.example", 5001);
+  rig.upstreams[0]->send_message(texts_for(first, 1).build());
+  rig.upstreams[0]->hang_up();
+  rig.rig.clear();
+  rig.run(3);
+  EXPECT_EQ(rig.rig.only_reply().message.count(Section::answer), 1u);
+  ASSERT_EQ(rig.upstreams.size(), 2u);
+  EXPECT_EQ(rig.upstreams[1]->messages().size(), 1u) << "the other alone is asked again";
 }
 
 TEST_F(StreamTest, A105_connection_is_kept_and_shared) {

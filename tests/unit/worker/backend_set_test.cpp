@@ -228,6 +228,17 @@ TEST_F(BackendSetTest, OnlyItsHomeProbesOncePerInterval) {
   EXPECT_EQ(second_.take_probe(settings_, kNow + 1000 * kMs), 1);
 }
 
+TEST_F(BackendSetTest, A64_an_interval_that_a_config_shortens_holds_for_the_next_probe) {
+  config_->service.probe_interval_ms = 60'000;
+  apply();
+  take_down(first_, 0);
+  ASSERT_EQ(first_.take_probe(settings_, kNow), 0);
+  config_->service.probe_interval_ms = 500;
+  apply();
+  EXPECT_EQ(first_.take_probe(settings_, kNow + 499 * kMs), Remap::kGone);
+  EXPECT_EQ(first_.take_probe(settings_, kNow + 500 * kMs), 0);
+}
+
 TEST_F(BackendSetTest, NoProbeForWhatIsUpOrUnreachable) {
   EXPECT_EQ(first_.take_probe(settings_, kNow), Remap::kGone);
   take_down(first_, 0);

@@ -163,6 +163,24 @@ TEST_F(ServeStale, A122_an_answer_with_ttl_0_ends_it) {
   EXPECT_EQ(rig.only_reply().message.rcode(), 2);
 }
 
+// While none may be served, too: it may be again before the old one is taken out of the cache.
+TEST_F(ServeStale, A122_an_answer_with_ttl_0_ends_it_where_stale_is_off) {
+  put();
+  rig.step_all(5);  // it is kept, for the time of this config
+  rig.service().stale.kept_s = 0;
+  rig.publish();
+  ask();
+  const Out asked = rig.only_asked();
+  rig.answer(asked, rig.data_for(asked, 0));
+  rig.step_all(2);
+  rig.clear();
+  rig.service().stale.kept_s = 86'400;
+  rig.publish();
+  ask();
+  fail();
+  EXPECT_EQ(rig.only_reply().message.rcode(), 2);
+}
+
 TEST_F(ServeStale, A122_never_without_rd) {
   rig.service().answer_rd0 = 1;
   rig.publish();

@@ -154,6 +154,25 @@ TEST_F(WorkerSubnet, A89_a_client_gets_its_option_back_with_the_scope) {
   EXPECT_EQ(subnet_in(rig.only_reply().message), told);
 }
 
+// By the time that the answer comes its pool has another number.
+TEST_F(WorkerSubnet, A89_a_client_that_waits_across_a_config_gets_its_option_back) {
+  ask("198.18.5.9", ipv4_subnet(5));
+  const Out asked = rig.only_asked();
+  abi::ServiceSection& service = rig.service();
+  service.packet_caches = service.pools = 2;
+  service.packet_cache[1] = service.packet_cache[0];
+  std::snprintf(service.packet_cache[1].name, sizeof service.packet_cache[1].name, "other");
+  service.pool[1] = service.pool[0];
+  service.pool[0].packet_cache = 1;
+  service.pool[0].subnet_variants = service.pool[0].subnet_bits4 = service.pool[0].subnet_bits6 = 0;
+  std::snprintf(service.pool[0].name, sizeof service.pool[0].name, "other");
+  for (uint32_t i = 0; i < service.binds; ++i) service.bind[i].pool = 1;
+  rig.publish();
+  rig.step();
+  answer(asked, data(asked, "198.51.100.5", 24));
+  EXPECT_EQ(subnet_in(rig.only_reply().message), ipv4_subnet(5, 24, 24));
+}
+
 TEST_F(WorkerSubnet, A89_an_error_has_the_option_too) {
   ask("198.18.5.9", ipv4_subnet(5));
   rig.clear();
