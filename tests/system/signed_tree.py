@@ -135,6 +135,10 @@ zone:
   trust-anchor-file: "{self.directory}/root.ksk.key"
   target-fetch-policy: "0 0 0 0 0"
   num-threads: 1
+  # On a busy machine NSD may be late; that must not make Unbound give it up for minutes.
+  infra-host-ttl: 5
+  infra-cache-max-rtt: 1000
+  infra-keep-probing: yes
   chroot: ""
   username: ""
   directory: "{self.directory}"

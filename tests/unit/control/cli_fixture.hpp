@@ -31,7 +31,7 @@ class CliTest : public DaemonFixture {
       ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
       done.store(true);
     });
-    loop.run_until([&] { return done.load(); }, Milliseconds(10'000));
+    loop.run_until([&] { return done.load(); }, kPatience);
     thread.join();
     ran.out = read_file(dir / "out");
     ran.err = read_file(dir / "err");

@@ -160,6 +160,9 @@ inline std::string config_yaml(const std::string& more = "", const std::string& 
          dataplane + tcp + more;
 }
 
+// With what surely comes, on a busy machine.
+inline constexpr std::chrono::milliseconds kPatience{60'000};
+
 class DaemonFixture : public ::testing::Test {
  protected:
   using Milliseconds = std::chrono::milliseconds;
@@ -176,13 +179,13 @@ class DaemonFixture : public ::testing::Test {
     options.testing = testing;
     options.supervisor.run_dir = dir.path();
     options.supervisor.program = MR_FAKE_DATAPLANE;
-    options.supervisor.start_timeout = Milliseconds(3000);
+    options.supervisor.start_timeout = Milliseconds(8000);
     options.supervisor.stop_patience = Milliseconds(150);
     options.supervisor.backoff_min = Milliseconds(20);
     options.supervisor.backoff_max = Milliseconds(80);
     options.supervisor.heartbeat_period = heartbeat_period;
     options.ports_period = Milliseconds(50);
-    options.install_timeout = Milliseconds(400);
+    options.install_timeout = Milliseconds(2000);
     options.check_environment = [this](const EnvironmentQuestion& question) {
       asked_starts = question.starts_data_plane;
       asked_replaced = question.replaced;
@@ -205,7 +208,7 @@ class DaemonFixture : public ::testing::Test {
     ASSERT_TRUE(wait([&] { return log().find("routes") != std::string::npos; }));
   }
 
-  bool wait(const std::function<bool()>& done, Milliseconds limit = Milliseconds(8000)) {
+  bool wait(const std::function<bool()>& done, Milliseconds limit = kPatience) {
     return loop.run_until(done, limit);
   }
 

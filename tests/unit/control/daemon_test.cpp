@@ -378,7 +378,7 @@ struct ImpatientApply : DaemonFixture {
 TEST_F(ImpatientApply, LiveChangeIsTakenBackInTime) {
   start_and_wait();
   tell_fake("mute");
-  const std::string told = apply(config_yaml(kLiveChange), 200);
+  const std::string told = apply(config_yaml(kLiveChange), 1000);
   EXPECT_NE(told.find("generation 1 is put back"), std::string::npos) << told;
   tell_fake("");
   // What the data plane took last is the old config.
@@ -390,7 +390,7 @@ TEST_F(ImpatientApply, LiveChangeIsTakenBackInTime) {
 TEST_F(ImpatientApply, RestartIsTakenBackInTime) {
   start_and_wait();
   tell_fake("no-socket-with-8192-buffers");
-  const std::string told = apply(config_yaml("", kRestartChange), 2000);
+  const std::string told = apply(config_yaml("", kRestartChange), 5000);
   EXPECT_NE(told.find("generation 1 runs again"), std::string::npos) << told;
   EXPECT_TRUE(is_up());
 }
@@ -398,7 +398,7 @@ TEST_F(ImpatientApply, RestartIsTakenBackInTime) {
 TEST_F(ImpatientApply, HearsOfAWayBackThatTakesTooLong) {
   start_and_wait();
   tell_fake("no-socket");
-  const std::string told = apply(config_yaml("", kRestartChange), 600);
+  const std::string told = apply(config_yaml("", kRestartChange), 3000);
   EXPECT_NE(told.find("does not run yet"), std::string::npos) << told;
   tell_fake("");
   ASSERT_TRUE(wait([&] { return is_up(); })) << log();

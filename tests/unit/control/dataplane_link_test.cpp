@@ -46,7 +46,7 @@ class DataplaneLinkTest : public ::testing::Test {
     };
   }
 
-  bool wait(const std::function<bool()>& done) { return loop.run_until(done, Milliseconds(3000)); }
+  bool wait(const std::function<bool()>& done) { return loop.run_until(done, kPatience); }
 
   TempDir dir;
   EventLoop loop;
@@ -58,8 +58,8 @@ class DataplaneLinkTest : public ::testing::Test {
 
 TEST_F(DataplaneLinkTest, CallsAreSentOneAtATimeAndInOrder) {
   std::optional<Status> first, second;
-  link.call(abi::Op::hello, UniqueFd(), Milliseconds(1000), into(first));
-  link.call(abi::Op::stop, UniqueFd(), Milliseconds(1000), into(second));
+  link.call(abi::Op::hello, UniqueFd(), kPatience, into(first));
+  link.call(abi::Op::stop, UniqueFd(), kPatience, into(second));
   const auto request = take_request();
   EXPECT_EQ(request.op, abi::Op::hello);
   EXPECT_EQ(request.abi_version, abi::kAbiVersion);
@@ -80,7 +80,7 @@ TEST_F(DataplaneLinkTest, LateReplyIsNotTakenForTheNextOne) {
   ASSERT_TRUE(wait([&] { return first.has_value(); }));
   EXPECT_EQ(first->code(), Code::timed_out);
   EXPECT_EQ(first->message(), "data plane did not answer to a new config within 20 ms");
-  link.call(abi::Op::hello, UniqueFd(), Milliseconds(1000), into(second));
+  link.call(abi::Op::hello, UniqueFd(), kPatience, into(second));
   send_reply(slow.sequence, abi::ReplyCode::ok);
   const auto next = take_request();
   send_reply(next.sequence, abi::ReplyCode::not_found);
@@ -90,8 +90,8 @@ TEST_F(DataplaneLinkTest, LateReplyIsNotTakenForTheNextOne) {
 
 TEST_F(DataplaneLinkTest, HangUpEndsEveryCall) {
   std::optional<Status> first, second;
-  link.call(abi::Op::hello, UniqueFd(), Milliseconds(1000), into(first));
-  link.call(abi::Op::hello, UniqueFd(), Milliseconds(1000), into(second));
+  link.call(abi::Op::hello, UniqueFd(), kPatience, into(first));
+  link.call(abi::Op::hello, UniqueFd(), kPatience, into(second));
   peer.reset();
   ASSERT_TRUE(wait([&] { return second.has_value(); }));
   EXPECT_EQ(first->code(), Code::unreachable);
@@ -100,13 +100,13 @@ TEST_F(DataplaneLinkTest, HangUpEndsEveryCall) {
   EXPECT_FALSE(closed_why.empty());
   EXPECT_FALSE(link.connected());
   std::optional<Status> third;
-  link.call(abi::Op::hello, UniqueFd(), Milliseconds(1000), into(third));
+  link.call(abi::Op::hello, UniqueFd(), kPatience, into(third));
   EXPECT_EQ(third->code(), Code::unreachable);
 }
 
 TEST_F(DataplaneLinkTest, OtherVersionClosesTheLink) {
   std::optional<Status> status;
-  link.call(abi::Op::hello, UniqueFd(), Milliseconds(1000), into(status));
+  link.call(abi::Op::hello, UniqueFd(), kPatience, into(status));
   send_reply(take_request().sequence, abi::ReplyCode::ok, "", abi::kAbiVersion + 1);
   ASSERT_TRUE(wait([&] { return status.has_value(); }));
   EXPECT_EQ(status->code(), Code::error);
@@ -115,7 +115,7 @@ TEST_F(DataplaneLinkTest, OtherVersionClosesTheLink) {
 
 TEST_F(DataplaneLinkTest, ShortPacketClosesTheLink) {
   std::optional<Status> status;
-  link.call(abi::Op::hello, UniqueFd(), Milliseconds(1000), into(status));
+  link.call(abi::Op::hello, UniqueFd(), kPatience, into(status));
   ASSERT_EQ(::send(peer.get(), "hi", 2, 0), 2);
   ASSERT_TRUE(wait([&] { return status.has_value(); }));
   EXPECT_FALSE(status->ok());

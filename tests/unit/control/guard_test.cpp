@@ -120,7 +120,7 @@ TEST_F(DaemonFixture, NoDataPlaneStartsOnAPortWithoutPrefilter) {
 }
 
 TEST_F(DaemonFixture, DataPlaneThatHangsIsToldOfKilledAndStartedAgain) {
-  heartbeat_period = Milliseconds(60);
+  heartbeat_period = Milliseconds(200);
   start_and_wait();
   const pid_t pid = data_plane_pid();
   ASSERT_EQ(::kill(pid, SIGSTOP), 0);
@@ -133,7 +133,7 @@ TEST_F(DaemonFixture, DataPlaneThatHangsIsToldOfKilledAndStartedAgain) {
 }
 
 TEST_F(DaemonFixture, OneCoreThatHangsIsEnough) {
-  heartbeat_period = Milliseconds(60);
+  heartbeat_period = Milliseconds(200);
   start_and_wait();
   const pid_t pid = data_plane_pid();
   tell_fake("silent-core-0");

@@ -125,6 +125,7 @@ TEST_F(DaemonFixture, AnswersUnderWayAreLetThroughAcrossAnApply) {
   start_and_wait(config_yaml(kAtFirst));
   EXPECT_THAT(ports_of(prefilter.rules.also), IsEmpty()) << "there is nothing before the start";
   const std::size_t before = prefilter.all_rules.size();
+  const auto since = EventLoop::Clock::now();
   const auto answer = ask({{"verb", "config-apply"}, {"yaml", config_yaml(kMoved)}});
   ASSERT_TRUE(answer.status.ok()) << answer.status.message();
   ASSERT_GT(prefilter.all_rules.size(), before + 1);
@@ -133,7 +134,6 @@ TEST_F(DaemonFixture, AnswersUnderWayAreLetThroughAcrossAnApply) {
   EXPECT_THAT(ports_of(first.also), ElementsAre(40000)) << "before any core asks from there";
   EXPECT_EQ(prefilter.rules.upstream_port_first, 40000);
   EXPECT_THAT(ports_of(prefilter.rules.also), ElementsAre(20000));
-  const auto since = EventLoop::Clock::now();
   ASSERT_TRUE(wait([&] { return prefilter.rules.also.empty(); }));
   EXPECT_GT(EventLoop::Clock::now() - since, milliseconds(1000));
   EXPECT_EQ(prefilter.rules.upstream_port_first, 40000);
