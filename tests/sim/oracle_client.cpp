@@ -378,8 +378,7 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
   const KeyState& state = keys_[query.key];
   const bool all_stored = flushes_.empty() && plane_.evicted() == 0 &&
                           plane_.event(Event::cache_no_memory) == 0 &&
-                          plane_.event(Event::adm_reject) == 0 &&
-                          plane_.event(Event::ins_skip_size) == 0;
+                          plane_.event(Event::adm_reject) == 0;
   // A reply over TCP may have waited for its reader.
   const uint64_t written_ns = query.stream != 0 ? query.first_seen_ns : now_ns;
   if (!answer.subnet.empty()) return;  // what is newer may hold for others

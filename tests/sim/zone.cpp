@@ -53,6 +53,7 @@ struct Zone::Draft {
   uint32_t number;
   DnsBuilder dns{};
   bool opt_done = false;
+  bool huge = false;  // more than is ever kept
 };
 
 uint32_t Zone::new_answer(const Ask& ask, Shape shape) {
@@ -190,6 +191,11 @@ void Zone::write_positive(Draft& draft) {
     // Too much for UDP, and with every owner spelled out no more than the cache takes.
     records = (2000 + random_.below(1500)) / static_cast<uint32_t>(ask.name.size() + 26);
   }
+  if (shape == Shape::truncated && ask.type == kTypeTxt && random_.chance(250)) {
+    records = 30 + random_.below(200);
+    draft.huge = true;
+    draft.answer.cacheable = false;
+  }
   if (shape == Shape::large) records = ask.type == kTypeA ? 35 + random_.below(25) : 3;
   if (shape == Shape::alias) {
     // Each alias points to the next name, spelled out.
@@ -203,7 +209,8 @@ void Zone::write_positive(Draft& draft) {
     write_data(draft, owner, records);
   } else {
     // Most servers point to the question; some repeat it, where there is room.
-    const bool repeats = random_.chance(200) && shape != Shape::large && ask.name.size() < 100;
+    const bool repeats =
+        random_.chance(200) && shape != Shape::large && !draft.huge && ask.name.size() < 100;
     write_data(draft, repeats ? Name::wire(ask.name) : Name::pointer(12), records);
   }
   if (shape == Shape::duplicate) {
@@ -277,6 +284,7 @@ void Zone::write_data(Draft& draft, const Name& owner, uint32_t records) {
   const uint16_t type = draft.ask.type;
   for (uint32_t i = 0; i < records; ++i) {
     uint32_t filler = 0;
+    if (draft.huge) filler = 240;
     if (shape == Shape::large && type != kTypeA) filler = type == kTypeTxt ? 240 : 300;
     if (shape == Shape::opaque) filler = random_.below(300);
     draft.dns.answer(owner, type, ttl_s(), rdata(draft.number, i, type, filler));
