@@ -77,7 +77,7 @@ void Zone::write_opt(Draft& draft) {
   if (draft.answer.bad_cookie) opt.extended_rcode = 1;
   const bool with_cookie = draft.manners.knows_cookies && !ask.cookie.empty();
   // An error without OPT would be taken for one of somebody who does not know EDNS.
-  const bool must = with_cookie || (draft.answer.failure && !ask.subnet.empty());
+  const bool must = with_cookie || (draft.answer.failure && draft.manners.keeps_opt);
   if (!must && random_.chance(100)) return;
   if (random_.chance(200)) opt.options.push_back({3, Bytes(random_.below(20), 'n')});
   if (with_cookie) {
@@ -256,10 +256,10 @@ void Zone::write_negative(Draft& draft) {
 void Zone::write_failure(Draft& draft) {
   draft.answer.failure = true;
   // Who refuses is asked again without: see plan.cpp.
-  const bool by_subnet = !draft.ask.subnet.empty();
+  const bool keeps_opt = draft.manners.keeps_opt;
   switch (draft.answer.shape) {
     case Shape::refused:
-      draft.dns.rcode(by_subnet ? 2 : 5);
+      draft.dns.rcode(keeps_opt ? 2 : 5);
       return;
     case Shape::notimp:
       draft.dns.rcode(4);
@@ -268,7 +268,7 @@ void Zone::write_failure(Draft& draft) {
       draft.dns.rcode(static_cast<uint8_t>(6 + random_.below(10)));
       return;
     case Shape::no_question:
-      draft.dns.rcode(by_subnet ? 2 : 1);
+      draft.dns.rcode(keeps_opt ? 2 : 1);
       return;
     case Shape::lame:
       draft.dns.authority(Name("mr.test"), kTypeNs, 3600, rdata_name(Name("ns.mr.test")));
