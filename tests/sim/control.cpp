@@ -79,7 +79,7 @@ void Control::write_pools(abi::ServiceSection& service) {
     put_text(service.pool[p].name, kPoolName[pools_[p]]);
     service.pool[p].packet_cache = std::min(pools_[p], kViews - 1);
     service.pool[p].policy = policies_[pools_[p]];
-    if (by_subnet(plan_, static_cast<uint8_t>(pools_[p]))) {
+    if (said_.subnet_variants != 0 && by_subnet(plan_, static_cast<uint8_t>(pools_[p]))) {
       service.pool[p].subnet_variants = static_cast<uint8_t>(said_.subnet_variants);
       service.pool[p].subnet_bits4 = static_cast<uint8_t>(plan_.subnet_bits4);
       service.pool[p].subnet_bits6 = static_cast<uint8_t>(plan_.subnet_bits6);
@@ -345,7 +345,7 @@ void Control::change_setting() {
       said_.tcp_queries_max = 1 + random_.below(100);
       return;
     case 9:
-      if (plan_.subnet_variants != 0) said_.subnet_variants = 1 + random_.below(20);
+      if (plan_.subnet_variants != 0) said_.subnet_variants = random_.below(2) * random_.below(20);
       return;
     case 10:
       failure_ttl_s_max_ = 1 + random_.below(300);

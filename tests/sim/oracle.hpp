@@ -195,6 +195,7 @@ class Oracle {
                       const Bytes& frame, uint64_t now_ns, bool stale) const;
   void check_servfail(const Query& query, const Bytes& frame) const;
   void close(Query& query, uint32_t index);
+  std::vector<std::string> keys_of(const Query& query) const;
   std::vector<std::string> may_ask(const Query& query) const;
 
   // oracle_upstream.cpp
@@ -250,6 +251,7 @@ class Oracle {
 
   std::map<uint64_t, abi::ServiceSection> configs_;
   std::map<uint64_t, abi::RoutesImage> routes_;
+  bool subnets_off_ = false;  // there was a config whose near pool does not ask by subnet
   std::array<uint64_t, 4> generation_{};
   std::vector<Flush> flushes_;
   std::array<Health, kBackends> health_{};

@@ -11,7 +11,6 @@ using abi::Event;
 
 namespace {
 
-constexpr uint64_t kDeadlineTickNs = 8 * kMs;
 constexpr uint64_t kSlackNs = 40 * kMs;   // two turns of the deadline list and then some
 constexpr uint64_t kStepsToAnswer = 100;  // what a backlog and full rings may cost
 
@@ -85,7 +84,7 @@ void Oracle::query_seen(uint32_t index, uint64_t now_ns) {
 
 // The keys that this packet may make a core ask for.
 std::vector<std::string> Oracle::may_ask(const Query& query) const {
-  if (query.expect == Expect::data) return {query.key};
+  if (query.expect == Expect::data) return keys_of(query);
   if (query.expect != Expect::anything) return {};
   // A mutated query may be a good one for another name; whether it still has DO is not looked into.
   const Bytes& message = query.payload;
@@ -98,10 +97,16 @@ std::vector<std::string> Oracle::may_ask(const Query& query) const {
   const auto type = static_cast<uint16_t>(message[at + 1] << 8 | message[at + 2]);
   const bool flag_cd = (message[3] & 0x10) != 0;
   const uint8_t view = kBind[query.bind].view;
-  const Bytes subnet =
-      by_subnet(plan_, view) ? asker_of(plan_, query.client, query.told).asked : Bytes{};
-  return {key_text(name, type, false, flag_cd, view, subnet),
-          key_text(name, type, true, flag_cd, view, subnet)};
+  std::vector<Bytes> subnets{{}};
+  if (by_subnet(plan_, view)) {
+    subnets.push_back(asker_of(plan_, query.client, query.told).asked);
+  }
+  std::vector<std::string> keys;
+  for (const Bytes& subnet : subnets) {
+    for (const bool flag_do : {false, true})
+      keys.push_back(key_text(name, type, flag_do, flag_cd, view, subnet));
+  }
+  return keys;
 }
 
 void Oracle::close(Query& query, uint32_t index) {
@@ -152,7 +157,9 @@ void Oracle::check_message(uint32_t index, const Bytes& payload, const Bytes& pa
     check_data(query, *message, packet, now_ns);
   } else {
     check_error(query, *message, payload.size(), packet);
-    if (query.expect == Expect::data) keys_[query.key].failed_ns = now_ns;
+    if (query.expect == Expect::data) {
+      for (const std::string& key : keys_of(query)) keys_[key].failed_ns = now_ns;
+    }
   }
 }
 
@@ -302,7 +309,13 @@ void Oracle::check_data(Query& query, const ReadMessage& message, const Bytes& f
 // A reply without a record that tells where it is from: only certain answers look so, and none of
 // them may have been stored.
 void Oracle::check_empty(const Query& query, const ReadMessage& message, const Bytes& frame) {
-  const KeyState& state = keys_[query.key];
+  uint64_t truncated_until = 0, bare_ns = 0;
+  for (const std::string& key : keys_of(query)) {
+    const KeyState& state = keys_[key];
+    bare_ns = std::max(bare_ns, state.bare_ns);
+    if (state.truncated_ns == 0) continue;
+    truncated_until = std::max(truncated_until, truncated_until_ns(state));
+  }
   if (message.has(kFlagTc)) {
     demand(query.stream == 0, "A92", "TC over TCP", frame);
     const std::size_t subnet = query.told.empty() ? 0 : 4 + query.told.size();
@@ -311,29 +324,15 @@ void Oracle::check_empty(const Query& query, const ReadMessage& message, const B
     const std::size_t bytes_max = questions_[question_of(query.key)].bytes_max;
     const bool too_large = bytes_max + opt > limit_of(query);
     const bool is_had = plan_.calm && plan_.tcp && plane_.event(Event::up_stream_full) == 0;
-    const bool was_truncated = !is_had && state.truncated_ns != 0 &&
-                               truncated_until_ns(state) >= query.first_seen_ns;
+    const bool was_truncated = !is_had && truncated_until >= query.first_seen_ns;
     demand(too_large || was_truncated, "A92", "TC without need", frame);
     demand(records_of(message, Section::answer).empty() &&
                records_of(message, Section::authority).empty(),
            "A90", "TC with records", frame);
     return;
   }
-  demand(state.bare_ns != 0 && state.bare_ns >= query.first_seen_ns, "A46",
+  demand(bare_ns >= query.first_seen_ns, "A46",
          "an answer without records, but no upstream said so just now", frame);
-}
-
-// Who asks later cannot have joined a question that was answered with TC. While that is asked over
-// TCP others join it, until its core takes it for over: in the first turn after its time and a tick
-// of the deadline list, or, as each turn ends so many questions, in one of those behind it.
-uint64_t Oracle::truncated_until_ns(const KeyState& state) const {
-  if (!plan_.tcp) return state.truncated_ns;
-  const std::vector<uint64_t>& turns = turns_ns_[state.worker];
-  const uint64_t over_ns = state.truncated_ns + plan_.give_up_ms * kMs + kDeadlineTickNs;
-  const auto first = std::lower_bound(turns.begin(), turns.end(), over_ns);
-  const auto left = static_cast<std::size_t>(turns.end() - first);
-  const std::size_t behind = (plan_.pendings - 1) / dp::Worker::kDeadlineBudget;
-  return left > behind ? *(first + static_cast<std::ptrdiff_t>(behind)) : UINT64_MAX;
 }
 
 // Is it, or may it be, what a client is told whose prefix gets too much (B44)?
@@ -378,11 +377,10 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
   const KeyState& state = keys_[query.key];
   const bool all_stored = flushes_.empty() && plane_.evicted() == 0 &&
                           plane_.event(Event::cache_no_memory) == 0 &&
-                          plane_.event(Event::adm_reject) == 0 &&
-                          plane_.event(Event::ins_skip_size) == 0;
+                          plane_.event(Event::adm_reject) == 0;
   // A reply over TCP may have waited for its reader.
   const uint64_t written_ns = query.stream != 0 ? query.first_seen_ns : now_ns;
-  if (!answer.subnet.empty()) return;  // what is newer may hold for others
+  if (by_subnet(plan_, kBind[query.bind].view)) return;  // what is newer may hold for others
   demand(!all_stored || state.newest == number || !zone_.at(state.newest).served ||
              zone_.at(state.newest).seen_by_ns > written_ns,
          "A122", "stale data, but there is newer", frame);

@@ -18,6 +18,10 @@ void Oracle::config_published(const abi::ConfigImage& image) {
   const std::string why = snapshot::verify_config(&image, sizeof image);
   if (!why.empty()) violate("simulator", why);
   configs_[image.header.generation] = image.service;
+  const abi::PoolConfig* const pools = image.service.pool;
+  subnets_off_ |= std::any_of(pools, pools + image.service.pools, [](const abi::PoolConfig& pool) {
+    return pool.packet_cache == 0 && pool.subnet_variants == 0;
+  });
   for (Health& health : health_)
     health.probe_ns = 0;  // another core may be in charge of it
 }

@@ -12,6 +12,7 @@ using abi::Event;
 namespace {
 
 constexpr uint64_t kRingBudget = 64;  // items that a worker takes in a turn at most
+constexpr uint64_t kDeadlineTickNs = 8 * kMs;
 
 }  // namespace
 
@@ -91,6 +92,19 @@ void Oracle::take_stream_answers(uint32_t worker, uint64_t now_ns) {
     answer.seen_by_ns = all ? now_ns : UINT64_MAX;
     return all;
   });
+}
+
+// Who asks later cannot have joined a question that was answered with TC. While that is asked over
+// TCP others join it, until its core takes it for over: in the first turn after its time and a tick
+// of the deadline list, or, as each turn ends so many questions, in one of those behind it.
+uint64_t Oracle::truncated_until_ns(const KeyState& state) const {
+  if (!plan_.tcp) return state.truncated_ns;
+  const std::vector<uint64_t>& turns = turns_ns_[state.worker];
+  const uint64_t over_ns = state.truncated_ns + plan_.give_up_ms * kMs + kDeadlineTickNs;
+  const auto first = std::lower_bound(turns.begin(), turns.end(), over_ns);
+  const auto left = static_cast<std::size_t>(turns.end() - first);
+  const std::size_t behind = (plan_.pendings - 1) / dp::Worker::kDeadlineBudget;
+  return left > behind ? *(first + static_cast<std::ptrdiff_t>(behind)) : UINT64_MAX;
 }
 
 void Oracle::after_slow_turn() {

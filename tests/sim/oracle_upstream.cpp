@@ -223,7 +223,8 @@ uint64_t Oracle::ageing_ms_of(const Answer& answer) const {
 // What was stored is served, not asked for again (as long as nothing had to give way).
 void Oracle::check_not_known(const KeyState& state, const Bytes& frame, uint64_t now_ns) const {
   // For whom answers hold, and how many are kept, is not followed here.
-  if (state.newest == kNoNumber || !zone_.at(state.newest).subnet.empty()) return;
+  if (state.newest == kNoNumber) return;
+  if (by_subnet(plan_, static_cast<uint8_t>(zone_.at(state.newest).key.back()))) return;
   const Answer& answer = zone_.at(state.newest);
   if (!answer.served || plane_.evicted() != 0 || plane_.event(Event::cache_no_memory) != 0 ||
       plane_.event(Event::adm_reject) != 0) {

@@ -95,6 +95,10 @@ void Streams::upstreams_act(uint64_t now_ns, bool all) {
     std::size_t bytes = upstream.unsent.size();
     if (!all && random_.chance(300)) bytes = std::min<std::size_t>(bytes, random_.below(60));
     const std::size_t before = upstream.wire.sent.size();
+    if (has_large(upstream)) {
+      const std::size_t end = upstream.unread.empty() ? upstream.marks.front().end : before;
+      bytes = std::min(bytes, end - before);
+    }
     upstream.wire.send(Bytes(upstream.unsent.begin(),
                              upstream.unsent.begin() + static_cast<std::ptrdiff_t>(bytes)));
     const std::size_t sent = upstream.wire.sent.size() - before;
@@ -107,6 +111,16 @@ void Streams::upstreams_act(uint64_t now_ns, bool all) {
     if (!settling_ && random_.below(10'000) < plan_.tcp_trouble) upstream.shuts = true;
     if (upstream.shuts && !upstream.wire.shut) upstream.wire.shut_down();
   }
+}
+
+// So large that the slow path may leave some of it for its next turn. It is alone on its way, or it
+// would not be certain what was read.
+bool Streams::has_large(const Upstream& upstream) const {
+  constexpr std::size_t kLarge = 4096;
+  const auto is_large = [this](uint32_t number) { return zone_.at(number).body_bytes > kLarge; };
+  return std::any_of(upstream.unread.begin(), upstream.unread.end(), is_large) ||
+         std::any_of(upstream.marks.begin(), upstream.marks.end(),
+                     [&](const Mark& mark) { return is_large(mark.number); });
 }
 
 // After a turn of the slow path: what it asks, and which answers it has taken.
@@ -146,7 +160,8 @@ void Streams::asked(Upstream& upstream, const Bytes& message, uint64_t now_ns) {
   } else {
     made = zone_.answer(ask, {.knows_edns = !plan_.old_backends || !is_old(upstream.backend),
                               .knows_cookies = has_cookies(upstream.backend),
-                              .stream = true});
+                              .stream = true,
+                              .keeps_opt = by_subnet(plan_, ask.view)});
   }
   trace_.event("stream answer", made.number);
   Bytes framed{static_cast<uint8_t>(made.message.size() >> 8),

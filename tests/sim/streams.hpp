@@ -89,6 +89,7 @@ class Streams {
 
   // stream_upstreams.cpp
   void upstreams_act(uint64_t now_ns, bool all);
+  bool has_large(const Upstream& upstream) const;
   void read(Upstream& upstream, uint64_t now_ns);
   void asked(Upstream& upstream, const Bytes& message, uint64_t now_ns);
 

@@ -106,7 +106,8 @@ void Upstreams::arrived(const Sent& sent, uint64_t now_ns) {
                  .knows_cookies = has_cookies(sent.backend),
                  .wants_cookie = plan_.wants_cookie,
                  .changes_case = plan_.changes_case,
-                 .case_must_keep = plan_.randomize_case && guarded_});
+                 .case_must_keep = plan_.randomize_case && guarded_,
+                 .keeps_opt = by_subnet(plan_, sent.ask.view)});
   const Place& place = kBackend[sent.backend];
   const Cargo cargo{Cargo::Kind::answer, made.number, port_of(sent.source)};
   const uint32_t copies = random_.chance(plan_.upstream_duplicate) ? 2 : 1;

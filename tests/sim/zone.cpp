@@ -53,6 +53,7 @@ struct Zone::Draft {
   uint32_t number;
   DnsBuilder dns{};
   bool opt_done = false;
+  bool huge = false;  // more than is ever kept
 };
 
 uint32_t Zone::new_answer(const Ask& ask, Shape shape) {
@@ -76,7 +77,7 @@ void Zone::write_opt(Draft& draft) {
   if (draft.answer.bad_cookie) opt.extended_rcode = 1;
   const bool with_cookie = draft.manners.knows_cookies && !ask.cookie.empty();
   // An error without OPT would be taken for one of somebody who does not know EDNS.
-  const bool must = with_cookie || (draft.answer.failure && !ask.subnet.empty());
+  const bool must = with_cookie || (draft.answer.failure && draft.manners.keeps_opt);
   if (!must && random_.chance(100)) return;
   if (random_.chance(200)) opt.options.push_back({3, Bytes(random_.below(20), 'n')});
   if (with_cookie) {
@@ -190,6 +191,11 @@ void Zone::write_positive(Draft& draft) {
     // Too much for UDP, and with every owner spelled out no more than the cache takes.
     records = (2000 + random_.below(1500)) / static_cast<uint32_t>(ask.name.size() + 26);
   }
+  if (shape == Shape::truncated && ask.type == kTypeTxt && random_.chance(250)) {
+    records = 30 + random_.below(200);
+    draft.huge = true;
+    draft.answer.cacheable = false;
+  }
   if (shape == Shape::large) records = ask.type == kTypeA ? 35 + random_.below(25) : 3;
   if (shape == Shape::alias) {
     // Each alias points to the next name, spelled out.
@@ -203,7 +209,8 @@ void Zone::write_positive(Draft& draft) {
     write_data(draft, owner, records);
   } else {
     // Most servers point to the question; some repeat it, where there is room.
-    const bool repeats = random_.chance(200) && shape != Shape::large && ask.name.size() < 100;
+    const bool repeats =
+        random_.chance(200) && shape != Shape::large && !draft.huge && ask.name.size() < 100;
     write_data(draft, repeats ? Name::wire(ask.name) : Name::pointer(12), records);
   }
   if (shape == Shape::duplicate) {
@@ -249,10 +256,10 @@ void Zone::write_negative(Draft& draft) {
 void Zone::write_failure(Draft& draft) {
   draft.answer.failure = true;
   // Who refuses is asked again without: see plan.cpp.
-  const bool by_subnet = !draft.ask.subnet.empty();
+  const bool keeps_opt = draft.manners.keeps_opt;
   switch (draft.answer.shape) {
     case Shape::refused:
-      draft.dns.rcode(by_subnet ? 2 : 5);
+      draft.dns.rcode(keeps_opt ? 2 : 5);
       return;
     case Shape::notimp:
       draft.dns.rcode(4);
@@ -261,7 +268,7 @@ void Zone::write_failure(Draft& draft) {
       draft.dns.rcode(static_cast<uint8_t>(6 + random_.below(10)));
       return;
     case Shape::no_question:
-      draft.dns.rcode(by_subnet ? 2 : 1);
+      draft.dns.rcode(keeps_opt ? 2 : 1);
       return;
     case Shape::lame:
       draft.dns.authority(Name("mr.test"), kTypeNs, 3600, rdata_name(Name("ns.mr.test")));
@@ -277,6 +284,7 @@ void Zone::write_data(Draft& draft, const Name& owner, uint32_t records) {
   const uint16_t type = draft.ask.type;
   for (uint32_t i = 0; i < records; ++i) {
     uint32_t filler = 0;
+    if (draft.huge) filler = 240;
     if (shape == Shape::large && type != kTypeA) filler = type == kTypeTxt ? 240 : 300;
     if (shape == Shape::opaque) filler = random_.below(300);
     draft.dns.answer(owner, type, ttl_s(), rdata(draft.number, i, type, filler));

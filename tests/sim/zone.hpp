@@ -78,6 +78,7 @@ struct Manners {
   uint32_t changes_case = 0;    // per mille
   bool case_must_keep = false;  // or the answer is worth nothing
   bool stream = false;          // it is asked over TCP
+  bool keeps_opt = false;       // says nothing after which it is asked in another form
 };
 
 // The cookie of an upstream for who has sent `cookie`: his part of it and 16 octets more, for the
