@@ -48,6 +48,7 @@ uint32_t Inflight::open(const Key& key, uint64_t now_ns, uint64_t client_due_ns)
   pending.refresh = false;
   pending.on_stream = false;
   pending.alarmed = false;
+  pending.truncated = false;
   pending.subnet_refused = false;
   pending.scope = 0;
   pending.stray_cnt = 0;

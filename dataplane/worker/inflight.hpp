@@ -105,6 +105,7 @@ struct Pending {
   bool refresh;            // begun for an entry near its end, not for a client
   bool on_stream;          // it is being asked over TCP
   bool alarmed;            // somebody may be guessing at its answer
+  bool truncated;          // an answer came over UDP, of which no more was to be had over TCP
   bool subnet_refused;     // it is told no more
   uint8_t scope;           // of the last answer
   uint8_t stray_cnt;       // packets to its ports that answered nothing

@@ -283,6 +283,7 @@ void Worker::give_up(uint32_t idx) noexcept {
   const abi::StaleConfig& stale = settings_.service().stale;
   counters_.count(Event::up_gave_up);
   if (pending.refresh) counters_.count(Event::prefetch_failed);
+  if (pending.truncated) return answer_truncated(idx);
   if (!pending.flushed && pending.try_cnt != 0) {
     // Where an answer past its time is at hand the cache keeps that.
     if (stale.kept_s != 0) {

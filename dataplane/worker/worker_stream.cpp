@@ -117,8 +117,8 @@ bool Worker::finish_stream(StepIo& io, uint32_t idx, const uint8_t* msg, uint16_
   }
 }
 
-// It brought no answer. If one came over UDP, we could not get all of it; else this was one try of
-// several.
+// It brought no answer. If one came over UDP, we could not get all of it, and another upstream may
+// do better; else this was one try of several.
 void Worker::stream_failed(StepIo& io, uint32_t idx) noexcept {
   Pending& pending = inflight_.at(idx);
   pending.on_stream = false;
@@ -126,11 +126,16 @@ void Worker::stream_failed(StepIo& io, uint32_t idx) noexcept {
   note_breach(entry.backend, entry.lacks);
   entry.lacks = Guard::none;
   if (ask_next_stream(io, idx)) return;
-  if (pending.alarmed) {
-    retry_or_fail(io, idx);
-  } else {
-    answer_truncated(idx);
+  if (pending.alarmed) return retry_or_fail(io, idx);
+  pending.truncated = true;
+  const abi::ServiceSection& service = settings_.service();
+  uint32_t others = 0;
+  if (pending.pool != kNoPool && pending.try_cnt < service.upstream_tries_max) {
+    const uint32_t of_pool = service.pool[pending.pool].backends;
+    others = backends_.askable(settings_, of_pool) & ~pending.backends_tried;
   }
+  const bool may = others != 0 && now_ns_ < end_ns_of(pending);
+  if (!may || !send_try(io, idx)) answer_truncated(idx);
 }
 
 void Worker::answer_truncated(uint32_t idx) noexcept {

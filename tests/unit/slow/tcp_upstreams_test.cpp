@@ -99,6 +99,45 @@ TEST_F(StreamByTwo, A71_truncated_answer_beside_a_forged_one) {
   EXPECT_EQ(rig.rig.only_reply().message.rcode(), 0);
 }
 
+// Whoever has the truncated answer is not to be had over TCP; the other one is.
+TEST_F(StreamByTwo, A71_another_is_asked_where_tcp_fails) {
+  const Out first = ask_and_truncate();
+  asked_over_tcp(0);
+  rig.upstreams[0]->hang_up();
+  rig.run(2);
+  asked_over_tcp(1);  // once more
+  rig.upstreams[1]->hang_up();
+  rig.run(3);
+  EXPECT_TRUE(rig.rig.replies().empty());
+  const Out second = rig.rig.only_asked();
+  EXPECT_NE(second.backend(), first.backend());
+  rig.rig.answer(second, rig.rig.answer_to(second).add_flags(kFlagTc));
+  rig.run(3);
+  ASSERT_EQ(rig.upstreams.size(), 3u);
+  rig.upstreams[2]->send_message(texts_for(asked_over_tcp(2), 1).build());
+  rig.run();
+  EXPECT_EQ(rig.rig.only_reply().message.count(Section::answer), 1u);
+  EXPECT_LE(rig.rig.asked().size(), 1u);
+}
+
+// The other one says nothing: there still is the truncated answer, and no failure to remember.
+TEST_F(StreamByTwo, A71_where_nobody_has_more_the_truncated_answer_counts) {
+  ask_and_truncate();
+  for (std::size_t i = 0; i < 2; ++i) {
+    asked_over_tcp(i);
+    rig.upstreams[i]->hang_up();
+    rig.run(3);
+  }
+  EXPECT_EQ(rig.rig.asked().size(), 1u);
+  rig.rig.wait_ms(3000);
+  EXPECT_TRUE(rig.rig.only_reply().message.has(kFlagTc));
+  EXPECT_EQ(rig.rig.only_reply().message.rcode(), 0);
+  rig.rig.clear();
+  rig.rig.ask("big.example", 5001, 0, kTypeTxt);
+  rig.run(1);
+  EXPECT_EQ(rig.rig.asked().size(), 1u) << "it is asked anew";
+}
+
 TEST_F(StreamTest, A23_without_tcp_the_client_gets_tc_and_nothing_is_stored) {
   rig.reachable = false;
   ask_and_truncate();
