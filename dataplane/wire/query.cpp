@@ -162,12 +162,10 @@ Outcome check_header(const uint8_t* msg, const Query& query) noexcept {
 Outcome check_question(const uint8_t* msg, const Query& query) noexcept {
   const uint32_t class_at = kDnsHeaderBytes + query.qname_len + 2;
   if (load_be16(msg + class_at) != kClassIn) return Outcome::refused_class;
-  // Nothing has a type from there to 255 (RFC 6895 section 3.1), and resolvers say FORMERR to those
-  // without a meaning of their own: without OPT and cookie, as one who forges answers would.
-  if (query.qtype >= type::nxname && query.qtype < type::tkey) return Outcome::fmt_meta_type;
   switch (query.qtype) {
     case 0:
     case type::opt:
+    case type::nxname:
     case type::tkey:
     case type::tsig:
       return Outcome::fmt_meta_type;

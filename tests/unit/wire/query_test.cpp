@@ -376,7 +376,7 @@ TEST(ParseQuery, A115_classes) {
 }
 
 TEST(ParseQuery, A116_meta_types) {
-  for (const uint16_t type : std::initializer_list<uint16_t>{0, 41, 128, 129, 200, 248, 249, 250}) {
+  for (const uint16_t type : std::initializer_list<uint16_t>{0, 41, 128, 249, 250}) {
     expect_formerr(plain("a.example", type), Outcome::fmt_meta_type, true);
     const Written written = error_reply(plain("a.example", type).opt().build());
     EXPECT_EQ(written.message->extended_errors(), std::vector<uint16_t>{30});
@@ -389,7 +389,7 @@ TEST(ParseQuery, A116_meta_types) {
 
 TEST(ParseQuery, A18_unknown_types_go_on) {
   for (const uint16_t type :
-       std::initializer_list<uint16_t>{255, 65280, 1000, 65535, 127, 256, 65}) {
+       std::initializer_list<uint16_t>{255, 65280, 1000, 65535, 127, 129, 248, 65}) {
     EXPECT_EQ(outcome_of(plain("a.example", type)), kGoOn) << type;
   }
 }
