@@ -55,7 +55,7 @@ bool same_record(const ReadRecord& a, const ReadRecord& b) {
 std::string Oracle::tell(const Query& query) const {
   return text_of(query.name) + " type " + std::to_string(query.type) +
          (query.flag_do ? " DO" : "") + (query.flag_cd ? " CD" : "") + " at bind " +
-         std::to_string(query.bind);
+         std::to_string(query.bind) + text_of_subnet(query.told);
 }
 
 uint32_t Oracle::add(Query query) {
@@ -390,7 +390,9 @@ void Oracle::check_stale(const Query& query, uint32_t number, const ReadMessage&
 void Oracle::check_origin(const Query& query, uint32_t number, const Bytes& frame, uint64_t now_ns,
                           bool stale) {
   const Answer& answer = zone_.at(number);
-  const std::string what = tell(query) + ", answer " + std::to_string(number);
+  const std::string what = tell(query) + ", answer " + std::to_string(number) +
+                           text_of_subnet(answer.subnet) + ", SCOPE " +
+                           std::to_string(answer.scope);
   if (answer.forged) violate("law 6", "forged data: " + what, frame);
   if (!may_have(query, answer)) violate("A5", "another question's data: " + what, frame);
   if (answer.failure || answer.truncated) violate("A23", "data of a refusal: " + what, frame);

@@ -17,10 +17,15 @@ void Oracle::read_options(Sent& sent, const ReadMessage& message, const Bytes& f
   demand(!is_told || sent.ask.subnet[3] == 0, "A89", "a SCOPE in a question", frame);
 }
 
-// A good query's own; and while subnets are off it is asked for nobody in particular.
+// A good query's own; and while subnets are off it is asked for nobody in particular. What was
+// received then and is asked when they are on again is asked for the client: nobody has looked for
+// an option.
 std::vector<std::string> Oracle::keys_of(const Query& query) const {
   if (query.key[0] == 0 || plan_.reconfigure == 0) return {query.key};
-  return {query.key, std::string(1, 0) + question_of(query.key)};
+  const Bytes own = asker_of(plan_, query.client, {}).asked;
+  return {query.key, std::string(1, 0) + question_of(query.key),
+          key_text(query.name, query.type, query.flag_do, query.flag_cd, kBind[query.bind].view,
+                   own)};
 }
 
 // Whoever asked for it, and for whomever else it holds.
@@ -29,6 +34,11 @@ bool Oracle::may_have(const Query& query, const Answer& answer) const {
   if (question_of(answer.key) != question_of(query.key)) return false;
   // It was asked for nobody in particular.
   if (answer.subnet.empty()) return true;
+  const SubnetAsker own = asker_of(plan_, query.client, {});
+  if (subnets_off_ && (answer.subnet == own.asked ||
+                       holds_for(plan_, answer.subnet, answer.scope, own))) {
+    return true;
+  }
   return holds_for(plan_, answer.subnet, answer.scope, asker_of(plan_, query.client, query.told));
 }
 

@@ -91,7 +91,8 @@ Sent Oracle::sent(uint32_t worker, const Bytes& frame, const ReadFrame& read, ui
   trace_.event("ask", sent.backend, [&] {
     return "worker " + std::to_string(worker) + " asks backend " + std::to_string(sent.backend) +
            " " + text_of(question.name) + " " + std::to_string(question.type) +
-           (sent.ask.flag_do ? " DO" : "") + (sent.ask.flag_cd ? " CD" : "");
+           (sent.ask.flag_do ? " DO" : "") + (sent.ask.flag_cd ? " CD" : "") +
+           text_of_subnet(sent.ask.subnet);
   });
   if (sent.probe) {
     check_probe(sent, frame, now_ns);

@@ -15,6 +15,13 @@ uint32_t bits_max(const Plan& plan, const Bytes& subnet) {
 
 }  // namespace
 
+std::string text_of_subnet(const Bytes& subnet) {
+  if (subnet.empty()) return {};
+  std::string text = " for";
+  for (std::size_t at = kHead; at < subnet.size(); ++at) text += " " + std::to_string(subnet[at]);
+  return text + "/" + std::to_string(subnet[2]);
+}
+
 Bytes option_in(const test::ReadMessage& message, uint16_t code) {
   if (message.opt() == nullptr) return {};
   const Bytes& rdata = message.opt()->rdata;

@@ -12,6 +12,7 @@
 #include "tests/support/packet_reader.hpp"
 
 #include <cstdint>
+#include <string>
 
 namespace millrace::sim {
 
@@ -23,6 +24,9 @@ inline constexpr uint16_t kOptionSubnet = 8, kOptionCookie = 10;
 inline bool by_subnet(const Plan& plan, uint8_t view) {
   return plan.subnet_variants != 0 && view == 0;
 }
+
+// For the trace; nothing of none.
+std::string text_of_subnet(const Bytes& subnet);
 
 // The data of an option in a message; empty: it has none.
 Bytes option_in(const test::ReadMessage& message, uint16_t code);
