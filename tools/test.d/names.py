@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of a build folder: `names.py BUILDDIR SUITE [PATTERN]` prints their names, one a line;
-`names.py --targets BUILDDIR SUITE` the files that they need built.
+`names.py --targets BUILDDIR SUITE` the files that they need built; `names.py --installed BUILDDIR`
+those that are installed.
 
 `meson test --list` prints the names in a form that depends on how many suites there are.
 """
@@ -30,6 +31,12 @@ def targets(build: str, suite: str) -> list[str]:
             if target["id"] in needed for name in target["filename"]]
 
 
+def installed(build: str) -> list[str]:
+    return [os.path.relpath(name, build) for target in introspect(build, "--targets")
+            if target["installed"] for name in target["filename"]]
+
+
 if __name__ == "__main__":
     words = sys.argv[1:]
-    print("\n".join(targets(*words[1:]) if words[0] == "--targets" else names(*words)))
+    lists = {"--targets": targets, "--installed": installed}
+    print("\n".join(lists[words[0]](*words[1:]) if words[0] in lists else names(*words)))

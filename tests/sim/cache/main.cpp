@@ -65,7 +65,7 @@ int compare_policies(const Options& options) {
     std::sort(sweep.begin(), sweep.end(),
               [](const Comparison& a, const Comparison& b) { return a.mib < b.mib; });
   }
-  std::printf("%s", table_of(all).c_str());
+  std::printf("%s", table_of(all, !options.quick).c_str());
   write(options.json_file, json_of(all, options.seed));
   if (!sweep.empty()) write(options.svg_file, plot_of(sweep));
   return 0;

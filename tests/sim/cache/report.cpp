@@ -56,14 +56,15 @@ std::string row_of(const Comparison& comparison) {
   return text + "\n";
 }
 
-std::string verdict(double value, double floor) {
+std::string verdict(double value, double floor, bool judged) {
+  if (!judged) return number("%.3f", value);
   return number("%.3f", value) + number(" (floor %.2f: ", floor) +
          (value >= floor ? "met)" : "not met)");
 }
 
 }  // namespace
 
-std::string table_of(const std::vector<Comparison>& all) {
+std::string table_of(const std::vector<Comparison>& all, bool judged) {
   std::string text =
       "Hit ratio in %, at the same bytes; mr-: millrace's shards; R18: their gain over LRU / the "
       "best other's\n\n";
@@ -74,9 +75,9 @@ std::string table_of(const std::vector<Comparison>& all) {
   for (const Row& row : all.front().rows) {
     const Figures figures = figures_of(all, row.policy);
     if (!row.real) continue;
-    text += row.policy + ": R18 over all traces " + verdict(figures.r18, kR18Floor) +
-            "; ordinary names under the flood / clean " + verdict(figures.flood, kFloodFloor) +
-            "\n";
+    text += row.policy + ": R18 over all traces " + verdict(figures.r18, kR18Floor, judged) +
+            "; ordinary names under the flood / clean " +
+            verdict(figures.flood, kFloodFloor, judged) + "\n";
   }
   text += "for comparison, under the flood / clean:";
   for (const Row& row : all.front().rows) {

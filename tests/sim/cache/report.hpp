@@ -10,7 +10,8 @@
 
 namespace millrace::cachesim {
 
-std::string table_of(const std::vector<Comparison>& all);
+// `judged`: says whether the floors are met, which hold for the full traces.
+std::string table_of(const std::vector<Comparison>& all, bool judged);
 std::string json_of(const std::vector<Comparison>& all, uint64_t seed);
 // Miss ratio against size for one trace, whose comparisons these are.
 std::string plot_of(const std::vector<Comparison>& sweep);
