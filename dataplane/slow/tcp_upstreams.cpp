@@ -141,9 +141,10 @@ void TcpUpstreams::read(Connection& connection, uint64_t now_ns) {
   bool broken = got <= 0;
   if (got > 0) {
     connection.connected = true;
-    connection.used_ns = connection.heard_ns = now_ns;
+    connection.used_ns = now_ns;
     connection.reader.feed({buffer_.get(), static_cast<std::size_t>(got)},
                            [&](std::span<const uint8_t> message) {
+                             connection.heard_ns = now_ns;
                              if (message.size() < kLengthBytes) {
                                broken = true;
                                return true;
@@ -228,7 +229,7 @@ void TcpUpstreams::run_timers(uint64_t now_ns) {
       late.push_back(std::move(ask->second));
       ask = connection.asks.erase(ask);
     }
-    // One that never got through, or on which nothing came for all the time that a question had,
+    // One that never got through, or on which no message came for all the time that a question had,
     // must not be chosen again.
     bool useless = connection.asks.empty() && !connection.connected;
     for (Ask& ask : late) {

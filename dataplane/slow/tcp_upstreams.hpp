@@ -81,7 +81,7 @@ class TcpUpstreams {
     bool connected = false;
     uint32_t watched = 0;
     uint64_t used_ns = 0;
-    uint64_t heard_ns = 0;  // when something came last
+    uint64_t heard_ns = 0;  // when a whole message came last
     uint64_t answers = 0;   // to questions of ours
     StreamReader reader;
     std::vector<uint8_t> unsent;

@@ -205,6 +205,21 @@ TEST_F(StreamTest, ConnectionOnWhichNothingComesIsNotUsedAgain) {
   EXPECT_EQ(rig.rig.only_reply().message.count(Section::answer), 1u);
 }
 
+// Octets that never become an answer are as good as none.
+TEST_F(StreamTest, ConnectionOnWhichOctetsTrickleIsNotUsedAgain) {
+  ask_and_truncate();
+  asked_over_tcp();
+  for (int second = 0; second < 2; ++second) {
+    rig.upstreams[0]->send_bytes(Bytes{0x01});
+    rig.run();
+    rig.rig.wait_ms(1000);
+  }
+  rig.rig.wait_ms(1000);
+  rig.run();
+  ask_and_truncate("other.example", 5001);
+  EXPECT_EQ(rig.upstreams.size(), 2u) << "another connection";
+}
+
 // Servers close connections that were idle, at times just when a question comes (RFC 7766 section
 // 6.2.4).
 TEST_F(StreamTest, A105_closed_connection_is_tried_once_more) {
