@@ -299,11 +299,6 @@ void check_backends(const Config& config, Problems& problems) {
     const Endpoint& address = config.backends[i].address;
     if (address.family == 0) continue;
     const std::string key = element("backends", i) + ".address";
-    if (address.is_loopback()) {
-      problems.push_back(
-          {key, address.text() + " is a loopback address: backends are reached through the ports",
-           ""});
-    }
     for (std::size_t j = 0; j < i; ++j) {
       if (address != config.backends[j].address) continue;
       problems.push_back({key,
