@@ -96,7 +96,7 @@ void check_reference(const std::string& key, const std::string& name, std::strin
   const std::string_view near = nearest(name, known);
   message += near.empty() ? " (there are: " + listed(known) + ")"
                           : "; did you mean \"" + std::string(near) + "\"?";
-  problems.push_back({key, message, std::string(section)});
+  problems.push_back({key, message, std::string(section), clip(name)});
 }
 
 // Or may be meant to be: a name that no pool has is reported where it stands.
