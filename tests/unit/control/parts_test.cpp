@@ -123,6 +123,8 @@ TEST(EnvironmentTest, Hugepages) {
             std::string::npos)
       << few[0].text;
   const auto unmounted = check_hugepages(config, {});
+  EXPECT_EQ(few[0].text.find(std::to_string(needed) + " hugepages of 2 MiB needed ("), 0u)
+      << few[0].text;
   ASSERT_EQ(unmounted.size(), 1u);
   EXPECT_NE(unmounted[0].text.find("no hugetlbfs"), std::string::npos);
   config.dataplane.hugepages = false;
