@@ -361,6 +361,17 @@ TEST_F(DaemonFixture, RequestThatIsReadTooLateIsNotCarriedOut) {
   EXPECT_TRUE(ask({{"verb", "cache-flush"}, {"deadline_ms", monotonic_ms(5000)}}).status.ok());
 }
 
+TEST_F(DaemonFixture, TheTimeThatTheDataPlaneHadIsNeverSaidToBeNone) {
+  start_and_wait();
+  ASSERT_EQ(::kill(data_plane_pid(), SIGSTOP), 0);
+  for (int turn = 0; turn < 5; ++turn) {
+    const auto told = ask({{"verb", "cache-flush"}, {"deadline_ms", monotonic_ms(1)}}).status;
+    EXPECT_EQ(told.code(), Code::timed_out);
+    EXPECT_EQ(told.message().find("within 0 ms"), std::string::npos) << told.message();
+  }
+  ::kill(data_plane_pid(), SIGCONT);
+}
+
 // A client that applies this and gives up after so long: what it is told before.
 struct ImpatientApply : DaemonFixture {
   std::string apply(const std::string& yaml, int64_t patience_ms) {

@@ -98,6 +98,7 @@ void run_generation(Fake& fake) {
     fake.stats->cores[i].outcomes[static_cast<std::size_t>(abi::Outcome::miss)].store(3);
     fake.stats->cores[i].events[static_cast<std::size_t>(abi::Event::waiter_answered)].store(2);
     fake.stats->cores[i].waiters.store(1);
+    fake.stats->cores[i].entries.store(1);
     fake.stats->backends[i][0].up.store(1);
   }
   if (!fake.told("stuck-core-0")) return;
@@ -307,8 +308,8 @@ void serve(Fake& fake) {
     // As a core publishes: twice, for the sequence is odd inside.
     for (uint32_t i = 0; i < fake.stats->workers; ++i) {
       if (i != 0 || !fake.told("silent-core-0")) fake.stats->cores[i].sequence.fetch_add(2);
-    }
       fake.stats->backends[i][0].up.store(fake.told("silent-backend-0") ? 0 : 1);
+    }
     if (fds[1].revents != 0 && !serve_one(fake)) return;
     if (fds[0].revents != 0) {
       if (fake.peer >= 0) ::close(fake.peer);
