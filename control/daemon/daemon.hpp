@@ -162,7 +162,7 @@ class Daemon {
   // Hands the data plane an image; `done` is told what it says.
   template <class Image>
   void install(abi::Op op, const Image& image, std::function<void(Status)> done);
-  void reinstall_current();
+  void reinstall_current(const std::string& after = {});  // what the log is told it comes after
 
   void apply_live();
   void apply_by_restart();

@@ -392,8 +392,15 @@ TEST_F(ImpatientApply, LiveChangeIsTakenBackInTime) {
   const std::string told = apply(config_yaml(kLiveChange), 200);
   EXPECT_NE(told.find("generation 1 is put back"), std::string::npos) << told;
   tell_fake("");
+  ::testing::internal::CaptureStderr();
   // What the data plane took last is the old config.
-  ASSERT_TRUE(wait([&] { return daemon->current().generation() == 3; })) << log();
+  const bool taken_back = wait([&] { return daemon->current().generation() == 3; });
+  const std::string logged = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(taken_back) << log();
+  EXPECT_NE(logged.find("apply of generation 2 given up, out of time; the config of generation 1 "
+                        "runs again as 3\n"),
+            std::string::npos)
+      << logged;
   EXPECT_EQ(daemon->current().config.upstream.tries, 3u);
   EXPECT_LT(log().find("config 2\n"), log().find("config 3\n")) << log();
 }
