@@ -125,16 +125,29 @@ TEST_F(BackendWatchTest, AnotherAddressIsAnotherBackend) {
   EXPECT_THAT(look(), HasSubstr("backend a: down: no answers from 198.18.1.3:53\n"));
 }
 
-TEST_F(DaemonFixture, TheLogSaysThatABackendWentAndCame) {
-  start_and_wait();
-  std::string logged;
-  const auto logs = [&](const std::string& words) {
+struct WatchingDaemon : DaemonFixture {
+  // Whether these words are logged, in much longer than the daemon's period of looking.
+  bool logs(const std::string& words) {
     ::testing::internal::CaptureStderr();
-    // Much longer than the daemon's period of looking.
     wait([] { return false; }, Milliseconds(400));
     logged = ::testing::internal::GetCapturedStderr();
     return logged.find(words) != logged.npos;
-  };
+  }
+
+  std::string logged;
+};
+
+// Its rows may be those of other backends.
+TEST_F(WatchingDaemon, ADataPlaneThatRunsAnotherConfigSaysNothingOfBackends) {
+  start_and_wait();
+  tell_fake("silent-backend-0 between-configs");
+  EXPECT_FALSE(logs("backend r1")) << logged;
+  tell_fake("silent-backend-0");
+  EXPECT_TRUE(logs("backend r1: down")) << logged;
+}
+
+TEST_F(WatchingDaemon, TheLogSaysThatABackendWentAndCame) {
+  start_and_wait();
   EXPECT_FALSE(logs("backend r1")) << logged;
   tell_fake("silent-backend-0");
   EXPECT_TRUE(logs("backend r1: down: no answers from 198.18.1.1:53\n")) << logged;
