@@ -59,8 +59,9 @@ void print_generations(const Json& data) {
 void print_cache(const Json& cache) {
   const auto used = cache.value("memory_used", uint64_t{0});
   const auto total = cache.value("memory_total", uint64_t{0});
-  std::printf("cache       %s entries, %s of %s (%.1f %%), of which %s wait for readers\n",
-              number(cache, "entries").c_str(), bytes_text(used).c_str(),
+  const auto entries = cache.value("entries", uint64_t{0});
+  std::printf("cache       %s, %s of %s (%.1f %%), of which %s wait for readers\n",
+              ctl::counted(entries, "entry", "entries").c_str(), bytes_text(used).c_str(),
               bytes_text(total).c_str(),
               total == 0 ? 0.0 : 100.0 * static_cast<double>(used) / static_cast<double>(total),
               bytes_text(cache.value("memory_retired", uint64_t{0})).c_str());

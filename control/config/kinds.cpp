@@ -345,6 +345,7 @@ std::string Address::check(const Endpoint& value, const FieldInfo&) {
     return text + " stands for any address: list each address by itself";
   }
   if (value.is_multicast()) return text + " is a multicast or broadcast address";
+  if (value.is_loopback()) return text + " is a loopback address: no port leads there";
   if (value.is_link_local()) {
     return text + " is link-local, it means another machine on each link: give a routed address";
   }

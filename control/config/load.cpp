@@ -30,6 +30,14 @@ LoadResult too_large(std::string_view text, const std::string& name) {
   return result;
 }
 
+// Of a key that nobody wrote, or of an item of a list that nobody wrote.
+void report_default(yaml::Mark at, const Problem& problem, Report& report) {
+  const bool is_item = problem.key.ends_with(']');
+  const std::string value = is_item ? "[" + problem.value + "]" : problem.value;
+  report.error(at, is_item ? outer_key(problem.key) : problem.key,
+               "not given, so " + value + ", but " + problem.message);
+}
+
 LoadResult load(std::string_view text, const std::string& name, const Host& host) {
   if (text.size() > kConfigBytesMax) return too_large(text, name);
   Report report(name, kDiagnosticsMax);
@@ -47,7 +55,12 @@ LoadResult load(std::string_view text, const std::string& name, const Host& host
       if (follows) continue;
       yaml::Mark at = report.place_of(problem.key);
       if (at.line == 0) at = report.place_of(problem.because);
-      report.error(at.line == 0 ? root.at : at, problem.key, problem.message);
+      if (at.line == 0) at = root.at;
+      if (problem.value.empty() || report.is_written(problem.key)) {
+        report.error(at, problem.key, problem.message);
+      } else {
+        report_default(at, problem, report);
+      }
     }
   }
   LoadResult result;

@@ -29,6 +29,7 @@ class Report {
   void place(const std::string& key, yaml::Mark at) { places_[key] = at; }
   // The place of the key, or of the nearest object around it that has one; line 0: none has.
   yaml::Mark place_of(std::string key) const;
+  bool is_written(const std::string& key) const { return places_.contains(key); }
 
   void mark_broken(const std::string& key) { broken_.insert(key); }
   bool is_broken(const std::string& key) const { return broken_.touches(key); }

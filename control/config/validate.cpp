@@ -96,7 +96,7 @@ void check_reference(const std::string& key, const std::string& name, std::strin
   const std::string_view near = nearest(name, known);
   message += near.empty() ? " (there are: " + listed(known) + ")"
                           : "; did you mean \"" + std::string(near) + "\"?";
-  problems.push_back({key, message, std::string(section)});
+  problems.push_back({key, message, std::string(section), clip(name)});
 }
 
 // Or may be meant to be: a name that no pool has is reported where it stands.
@@ -299,11 +299,6 @@ void check_backends(const Config& config, Problems& problems) {
     const Endpoint& address = config.backends[i].address;
     if (address.family == 0) continue;
     const std::string key = element("backends", i) + ".address";
-    if (address.is_loopback()) {
-      problems.push_back(
-          {key, address.text() + " is a loopback address: backends are reached through the ports",
-           ""});
-    }
     for (std::size_t j = 0; j < i; ++j) {
       if (address != config.backends[j].address) continue;
       problems.push_back({key,

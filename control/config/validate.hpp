@@ -16,6 +16,7 @@ struct Problem {
   std::string key;  // "binds[1].listen_address"
   std::string message;
   std::string because;  // another key that takes part: were it wrong, this might be no problem
+  std::string value = {};  // that is wrong, to be told where nobody wrote the key
 };
 
 // Empty: the config compiles, and into a sensible image.

@@ -205,23 +205,27 @@ void Daemon::hand_out_sockets() {
 }
 
 // What the data plane runs is from before us, or is unknown after a time-out: make it ours.
-void Daemon::reinstall_current() {
+void Daemon::reinstall_current(const std::string& after) {
   auto next =
       std::make_shared<Applied>(compile_next(current_->config, current_->yaml, current_->source));
   next->since = current_->since;
-  install(abi::Op::install_config, next->image, [this, next](const Status& status) {
+  install(abi::Op::install_config, next->image, [this, next, after](const Status& status) {
     if (!status.ok()) {
       log::error("data plane did not take generation " + std::to_string(next->generation()) +
                  ": " + status.message());
       return;
     }
+    const std::string former = std::to_string(current_->generation());
     current_ = *next;
     overlap_.retire(EventLoop::Clock::now());
     if (auto ruled = set_rules(); !ruled.ok()) log::error("prefilter: " + ruled.message());
     if (auto recorded = history_.record(current_->generation(), current_->yaml); !recorded.ok()) {
       log::warning("history: " + recorded.message());
     }
-    log::info("generation " + std::to_string(current_->generation()) + " installed");
+    const std::string now = std::to_string(current_->generation());
+    log::info(after.empty() ? "generation " + now + " installed"
+                            : after + "; the config of generation " + former + " runs again as " +
+                                  now);
     set_route_targets();
     hand_out_sockets();
     if (const auto& up = supervisor_.info()) routes_.data_plane_up(up->routes_generation);
@@ -341,7 +345,8 @@ void Daemon::take_back(const Status& why) {
     forget_expected();
     return settle(why);
   }
-  reinstall_current();
+  reinstall_current("apply of generation " + std::to_string(pending_->candidate.generation()) +
+                    " given up, out of time");
   settle({why.code(), why.message() + "; the config of generation " +
                           std::to_string(current_->generation()) +
                           " is put back as soon as the cores take it"});

@@ -45,6 +45,7 @@
 #include "control/config/diagnostic.hpp"
 #include "control/config/diff.hpp"
 #include "control/config/model.hpp"
+#include "control/daemon/backend_watch.hpp"
 #include "control/daemon/control_server.hpp"
 #include "control/daemon/environment.hpp"
 #include "control/daemon/history.hpp"
@@ -62,7 +63,8 @@ struct DaemonOptions {
   std::string state_dir;
   bool testing = false;  // configs may have what is for tests only
   SupervisorOptions supervisor;
-  std::chrono::milliseconds ports_period{1'000};  // of looking whether the prefilter is still there
+  // Of looking whether the prefilter is still there, and which backends are.
+  std::chrono::milliseconds ports_period{1'000};
   std::chrono::milliseconds install_timeout{10'000};
   std::chrono::milliseconds query_timeout{5'000};
   // Asked before a config is applied. What a test may want to say itself.
@@ -160,7 +162,7 @@ class Daemon {
   // Hands the data plane an image; `done` is told what it says.
   template <class Image>
   void install(abi::Op op, const Image& image, std::function<void(Status)> done);
-  void reinstall_current();
+  void reinstall_current(const std::string& after = {});  // what the log is told it comes after
 
   void apply_live();
   void apply_by_restart();
@@ -174,6 +176,7 @@ class Daemon {
   Status secure_ports(const std::vector<std::string>& interfaces);
   void watch_ports();
   void look_at_socket();
+  void look_at_backends();
   void look_at_ports();
   void commit();
   void remove_prefilter();
@@ -185,6 +188,7 @@ class Daemon {
   History history_;
   Supervisor supervisor_;
   RouteKeeper routes_;
+  BackendWatch backend_watch_;
   ListenSockets sockets_;
   std::vector<std::string> socket_faults_;  // addresses of the config where nobody can listen
   ControlServer server_;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of Daemon that keeps the prefilter on its ports.
+// The part of Daemon that looks once a second whether all is as it was, and keeps the prefilter on
+// its ports.
 
 #include "control/daemon/daemon.hpp"
+#include "control/daemon/stats_json.hpp"
 #include "dataplane/snapshot/config_attach.hpp"
 
 #include <algorithm>
@@ -133,6 +135,7 @@ void Daemon::watch_ports() {
   ports_timer_ = loop_.after(options_.ports_period, [this] {
     look_at_ports();
     look_at_socket();
+    look_at_backends();
     watch_ports();
   });
 }
@@ -162,6 +165,18 @@ void Daemon::look_at_socket() {
   std::string line = "control socket " + server_.path() + " was removed: ";
   line += made.ok() ? "made anew" : made.status().message();
   if ((!made.ok() || made.value()) && socket_limit_.admit(line)) log::warning(line);
+}
+
+// The rows of the statistics area are those of current() only while every core runs it.
+void Daemon::look_at_backends() {
+  const auto& info = supervisor_.info();
+  if (ending_ || pending_ || !info || supervisor_.state() != Supervisor::State::up) return;
+  const auto cores = read_cores(*info->stats);
+  if (!cores.ok()) return;
+  for (const auto& core : cores.value()) {
+    if (core.generation != current_->generation()) return;
+  }
+  backend_watch_.look(current_->config, routes_.current(), *info->stats, EventLoop::Clock::now());
 }
 
 // One that was there before a start that failed is not ours to take away: whatever it serves, it

@@ -200,9 +200,8 @@ std::vector<Finding> check_hugepages(const Config& config, const HugepageState& 
   const uint64_t bytes = hugepage_bytes_needed(config);
   const uint64_t pages = (bytes + state.page_bytes - 1) / state.page_bytes;
   if (pages <= state.pages_free) return {};
-  return {{true, "hugepages: " + std::to_string(pages) + " of " +
-                     std::to_string(state.page_bytes >> 10) + " KiB needed (" +
-                     megabytes(bytes) + " MiB for cache and packet buffers), " +
+  return {{true, counted(pages, "hugepage", "hugepages") + " of " + megabytes(state.page_bytes) +
+                     " MiB needed (" + megabytes(bytes) + " MiB for cache and packet buffers), " +
                      std::to_string(state.pages_free) + " of " + std::to_string(state.pages_total) +
                      " free; `sysctl vm.nr_hugepages=" +
                      std::to_string(state.pages_total + pages - state.pages_free) +

@@ -137,7 +137,8 @@ Resolution resolve_next_hop(KernelView& kernel, const IpAddress& backend,
   if (!neighbour || !neighbour->usable()) {
     result.why = "neighbour " + result.neighbour.text() + " on " + result.interface + ": " +
                  state_text(neighbour ? neighbour->state : 0);
-    result.awaits_neighbour = !neighbour || (neighbour->state & NUD_FAILED) == 0;
+    result.neighbour_silent = neighbour && (neighbour->state & NUD_FAILED) != 0;
+    result.awaits_neighbour = !result.neighbour_silent;
     return result;
   }
   std::memcpy(result.hop.target_mac, neighbour->mac->data(), neighbour->mac->size());

@@ -80,6 +80,7 @@ struct Resolution {
   abi::NextHop hop{};  // all zero but for what is known; usable = 0 when `why` is not empty
   std::string why;     // empty: usable
   bool awaits_neighbour = false;  // not usable, but the neighbour may yet answer
+  bool neighbour_silent = false;  // not usable, because the neighbour was asked and did not answer
   // Whose MAC it needs, known as soon as there is a route by one of our ports.
   int link_index = 0;
   IpAddress neighbour;

@@ -23,6 +23,15 @@ std::string describe(const Resolution& resolution) {
          ip_address(resolution.hop.source).text();
 }
 
+// A neighbour that did not answer and is only being asked again.
+void keep_silent(const Resolution& before, Resolution& now) {
+  const bool same = before.link_index == now.link_index && before.neighbour == now.neighbour;
+  if (!now.awaits_neighbour || !before.neighbour_silent || !same) return;
+  now.why = before.why;
+  now.neighbour_silent = true;
+  now.awaits_neighbour = false;
+}
+
 bool same_routes(const abi::RoutesImage& a, const abi::RoutesImage& b) {
   return a.config_generation == b.config_generation && a.backends == b.backends &&
          std::memcmp(a.hop, b.hop, sizeof a.hop) == 0;
@@ -95,7 +104,10 @@ void RouteKeeper::set_targets(uint64_t config_generation, std::vector<std::strin
                               std::vector<std::string> port_interfaces) {
   MR_CHECK(names.size() == backends.size());
   config_generation_ = config_generation;
-  if (names != names_ || backends != backends_) current_.clear();
+  if (names != names_ || backends != backends_) {
+    current_.clear();
+    logged_.clear();
+  }
   names_ = std::move(names);
   backends_ = std::move(backends);
   port_interfaces_ = std::move(port_interfaces);
@@ -141,8 +153,10 @@ std::string RouteKeeper::all_unreachable() const {
 void RouteKeeper::look(bool refresh) {
   last_look_ = EventLoop::Clock::now();
   const auto sources_before = sources();
-  auto before = std::exchange(current_, source_.resolve(backends_, port_interfaces_, refresh));
-  log_changes(before);
+  auto found = source_.resolve(backends_, port_interfaces_, refresh);
+  for (std::size_t i = 0; i < current_.size(); ++i) keep_silent(current_[i], found[i]);
+  current_ = std::move(found);
+  log_changes();
   const auto sources_now = sources();
   const bool moved = !std::equal(sources_before.begin(), sources_before.end(), sources_now.begin(),
                                  sources_now.end(), same_address);
@@ -150,11 +164,14 @@ void RouteKeeper::look(bool refresh) {
   publish_if_changed();
 }
 
-void RouteKeeper::log_changes(const std::vector<Resolution>& before) const {
+void RouteKeeper::log_changes() {
+  logged_.resize(current_.size());
   for (std::size_t i = 0; i < current_.size(); ++i) {
-    const std::string now = describe(current_[i]);
-    if (i < before.size() && describe(before[i]) == now) continue;
+    if (current_[i].awaits_neighbour) continue;
+    std::string now = describe(current_[i]);
+    if (logged_[i] == now) continue;
     std::string line = "backend " + names_[i] + ": " + now;
+    logged_[i] = std::move(now);
     if (!change_limit_.admit(line)) continue;
     current_[i].usable() ? log::info(line) : log::warning(line);
   }

@@ -5,6 +5,9 @@
 //     netlink event ──(10 ms, at most ten a second)──▶ resolve ── changed? ──▶ publish
 //     every 3 s ──────────────────────────────────────▶
 //
+// The kernel asks a neighbour that does not answer again and again. Until it answers it counts as
+// one that does not, and the log says so once; of one that may yet answer it says nothing.
+//
 // One publication is outstanding at a time; what changes meanwhile is published after it. A failed
 // one is tried again at the next turn.
 //
@@ -63,7 +66,7 @@ class RouteKeeper {
   void schedule_refresh();
   void look(bool refresh);
   void publish_if_changed();
-  void log_changes(const std::vector<Resolution>& before) const;
+  void log_changes();
 
   EventLoop& loop_;
   RouteSource& source_;
@@ -74,6 +77,7 @@ class RouteKeeper {
   std::vector<std::string> port_interfaces_;
   uint64_t config_generation_ = 0;
   std::vector<Resolution> current_;
+  std::vector<std::string> logged_;  // by backend
   abi::RoutesImage published_{};  // as the data plane has it; header ignored
   bool published_any_ = false;
   bool publishing_ = false;
@@ -84,7 +88,7 @@ class RouteKeeper {
   EventLoop::TimerId event_timer_ = 0;
   EventLoop::TimerId refresh_timer_ = 0;
   EventLoop::Clock::time_point last_look_{};
-  mutable log::Limit change_limit_{40, std::chrono::seconds(10)};
+  log::Limit change_limit_{40, std::chrono::seconds(10)};
   log::Limit failure_limit_{3, std::chrono::seconds(30)};
 };
 

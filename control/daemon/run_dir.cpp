@@ -53,7 +53,8 @@ Result<RunDir> RunDir::take(const std::string& path) {
     RunDir dir(path, made);
     if (::access(path.c_str(), W_OK | X_OK) != 0) {
       return Status(Code::error, "run directory " + path + ": " + std::strerror(errno) +
-                                     "; choose another with --run-dir");
+                                     (::geteuid() == 0 ? "; choose another with --run-dir"
+                                                       : "; start millraced as root"));
     }
     status = dir.lock();
     if (status.ok()) return dir;

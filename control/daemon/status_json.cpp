@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "control/config/load.hpp"
+#include "control/daemon/backend_watch.hpp"
 #include "control/daemon/bind_interface.hpp"
 #include "control/daemon/daemon.hpp"
 #include "control/daemon/link_state.hpp"
@@ -99,11 +100,7 @@ Json backends_json(Daemon& daemon) {
   const auto& resolutions = daemon.routes().current();
   const auto& info = daemon.supervisor().info();
   for (std::size_t i = 0; i < config.backends.size() && i < resolutions.size(); ++i) {
-    bool up = false;
-    for (std::size_t core = 0; info && core < info->stats->workers; ++core) {
-      // Relaxed: a flag by itself.
-      up |= info->stats->backends[core][i].up.load(std::memory_order_relaxed) != 0;
-    }
+    const bool up = info && backend_is_up(*info->stats, i);
     backends.push_back({{"name", config.backends[i].name},
                         {"address", config.backends[i].address.text()},
                         {"up", up},

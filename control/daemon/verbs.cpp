@@ -266,8 +266,9 @@ void cache_lookup_verb(Daemon& daemon, const Json& request, const Respond& respo
 
 // How long the data plane may take: a tenth of what the client waits is for saying so.
 EventLoop::Milliseconds most_of(EventLoop::Clock::time_point deadline) {
-  const auto left = deadline - EventLoop::Clock::now();
-  return std::chrono::duration_cast<EventLoop::Milliseconds>(left * 9 / 10);
+  const auto left = (deadline - EventLoop::Clock::now()) * 9 / 10;
+  return std::max(EventLoop::Milliseconds(1),
+                  std::chrono::duration_cast<EventLoop::Milliseconds>(left));
 }
 
 void cache_flush_verb(Daemon& daemon, const Json& request, const Respond& respond) {

@@ -79,3 +79,32 @@ def test_recovery(service):
         60,
         "each address of the resolver to be in use again",
     )
+
+
+def test_the_log_says_once_what_is_down_and_up_again(service):
+    log = appliance.STATE / "millraced.log"
+    before = len(log.read_text())
+
+    def lines() -> list[str]:
+        return log.read_text()[before:].splitlines()
+
+    def logged(*texts: str) -> bool:
+        return all(any(text in line for line in lines()) for text in texts)
+
+    def asked_and_logged(*texts: str) -> bool:
+        ask(f"down-{time.time_ns()}.wild.{ZONE}")
+        return logged(*texts)
+
+    backends = [row["name"] for row in settled_stats().json["backends"]]
+    down = [f"backend {name}: down: no answers" for name in backends] + ["no backend is up"]
+    up = [f"backend {name}: up again after" for name in backends] + ["a backend is up again"]
+    pid = appliance.recorded_pid("unbound")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        appliance.wait_until(lambda: asked_and_logged(*down), 60, "the log to say what is down")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_recovered()
+    appliance.wait_until(lambda: logged(*up), 60, "the log to say what is up again")
+    for text in down + up:
+        assert sum(text in line for line in lines()) == 1, lines()

@@ -71,6 +71,26 @@ TEST(Messages, LeaveOutWhatFollowsFromAMisspeltPool) {
               HasSubstr("no backend serves pool \"other\""));
 }
 
+// Nobody wrote `default`: what is missing is told, and where.
+TEST(Messages, NameTheDefaultThatDoesNotExist) {
+  const std::string head =
+      "ports: [{name: p, interface: eth0}]\n"
+      "pools: [{name: office}, {name: spare}]\n"
+      "binds: [{name: b, listen_address: 198.18.0.53, pool: office}]\n";
+  EXPECT_EQ(only(head + "backends: [{name: r, address: 198.18.1.1}]\n"),
+            "t.yaml:4:12: backends[0].pools: not given, so [default], but no pool is named "
+            "\"default\" (there are: office, spare)");
+  EXPECT_THAT(only(head + "backends: [{name: r, address: 198.18.1.1, pools: [office, default]}]\n"),
+              HasSubstr("t.yaml:4:59: backends[0].pools[1]: no pool is named \"default\" (there "
+                        "are: office, spare)"));
+  EXPECT_EQ(only("ports: [{name: p, interface: eth0}]\n"
+                 "pools: [{name: office}]\n"
+                 "binds: [{name: b, listen_address: 198.18.0.53}]\n"
+                 "backends: [{name: r, address: 198.18.1.1, pools: [office]}]\n"),
+            "t.yaml:3:9: binds[0].pool: not given, so default, but no pool is named \"default\" "
+            "(there are: office)");
+}
+
 TEST(Messages, CountCpusAndWorkers) {
   EXPECT_THAT(only(kGood + "dataplane: {workers: 2, cores: [1]}\n"),
               HasSubstr("names 1 CPU for 2 workers: give one for each"));

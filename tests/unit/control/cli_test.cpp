@@ -220,6 +220,7 @@ TEST_F(CliTest, StatusAndStats) {
   EXPECT_EQ(status.code, 0) << status.err;
   EXPECT_NE(status.out.find("core 0 runs 1"), std::string::npos) << status.out;
   EXPECT_NE(status.out.find("198.18.1.1:53  up"), std::string::npos) << status.out;
+  EXPECT_NE(status.out.find("cache       1 entry, "), std::string::npos) << status.out;
   EXPECT_EQ(run_json("status")["dataplane"]["state"], "up");
   EXPECT_EQ(status.out.find("in one turn"), std::string::npos) << status.out;
   EXPECT_TRUE(run_json("status")["dataplane"]["stuck_workers"].empty());

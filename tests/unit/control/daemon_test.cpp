@@ -361,6 +361,17 @@ TEST_F(DaemonFixture, RequestThatIsReadTooLateIsNotCarriedOut) {
   EXPECT_TRUE(ask({{"verb", "cache-flush"}, {"deadline_ms", monotonic_ms(5000)}}).status.ok());
 }
 
+TEST_F(DaemonFixture, TheTimeThatTheDataPlaneHadIsNeverSaidToBeNone) {
+  start_and_wait();
+  ASSERT_EQ(::kill(data_plane_pid(), SIGSTOP), 0);
+  for (int turn = 0; turn < 5; ++turn) {
+    const auto told = ask({{"verb", "cache-flush"}, {"deadline_ms", monotonic_ms(1)}}).status;
+    EXPECT_EQ(told.code(), Code::timed_out);
+    EXPECT_EQ(told.message().find("within 0 ms"), std::string::npos) << told.message();
+  }
+  ::kill(data_plane_pid(), SIGCONT);
+}
+
 // A client that applies this and gives up after so long: what it is told before.
 struct ImpatientApply : DaemonFixture {
   std::string apply(const std::string& yaml, int64_t patience_ms) {
@@ -381,8 +392,15 @@ TEST_F(ImpatientApply, LiveChangeIsTakenBackInTime) {
   const std::string told = apply(config_yaml(kLiveChange), 1000);
   EXPECT_NE(told.find("generation 1 is put back"), std::string::npos) << told;
   tell_fake("");
+  ::testing::internal::CaptureStderr();
   // What the data plane took last is the old config.
-  ASSERT_TRUE(wait([&] { return daemon->current().generation() == 3; })) << log();
+  const bool taken_back = wait([&] { return daemon->current().generation() == 3; });
+  const std::string logged = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(taken_back) << log();
+  EXPECT_NE(logged.find("apply of generation 2 given up, out of time; the config of generation 1 "
+                        "runs again as 3\n"),
+            std::string::npos)
+      << logged;
   EXPECT_EQ(daemon->current().config.upstream.tries, 3u);
   EXPECT_LT(log().find("config 2\n"), log().find("config 3\n")) << log();
 }

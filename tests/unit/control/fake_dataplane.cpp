@@ -12,6 +12,8 @@
 //     mute            does not answer install_config at all
 //     silent-core-0   answers, but that core publishes no more
 //     stuck-core-0    says that this core does not turn, and that memory waits for it
+//     between-configs   has a core that runs none yet
+//     silent-backend-0   says that this one is down
 //     stale           has the time of a row over
 //     nameless        leaves the name out of a row
 // What it was asked is appended to <run-dir>/fake.log, one line a request.
@@ -97,6 +99,7 @@ void run_generation(Fake& fake) {
     fake.stats->cores[i].outcomes[static_cast<std::size_t>(abi::Outcome::miss)].store(3);
     fake.stats->cores[i].events[static_cast<std::size_t>(abi::Event::waiter_answered)].store(2);
     fake.stats->cores[i].waiters.store(1);
+    fake.stats->cores[i].entries.store(1);
     fake.stats->backends[i][0].up.store(1);
   }
   if (!fake.told("stuck-core-0")) return;
@@ -306,6 +309,9 @@ void serve(Fake& fake) {
     // As a core publishes: twice, for the sequence is odd inside.
     for (uint32_t i = 0; i < fake.stats->workers; ++i) {
       if (i != 0 || !fake.told("silent-core-0")) fake.stats->cores[i].sequence.fetch_add(2);
+      fake.stats->backends[i][0].up.store(fake.told("silent-backend-0") ? 0 : 1);
+      fake.stats->cores[i].generation.store(
+          fake.told("between-configs") ? 0 : fake.config.header.generation);
     }
     if (fds[1].revents != 0 && !serve_one(fake)) return;
     if (fds[0].revents != 0) {

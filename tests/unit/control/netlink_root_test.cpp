@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "control/daemon/netlink_routes.hpp"
+#include "control/daemon/route_keeper.hpp"
 
 namespace millrace::ctl {
 namespace {
@@ -162,6 +163,32 @@ TEST_F(NetlinkRoutesTest, WhatCannotWork) {
   EXPECT_NE(resolve({{198, 18, 1, 53}, 4}).why.find("address of this host"), std::string::npos);
   EXPECT_NE(resolve({{198, 19, 1, 1}, 4}).why.find("no route"), std::string::npos);
   EXPECT_NE(resolve(kNobody).why.find("neighbour 198.18.1.200"), std::string::npos);
+}
+
+// The kernel asks it again and again, every 5 s; here when it is told to.
+TEST_F(NetlinkRoutesTest, NeighbourThatDoesNotAnswerIsToldOnceAndStaysSo) {
+  ASSERT_TRUE(sh("echo 100 > /proc/sys/net/ipv4/neigh/mrd-a/retrans_time_ms"));
+  EventLoop loop;
+  RouteKeeper keeper(loop, *routes, [](const abi::RoutesImage&, RouteKeeper::Published) {});
+  const auto look = [&] { keeper.set_targets(1, {"nobody"}, {kNobody}, kPorts); };
+  ::testing::internal::CaptureStderr();
+  look();
+  loop.run_until([&] { return keeper.current()[0].neighbour_silent; },
+                 EventLoop::Milliseconds(10'000));
+  bool asked_again = false;
+  for (int turn = 0; turn < 3; ++turn) {
+    sh("ip neigh replace 198.18.1.200 dev mrd-a use managed");
+    asked_again |= output("ip neigh show 198.18.1.200").find("INCOMPLETE") != std::string::npos;
+    look();
+    EXPECT_NE(keeper.current()[0].why.find("does not answer"), std::string::npos);
+    loop.run_until([] { return false; }, EventLoop::Milliseconds(500));
+  }
+  const std::string logged = ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(asked_again);
+  EXPECT_NE(logged.find("backend nobody: not reachable: neighbour 198.18.1.200 on mrd-a: does not"),
+            std::string::npos)
+      << logged;
+  EXPECT_EQ(logged.find("backend nobody"), logged.rfind("backend nobody")) << logged;
 }
 
 TEST_F(NetlinkRoutesTest, NeighbourIsManagedUntilReleased) {

@@ -3,12 +3,15 @@
 
 #include "control/daemon/next_hop.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 #include <linux/neighbour.h>
 
 #include <map>
 
+#include <sys/eventfd.h>
+
 #include "control/daemon/route_keeper.hpp"
+#include "control/daemon/unique_fd.hpp"
 #include "dataplane/snapshot/config_attach.hpp"
 
 namespace millrace::ctl {
@@ -139,6 +142,71 @@ TEST_F(NextHopTest, NeighbourStates) {
   const auto resolution = resolve();
   EXPECT_FALSE(resolution.usable());
   EXPECT_EQ(resolution.link_index, 2) << "known well enough to be asked for";
+}
+
+// What a RouteKeeper logs of one backend while its neighbour goes from state to state.
+class RouteKeeperTest : public ::testing::Test, private RouteSource {
+ protected:
+  // None: the kernel has no entry.
+  std::string log_of(std::optional<int> state) {
+    kernel.the_neighbour.reset();
+    if (state) kernel.the_neighbour = KernelNeighbour{static_cast<uint16_t>(*state), true, kMac};
+    return look();
+  }
+
+  std::string look() {
+    ::testing::internal::CaptureStderr();
+    keeper.set_targets(1, {"r1"}, {kBackend}, kPorts);
+    return ::testing::internal::GetCapturedStderr();
+  }
+
+  MadeUpKernel kernel;
+  EventLoop loop;
+  UniqueFd event{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  RouteKeeper keeper{loop, *this, [](const abi::RoutesImage&, RouteKeeper::Published) {}};
+
+ private:
+  int event_fd() const override { return event.get(); }
+  void drain_events() override {}
+  std::vector<Resolution> resolve(std::span<const IpAddress>, std::span<const std::string>,
+                                  bool) override {
+    return {resolve_next_hop(kernel, kBackend, kPorts)};
+  }
+  void release() override {}
+};
+
+TEST_F(RouteKeeperTest, ANeighbourThatDoesNotAnswerIsToldOnce) {
+  using ::testing::HasSubstr;
+  using ::testing::IsEmpty;
+  EXPECT_THAT(log_of(std::nullopt), IsEmpty()) << "not asked yet";
+  EXPECT_THAT(log_of(NUD_INCOMPLETE), IsEmpty()) << "may yet answer";
+  EXPECT_THAT(log_of(NUD_FAILED), HasSubstr("warning: backend r1: not reachable: neighbour "
+                                            "198.18.1.1 on vb: does not answer\n"));
+  for (int turn = 0; turn < 3; ++turn) {
+    EXPECT_THAT(log_of(NUD_INCOMPLETE), IsEmpty());
+    EXPECT_THAT(keeper.current()[0].why, HasSubstr("does not answer"));
+    EXPECT_FALSE(keeper.current()[0].awaits_neighbour);
+    EXPECT_THAT(log_of(turn == 1 ? std::nullopt : std::optional(NUD_FAILED)), IsEmpty());
+  }
+  EXPECT_THAT(log_of(NUD_REACHABLE), HasSubstr("info: backend r1: next hop 198.18.1.1"));
+  EXPECT_THAT(log_of(NUD_STALE), IsEmpty());
+  EXPECT_THAT(log_of(NUD_INCOMPLETE), IsEmpty());
+  EXPECT_TRUE(keeper.current()[0].awaits_neighbour) << "what was before is over";
+  EXPECT_THAT(log_of(NUD_FAILED), HasSubstr("does not answer"));
+}
+
+TEST_F(RouteKeeperTest, AnotherNeighbourAndALinkThatComesBackAreWaitedForAnew) {
+  using ::testing::HasSubstr;
+  EXPECT_THAT(log_of(NUD_FAILED), HasSubstr("198.18.1.1 on vb: does not answer"));
+  kernel.the_route->gateway = kGateway;
+  log_of(NUD_INCOMPLETE);
+  EXPECT_TRUE(keeper.current()[0].awaits_neighbour);
+  EXPECT_THAT(log_of(NUD_FAILED), HasSubstr("198.18.0.1 on vb: does not answer"));
+  kernel.links[2].up = false;
+  EXPECT_THAT(log_of(NUD_FAILED), HasSubstr("interface vb is down"));
+  kernel.links[2].up = true;
+  log_of(NUD_INCOMPLETE);
+  EXPECT_TRUE(keeper.current()[0].awaits_neighbour);
 }
 
 TEST_F(NextHopTest, ImageIsWhatTheDataPlaneAccepts) {

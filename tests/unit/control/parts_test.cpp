@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -122,6 +123,8 @@ TEST(EnvironmentTest, Hugepages) {
   EXPECT_NE(few[0].text.find("vm.nr_hugepages=" + std::to_string(needed + 100) + "`"),
             std::string::npos)
       << few[0].text;
+  EXPECT_EQ(few[0].text.find(std::to_string(needed) + " hugepages of 2 MiB needed ("), 0u)
+      << few[0].text;
   const auto unmounted = check_hugepages(config, {});
   ASSERT_EQ(unmounted.size(), 1u);
   EXPECT_NE(unmounted[0].text.find("no hugetlbfs"), std::string::npos);
@@ -141,6 +144,22 @@ TEST(RunDirTest, SecondMillracedIsNamedTheFirst) {
       << second.status().message();
   first.reset();
   EXPECT_TRUE(RunDir::take(dir.path()).ok());
+}
+
+TEST(RunDirTest, OneThatOnlyRootMayWriteToNeedsRoot) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) ::_exit(2);
+    const auto taken = RunDir::take("/");
+    const bool told =
+        !taken.ok() && taken.status().message() ==
+                           "run directory /: Permission denied; start millraced as root";
+    if (!told) std::fprintf(stderr, "%s\n", taken.status().message().c_str());
+    ::_exit(told ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(RunDirTest, RemovesWhatItMade) {
