@@ -172,7 +172,8 @@ void check_local_zones(Verdict& verdict, const abi::ServiceSection& service) {
     const std::string field = row("service.local_zone", i);
     verdict.in_range(field + ".kind", static_cast<uint8_t>(zone.kind), 0,
                      static_cast<uint8_t>(abi::LocalKind::elsewhere));
-    if (at + zone.name_bytes > service.local_name_bytes || zone.name_bytes < 2 ||
+    const bool is_root = zone.name_bytes < 2;
+    if (at + zone.name_bytes > service.local_name_bytes || is_root ||
         !is_folded_name(service.local_name + at, zone.name_bytes)) {
       verdict.reject(field + " has no name in lower case and wire form");
     }

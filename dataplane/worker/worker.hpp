@@ -233,6 +233,7 @@ class Worker {
   bool any_route(uint32_t pool) const noexcept;
   bool routes_are_due(uint32_t pool) const noexcept;
   uint32_t allowed_backends(const Pending& pending) const noexcept;
+  uint32_t untried_backends(const Pending& pending) const noexcept;
   bool send_try(StepIo& io, uint32_t pending) noexcept;
   bool send_to(StepIo& io, uint32_t pending, uint8_t backend, bool with_edns) noexcept;
   void send_packet(StepIo& io, uint32_t pending, uint8_t backend, bool with_edns) noexcept;

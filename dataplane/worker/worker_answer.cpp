@@ -357,9 +357,7 @@ bool Worker::hedge(StepIo& io, uint32_t idx) noexcept {
   const abi::ServiceSection& service = settings_.service();
   const uint64_t hedge_ns = uint64_t{service.upstream_hedge_ms} * 1'000'000;
   if (hedge_ns == 0 || pending.try_cnt != 1 || service.upstream_tries_max < 2 ||
-      now_ns_ < pending.tries[0].sent_ns + hedge_ns || pending.pool == kNoPool ||
-      (backends_.askable(settings_, service.pool[pending.pool].backends) &
-       ~pending.backends_tried) == 0 ||
+      now_ns_ < pending.tries[0].sent_ns + hedge_ns || untried_backends(pending) == 0 ||
       !send_try(io, idx)) {
     return false;
   }

@@ -74,11 +74,7 @@ void Worker::go_on_elsewhere(StepIo& io, uint32_t idx) noexcept {
   const Pending& pending = inflight_.at(idx);
   if (pending.on_stream) return;
   const bool tries_left = pending.try_cnt < settings_.service().upstream_tries_max;
-  const uint32_t others =
-      pending.pool == kNoPool
-          ? 0
-          : backends_.askable(settings_, allowed_backends(pending)) & ~pending.backends_tried;
-  if (!tries_left || others != 0) retry_or_fail(io, idx);
+  if (!tries_left || untried_backends(pending) != 0) retry_or_fail(io, idx);
 }
 
 }  // namespace millrace::dp

@@ -278,6 +278,12 @@ uint32_t Worker::allowed_backends(const Pending& pending) const noexcept {
   return allowed;
 }
 
+// Those of them that can be asked now and have not been; none for a pool that is gone.
+uint32_t Worker::untried_backends(const Pending& pending) const noexcept {
+  if (pending.pool == kNoPool) return 0;
+  return backends_.askable(settings_, allowed_backends(pending)) & ~pending.backends_tried;
+}
+
 bool Worker::send_try(StepIo& io, uint32_t idx) noexcept {
   const Pending& pending = inflight_.at(idx);
   if (pending.pool == kNoPool) return false;

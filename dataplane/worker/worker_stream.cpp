@@ -128,14 +128,9 @@ void Worker::stream_failed(StepIo& io, uint32_t idx) noexcept {
   if (ask_next_stream(io, idx)) return;
   if (pending.alarmed) return retry_or_fail(io, idx);
   pending.truncated = true;
-  const abi::ServiceSection& service = settings_.service();
-  uint32_t others = 0;
-  if (pending.pool != kNoPool && pending.try_cnt < service.upstream_tries_max) {
-    const uint32_t of_pool = service.pool[pending.pool].backends;
-    others = backends_.askable(settings_, of_pool) & ~pending.backends_tried;
-  }
-  const bool may = others != 0 && now_ns_ < end_ns_of(pending);
-  if (!may || !send_try(io, idx)) answer_truncated(idx);
+  const bool may_ask = pending.try_cnt < settings_.service().upstream_tries_max &&
+                       untried_backends(pending) != 0 && now_ns_ < end_ns_of(pending);
+  if (!may_ask || !send_try(io, idx)) answer_truncated(idx);
 }
 
 void Worker::answer_truncated(uint32_t idx) noexcept {
